@@ -1,0 +1,42 @@
+/** Every named bound of the system with its reason. Bounds that a network chooses stand in its founding document. */
+
+/** Records in a batch: a path of at most 12 hashes. */
+export const batchRecordsMax: number = 4096;
+/** Bytes of the records of a batch: one row of the journal, one message between members. */
+export const batchBytesMax: number = 512 * 1024;
+/** Bytes of one record: it must fit a batch alone. */
+export const recordBytesMax: number = batchBytesMax;
+/** Bytes of an encoded header: ids and fixed fields, with room to spare. */
+export const headerBytesMax: number = 1024 - 64;
+/** Bytes of a leaf: signature and header. A C2SP entry bundle holds up to 65,535. */
+export const leafBytesMax: number = 1024;
+/** Bytes of a statement's payload. */
+export const statementBytesMax: number = 64 * 1024;
+/** Signers of one statement: the keys of a gateway statement, or all cities of a founding document. */
+export const statementSignersMax: number = 64;
+/** Bytes of a compact call token: it travels with every call. */
+export const callTokenBytesMax: number = 4096;
+/** Call statements under one token: a path of at most 6 hashes. */
+export const callStatementsMax: number = 64;
+/** Bytes of a blob: descriptor sets, policies and schemas. */
+export const blobBytesMax: number = 8 * 1024 * 1024;
+/** Bytes of one chunk of a blob. */
+export const blobChunkBytesMax: number = 1024 * 1024;
+/** Signatures that a note may carry: more is refused unread. */
+export const noteSignaturesMax: number = 100;
+/** Bytes of a note: 64 signatures with room for post-quantum ones. */
+export const noteBytesMax: number = 1024 * 1024;
+/** Bytes of all gRPC metadata of a call: grpc-go and grpc-java refuse more. */
+export const metadataBytesMax: number = 8 * 1024;
+/** Bytes of a request that may share the multiplexed link. */
+export const linkRequestBytesMax: number = 64 * 1024;
+/** Bytes of an answer that may share the multiplexed link in one frame. */
+export const linkAnswerBytesMax: number = 64 * 1024;
+/** Largest tree size: Go's tlog holds sizes in int64. */
+export const treeSizeMax: bigint = (1n << 63n) - 1n;
+/** Attempts of one peer that are remembered against reuse until their tokens expire. */
+export const attemptsRememberedMax: number = 1_000_000;
+/** Exchanges that one link may hold open. */
+export const linkExchangesMax: number = 4096;
+/** Lifetime that a statement's `iat` may lie before the seal, in milliseconds: 7 days. */
+export const statementAgeMaxMs: number = 7 * 24 * 3600 * 1000;

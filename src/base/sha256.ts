@@ -1,0 +1,33 @@
+/**
+ * SHA-256 (FIPS 180-4) and HMAC-SHA256 (RFC 2104), synchronous.
+ *
+ * The runtime's own implementation is taken where it offers one without an import (Node), so that
+ * this module also loads in a browser, where `@noble/hashes` computes the same.
+ */
+import { sha256 as portableSha256 } from "@noble/hashes/sha2.js";
+import { concatBytes } from "./bytes.ts";
+
+interface NativeCrypto {
+  hash?(algorithm: string, data: Uint8Array, encoding: "buffer"): Uint8Array;
+}
+interface Runtime {
+  getBuiltinModule?(id: string): NativeCrypto | undefined;
+}
+
+const runtime = (globalThis as { process?: Runtime }).process;
+const native = runtime?.getBuiltinModule?.("node:crypto");
+
+export const sha256: (data: Uint8Array) => Uint8Array =
+  native?.hash === undefined
+    ? portableSha256
+    : (data) => (native as Required<NativeCrypto>).hash("sha256", data, "buffer");
+
+const blockBytes = 64;
+
+/** HMAC-SHA256 of the concatenation of `parts` under `key`, 32 bytes. */
+export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+  const block = new Uint8Array(blockBytes);
+  block.set(key.length > blockBytes ? sha256(key) : key);
+  const inner = sha256(concatBytes(block.map((byte) => byte ^ 0x36), ...parts));
+  return sha256(concatBytes(block.map((byte) => byte ^ 0x5c), inner));
+}

@@ -1,0 +1,292 @@
+/**
+ * Statements: signed JSON facts that stand on the ledger whole. A payload is RFC 8785 JSON with the
+ * claims below and one member named like its type. Keys are base64url of the raw 32 bytes, digests are
+ * lower-case hex of SHA-256, times are Unix seconds.
+ */
+
+/** `typ` is `causeway-<name>+jwt`. */
+export type StatementName =
+  | "network"
+  | "city"
+  | "vote"
+  | "agency"
+  | "gateway"
+  | "administrator"
+  | "epoch"
+  | "service"
+  | "policy"
+  | "request"
+  | "grant"
+  | "denial"
+  | "approval"
+  | "revocation"
+  | "resumption"
+  | "suspension";
+
+export interface Claims {
+  /** Who says it: the network's name for `network`, otherwise a city or agency id. */
+  readonly iss: string;
+  /** What it is about. */
+  readonly sub: string;
+  /** Network id, 64 hex digits; absent in `network`. */
+  readonly net?: string;
+  /** UUIDv7. */
+  readonly jti: string;
+  readonly iat: number;
+  readonly nbf?: number;
+  readonly exp?: number;
+}
+
+export interface NetworkBody {
+  readonly name: string;
+  /** Ascending by id. */
+  readonly cities: readonly FoundingCity[];
+  /** How many cities must cosign; faults tolerated. */
+  readonly quorum: number;
+  readonly faults: number;
+  readonly bounds: Bounds;
+  /** Version of the registry's rules. */
+  readonly rules: number;
+  /** Days on which statutory limits do not run or run although they are weekends, by published year. */
+  readonly calendar: Calendar;
+  readonly sequencer: FoundingSequencer;
+}
+
+export interface FoundingCity {
+  readonly id: string;
+  readonly authority: string;
+  /** SHA-256 of the raw next authority key. */
+  readonly next: string;
+  readonly witness: string;
+  /** HTTPS address of the witness, `host:port`. */
+  readonly witness_address: string;
+  /** SHA-256 of the SPKI DER of the witness's TLS key. */
+  readonly witness_tls: string;
+  /** Official division code. */
+  readonly division: string;
+}
+
+export interface FoundingSequencer {
+  readonly gateway: string;
+  /** Peer listener, `host:port`. */
+  readonly address: string;
+  readonly tls: string;
+  /** Log key of term 0. */
+  readonly log: string;
+}
+
+/** Seconds, counts and bytes as the names say. */
+export interface Bounds {
+  readonly skew_s: number;
+  readonly heartbeat_s: number;
+  readonly max_staleness_s: number;
+  readonly inclusion_bound_s: number;
+  readonly token_life_s: number;
+  readonly window_segments: number;
+  readonly segment_messages: number;
+  readonly segment_bytes: number;
+  readonly unacknowledged_receipts: number;
+  readonly sealing_queue_bytes: number;
+}
+
+export const defaultBounds: Bounds = {
+  skew_s: 5,
+  heartbeat_s: 10,
+  max_staleness_s: 900,
+  inclusion_bound_s: 60,
+  token_life_s: 60,
+  window_segments: 4,
+  segment_messages: 1024,
+  segment_bytes: 1024 * 1024,
+  unacknowledged_receipts: 1024,
+  sealing_queue_bytes: 64 * 1024 * 1024,
+};
+
+export interface Calendar {
+  /** Ascending by year. A year that is absent is not published: an error, never a guess. */
+  readonly years: readonly CalendarYear[];
+}
+
+export interface CalendarYear {
+  readonly year: number;
+  /** ISO dates, ascending, that are no working days although they are Monday to Friday. */
+  readonly off: readonly string[];
+  /** ISO dates, ascending, that are working days although they are Saturday or Sunday. */
+  readonly on: readonly string[];
+}
+
+export type AgencyRole = "consumer" | "provider" | "data-authority";
+
+export interface AgencyBody {
+  readonly name: string;
+  readonly authority: string;
+  readonly next: string;
+  /** Ascending. */
+  readonly roles: readonly AgencyRole[];
+}
+
+export interface GatewayBody {
+  readonly batch: string;
+  readonly token: string;
+  /** Up to 4 self-signed DER certificates, standard base64, whose only name is the gateway id. */
+  readonly certificates: readonly string[];
+  /** SHA-256 of the SPKI DER of each certificate's key, in the same order. */
+  readonly tls: readonly string[];
+  /** `host:port` of the listeners that others reach. */
+  readonly endpoints: GatewayEndpoints;
+}
+
+export interface GatewayEndpoints {
+  readonly peer: string;
+  readonly http: string;
+}
+
+export type AdministratorRole = "operator" | "approver" | "auditor";
+
+/** `sub` is the thumbprint of the key: an administrator's name stays with the agency. */
+export interface AdministratorBody {
+  readonly key: string;
+  /** Ascending. */
+  readonly roles: readonly AdministratorRole[];
+}
+
+export type SharingAttribute = "unconditional" | "conditional" | "not-shared";
+
+export interface ServiceBody {
+  readonly version: number;
+  /** SHA-256 and size of the FileDescriptorSet blob. */
+  readonly descriptor: string;
+  readonly descriptor_bytes: number;
+  /** Ascending by path. */
+  readonly methods: readonly ServiceMethod[];
+  readonly sharing: SharingAttribute;
+  /** Ascending. */
+  readonly purposes: readonly string[];
+  /** Field paths of requests that name the person or body concerned; ascending. */
+  readonly subject_paths: readonly string[];
+  /** Ascending by name. */
+  readonly attributes: readonly ServiceAttribute[];
+  readonly approval: ApprovalRule;
+  readonly deadline: DeadlineProfile;
+  readonly max_staleness_s: number;
+}
+
+export interface ServiceMethod {
+  readonly path: string;
+  readonly writes: boolean;
+  readonly client_streaming: boolean;
+  readonly server_streaming: boolean;
+}
+
+export interface ServiceAttribute {
+  readonly name: string;
+  readonly type: "boolean" | "integer" | "text" | "text-set";
+  readonly personal: boolean;
+  readonly source: "token" | "request" | "provider";
+}
+
+export interface ApprovalRule {
+  /** Administrators who must approve a grant, 1 or 2. */
+  readonly approvals: number;
+}
+
+/** Working days for each step of an access request. */
+export interface DeadlineProfile {
+  readonly name: string;
+  readonly check_days: number;
+  readonly answer_days: number;
+}
+
+/** `sub` is the service. */
+export interface PolicyBody {
+  readonly version: number;
+  readonly policy: string;
+  readonly policy_bytes: number;
+  readonly schema: string;
+  readonly schema_bytes: number;
+}
+
+/** One element of `authorization_details` (RFC 9396). */
+export interface AuthorizationDetail {
+  readonly type: "causeway-service";
+  readonly service: string;
+  /** Ascending method paths. */
+  readonly methods: readonly string[];
+  /** Ascending. */
+  readonly purposes: readonly string[];
+  /** Code of the law or rule that the access rests on. */
+  readonly legal_basis: string;
+  /** Allow-list of response paths; absent for all. */
+  readonly fields?: readonly string[];
+  readonly quota?: QuotaRule;
+}
+
+export interface QuotaRule {
+  readonly limit: number;
+  readonly period_s: number;
+}
+
+/** `iss` is the consumer agency, `sub` the service. */
+export interface RequestBody {
+  readonly authorization_details: readonly AuthorizationDetail[];
+}
+
+/** `iss` is the provider agency, `sub` the consumer agency; `nbf` and `exp` are required. */
+export interface GrantBody {
+  /** `jti` of the access request. */
+  readonly request: string;
+  readonly authorization_details: readonly AuthorizationDetail[];
+}
+
+/** `iss` is the provider agency, `sub` the consumer agency. */
+export interface DenialBody {
+  readonly request: string;
+  readonly reason: string;
+  /** Commitment to the reason's text, hex. */
+  readonly text?: string;
+}
+
+/** `iss` is the provider agency, `sub` the consumer agency. */
+export interface RevocationBody {
+  readonly grant: string;
+  readonly reason: string;
+  readonly text?: string;
+}
+
+/** A statement of one type. The bodies of `city`, `vote`, `epoch`, `approval`, `resumption` and `suspension` are theirs to define. */
+export interface StatementBodies {
+  readonly network: NetworkBody;
+  readonly agency: AgencyBody;
+  readonly gateway: GatewayBody;
+  readonly administrator: AdministratorBody;
+  readonly service: ServiceBody;
+  readonly policy: PolicyBody;
+  readonly request: RequestBody;
+  readonly grant: GrantBody;
+  readonly denial: DenialBody;
+  readonly revocation: RevocationBody;
+  readonly city: Readonly<Record<string, unknown>>;
+  readonly vote: Readonly<Record<string, unknown>>;
+  readonly epoch: Readonly<Record<string, unknown>>;
+  readonly approval: Readonly<Record<string, unknown>>;
+  readonly resumption: Readonly<Record<string, unknown>>;
+  readonly suspension: Readonly<Record<string, unknown>>;
+}
+
+/** A parsed payload: claims and the body, told apart by `name`. */
+export type Statement = {
+  [N in StatementName]: {
+    readonly name: N;
+    readonly claims: Claims;
+    readonly body: StatementBodies[N];
+  };
+}[StatementName];
+
+/** A statement whose signatures were verified. */
+export interface VerifiedStatement {
+  readonly statement: Statement;
+  /** Thumbprints (RFC 7638) of the keys whose signatures verified, ascending. */
+  readonly signers: readonly string[];
+  /** The payload's bytes. */
+  readonly payload: Uint8Array;
+}

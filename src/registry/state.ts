@@ -1,0 +1,172 @@
+import type {
+  AgencyBody,
+  AuthorizationDetail,
+  Bounds,
+  FoundingCity,
+  GatewayBody,
+  NetworkBody,
+  PolicyBody,
+  ServiceBody,
+} from "../credential/statements.ts";
+
+/** Where a fact stands: `<index>/<position>`. */
+export interface FactAddress {
+  readonly index: bigint;
+  readonly position: number;
+}
+
+/** From when a fact gives, and from when it is taken away, as ledger indexes. */
+export interface Standing {
+  readonly address: FactAddress;
+  readonly since: bigint;
+  /** Index and position of the record that took it away. */
+  readonly until?: FactAddress;
+  /** Unix seconds, when the statement limits it: valid while nbf ≤ t < exp. */
+  readonly nbf?: number;
+  readonly exp?: number;
+}
+
+export interface NetworkFact {
+  /** SHA-256 of the founding document's payload, 32 bytes. */
+  readonly id: Uint8Array;
+  readonly name: string;
+  readonly bounds: Bounds;
+  readonly body: NetworkBody;
+}
+
+export interface CityFact {
+  readonly id: string;
+  readonly founding: FoundingCity;
+  readonly standing: Standing;
+}
+
+export interface AgencyFact {
+  readonly id: string;
+  readonly body: AgencyBody;
+  readonly standing: Standing;
+}
+
+export interface GatewayFact {
+  readonly id: string;
+  readonly body: GatewayBody;
+  /** Raw 32-byte keys. */
+  readonly batchKey: Uint8Array;
+  readonly tokenKey: Uint8Array;
+  readonly standing: Standing;
+}
+
+export interface AdministratorFact {
+  /** Thumbprint of the key. */
+  readonly kid: string;
+  readonly agency: string;
+  readonly roles: readonly string[];
+  readonly standing: Standing;
+}
+
+export interface ServiceFact {
+  readonly id: string;
+  readonly body: ServiceBody;
+  readonly standing: Standing;
+}
+
+export interface PolicyFact {
+  readonly service: string;
+  readonly body: PolicyBody;
+  readonly standing: Standing;
+}
+
+export interface RequestFact {
+  readonly jti: string;
+  readonly consumer: string;
+  readonly service: string;
+  readonly details: readonly AuthorizationDetail[];
+  readonly standing: Standing;
+  /** How it was answered. */
+  readonly answer?: { readonly kind: "granted" | "denied"; readonly address: FactAddress };
+}
+
+export interface GrantFact {
+  readonly jti: string;
+  readonly request: string;
+  readonly consumer: string;
+  readonly provider: string;
+  readonly detail: AuthorizationDetail;
+  readonly standing: Standing;
+  /** Record hash of the revocation, when `standing.until` is set. */
+  readonly revocation?: Uint8Array;
+}
+
+/** The newest leaf of one gateway. */
+export interface ChainTip {
+  readonly epoch: bigint;
+  readonly seq: bigint;
+  readonly leafHash: Uint8Array;
+  readonly index: bigint;
+  readonly boot: Uint8Array;
+  readonly seenSize: bigint;
+  readonly sealedAt: bigint;
+}
+
+/** What a key is bound to: one key, one use. */
+export interface KeyBinding {
+  /** Raw 32 bytes; the SPKI digest for a TLS key. */
+  readonly key: Uint8Array;
+  readonly use: "authority" | "next-authority" | "witness" | "log" | "batch" | "token" | "tls" | "administrator";
+  readonly owner: string;
+  readonly since: bigint;
+}
+
+/**
+ * The registry after `size` leaves. A value: `apply` returns another one and never changes this.
+ * Several facts of one id are kept in the order of the ledger, so that `view` can answer for any size.
+ */
+export interface RegistryState {
+  readonly size: bigint;
+  /** 32 bytes; zeros for size 0. */
+  readonly digest: Uint8Array;
+  /** Expected network id, 32 bytes. */
+  readonly networkId: Uint8Array;
+  readonly network?: NetworkFact;
+  readonly cities: ReadonlyMap<string, readonly CityFact[]>;
+  readonly agencies: ReadonlyMap<string, readonly AgencyFact[]>;
+  readonly gateways: ReadonlyMap<string, readonly GatewayFact[]>;
+  /** By thumbprint. */
+  readonly administrators: ReadonlyMap<string, readonly AdministratorFact[]>;
+  readonly services: ReadonlyMap<string, readonly ServiceFact[]>;
+  /** By service. */
+  readonly policies: ReadonlyMap<string, readonly PolicyFact[]>;
+  readonly requests: ReadonlyMap<string, RequestFact>;
+  readonly grants: ReadonlyMap<string, GrantFact>;
+  readonly chains: ReadonlyMap<string, ChainTip>;
+  /** By thumbprint of an Ed25519 key, or `tls:<hex digest>`. */
+  readonly keys: ReadonlyMap<string, KeyBinding>;
+  readonly usedJti: ReadonlySet<string>;
+}
+
+/**
+ * The registry as a decision under `seenSize` sees it: a fact gives iff its `since` < `seenSize`, and is
+ * taken iff its `until` is set and included (an early fact when its index ≥ `seenSize`).
+ */
+export interface RegistryView {
+  readonly seenSize: bigint;
+  readonly network: NetworkFact | undefined;
+  city(id: string): CityFact | undefined;
+  agency(id: string): AgencyFact | undefined;
+  gateway(id: string): GatewayFact | undefined;
+  administrator(kid: string): AdministratorFact | undefined;
+  service(id: string): ServiceFact | undefined;
+  policy(service: string): PolicyFact | undefined;
+  request(jti: string): RequestFact | undefined;
+  grant(jti: string): GrantFact | undefined;
+  /** The grant at an address, if it gives under this view. */
+  grantAt(address: FactAddress): GrantFact | undefined;
+  /** Grants of a consumer agency that give, taken ones included. */
+  grantsOf(consumer: string): readonly GrantFact[];
+  grants(): readonly GrantFact[];
+  services(): readonly ServiceFact[];
+  requests(): readonly RequestFact[];
+  /** Raw key of a gateway whose 8-byte digest is `keyDigest`. */
+  batchKey(gateway: string, keyDigest: Uint8Array): Uint8Array | undefined;
+  /** The gateway whose TLS key has this SPKI digest. */
+  gatewayOfTlsKey(spkiDigest: Uint8Array): GatewayFact | undefined;
+}
