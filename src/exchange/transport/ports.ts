@@ -1,0 +1,52 @@
+/** The thin transport interface: nothing above it names a gRPC or HTTP/2 library. */
+import type { Metadata, StatusFrame } from "../../gen/causeway/exchange/v1/frames_pb.ts";
+
+/** A call as a server sees it. Messages are uncompressed bytes. */
+export interface IncomingCall {
+  /** Method path as sent, such as `/package.Service/Method`. */
+  readonly path: string;
+  /** Request headers in the order received, without those of the HTTP/2 and gRPC framing. */
+  readonly headers: Metadata;
+  /** Milliseconds to the deadline when the call came in; `undefined` for none. */
+  readonly timeoutMs: number | undefined;
+  /** DER of the peer's certificate under mutual TLS; `undefined` on plaintext. */
+  readonly peerCertificate: Uint8Array | undefined;
+  /** The next message, or `undefined` when the caller has half-closed. Rejects with a CausewayError. */
+  read(): Promise<Uint8Array | undefined>;
+  /** At most once, before the first message. */
+  sendHeaders(headers: Metadata): void;
+  /** Resolves when the transport takes more. */
+  sendMessage(message: Uint8Array): Promise<void>;
+  /** Ends the call: trailers with the status. Further calls of these functions do nothing. */
+  end(status: StatusFrame): void;
+  /** Headers, messages and status of a finished answer, written in one turn. */
+  answer(headers: Metadata, messages: readonly Uint8Array[], status: StatusFrame): void;
+  /** Called once when the caller cancels or its connection ends before the status was sent. */
+  onCancelled(listener: () => void): void;
+}
+
+/** What a unary upstream call gave. */
+export interface UnaryAnswer {
+  readonly headers: Metadata;
+  /** No message when the upstream ended with an error. */
+  readonly messages: readonly Uint8Array[];
+  readonly status: StatusFrame;
+}
+
+/** Calls a data service behind its provider's gateway. */
+export interface UpstreamConnector {
+  /**
+   * Never rejects for what the upstream answers: a status other than OK is an answer. Rejects with
+   * UPSTREAM_UNAVAILABLE when there is no connection, DEADLINE and CANCELLED when `signal` says so,
+   * MESSAGE_TOO_LARGE when the answer exceeds `answerBytesMax`.
+   */
+  callUnary(call: {
+    readonly path: string;
+    readonly headers: Metadata;
+    readonly message: Uint8Array;
+    readonly timeoutMs: number | undefined;
+    readonly answerBytesMax: number;
+    readonly signal: AbortSignal;
+  }): Promise<UnaryAnswer>;
+  close(): Promise<void>;
+}
