@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import {
+  type ConsumerEffect,
+  type ConsumerEvent,
+  initialConsumerState,
+  stepConsumer,
+} from "../../src/exchange/consumer-machine.ts";
+import {
+  initialProviderState,
+  type ProviderEffect,
+  type ProviderEvent,
+  stepProvider,
+} from "../../src/exchange/provider-machine.ts";
+
+const closing = new Set(["seal-receipt", "seal-refusal", "seal-closed"]);
+
+const providerEvents: fc.Arbitrary<ProviderEvent> = fc.oneof(
+  fc.record({ kind: fc.constant("permitted" as const), writes: fc.boolean() }),
+  fc.record({
+    kind: fc.constantFrom("denied" as const, "turned-away" as const, "opened" as const),
+  }),
+  fc.record({ kind: fc.constant("answered" as const) }),
+  fc.record({
+    kind: fc.constant("answer-unusable" as const),
+    reason: fc.constant("MESSAGE_TOO_LARGE" as const),
+  }),
+  fc.record({
+    kind: fc.constant("upstream-failed" as const),
+    reason: fc.constant("UPSTREAM_UNAVAILABLE" as const),
+  }),
+  fc.record({ kind: fc.constant("sealed" as const), replaced: fc.boolean() }),
+  fc.record({
+    kind: fc.constant("seal-failed" as const),
+    reason: fc.constant("SHUTTING_DOWN" as const),
+  }),
+  fc.record({
+    kind: fc.constant("interrupted" as const),
+    by: fc.constantFrom(
+      "cancelled" as const,
+      "deadline" as const,
+      "peer-lost" as const,
+      "shutdown" as const,
+    ),
+  }),
+);
+
+/** Runs a schedule in which a `sealed` or `opened` event only comes when something was queued to be sealed. */
+function runProvider(events: readonly ProviderEvent[]): ProviderEffect[] {
+  let state = initialProviderState;
+  const effects: ProviderEffect[] = [];
+  let queued = 0;
+  for (const event of events) {
+    const needsQueue =
+      event.kind === "sealed" || event.kind === "opened" || event.kind === "seal-failed";
+    if (needsQueue && queued === 0) continue;
+    if (event.kind === "opened" && state.phase !== "opening") continue;
+    if (needsQueue) queued--;
+    const step = stepProvider(state, event);
+    state = step.state;
+    effects.push(...step.effects);
+    queued += step.effects.filter(({ kind }) => kind.startsWith("seal-")).length;
+  }
+  return effects;
+}
+
+describe("the provider's machine", () => {
+  it("queues at most one closing of an attempt in any schedule", () => {
+    fc.assert(
+      fc.property(fc.array(providerEvents, { maxLength: 30 }), (events) => {
+        const closings = runProvider(events).filter(({ kind }) => closing.has(kind));
+        assert.ok(closings.length <= 1);
+      }),
+    );
+  });
+
+  it("releases only behind a durable closing in any schedule", () => {
+    fc.assert(
+      fc.property(fc.array(providerEvents, { maxLength: 30 }), (events) => {
+        const effects = runProvider(events).map(({ kind }) => kind);
+        const release = effects.indexOf("release");
+        if (release < 0) return;
+        assert.ok(effects.slice(0, release).some((kind) => kind.startsWith("seal-")));
+      }),
+    );
+  });
+
+  it("calls the upstream of a method that writes only once Opened is durable", () => {
+    const queued = stepProvider(initialProviderState, { kind: "permitted", writes: true });
+    assert.deepEqual(queued.effects, [{ kind: "seal-opened" }]);
+    const durable = stepProvider(queued.state, { kind: "opened" });
+    assert.deepEqual(durable.effects, [{ kind: "call-upstream" }]);
+  });
+
+  it("closes a cancelled write with Closed and a cancelled read with nothing", () => {
+    const write = runProvider([
+      { kind: "permitted", writes: true },
+      { kind: "opened" },
+      { kind: "interrupted", by: "cancelled" },
+    ]);
+    assert.deepEqual(write.at(-1), {
+      kind: "seal-closed",
+      outcome: "cancelled",
+      reason: "CANCELLED",
+    });
+    const read = runProvider([
+      { kind: "permitted", writes: false },
+      { kind: "interrupted", by: "cancelled" },
+    ]);
+    assert.deepEqual(
+      read.map(({ kind }) => kind),
+      ["call-upstream", "cancel-upstream", "send-failed", "forget"],
+    );
+  });
+
+  it("never calls the upstream of a write that was cancelled while Opened was being sealed", () => {
+    const effects = runProvider([
+      { kind: "permitted", writes: true },
+      { kind: "interrupted", by: "peer-lost" },
+      { kind: "opened" },
+    ]);
+    assert.ok(!effects.some(({ kind }) => kind === "call-upstream"));
+    assert.deepEqual(effects.at(-1), {
+      kind: "seal-closed",
+      outcome: "peer-lost",
+      reason: "PEER_LOST",
+    });
+  });
+
+  it("keeps a receipt that is queued when the caller cancels", () => {
+    const effects = runProvider([
+      { kind: "permitted", writes: false },
+      { kind: "answered" },
+      { kind: "interrupted", by: "cancelled" },
+      { kind: "sealed", replaced: false },
+    ]);
+    assert.deepEqual(
+      effects.map(({ kind }) => kind),
+      ["call-upstream", "seal-receipt", "release", "forget"],
+    );
+  });
+});
+
+const consumerEvents: fc.Arbitrary<ConsumerEvent> = fc.oneof(
+  fc.record({
+    kind: fc.constantFrom(
+      "connected" as const,
+      "answer" as const,
+      "refused" as const,
+      "nonce-stale" as const,
+      "link-lost" as const,
+      "proof-invalid" as const,
+      "sealed" as const,
+    ),
+  }),
+  fc.record({
+    kind: fc.constant("not-connected" as const),
+    reason: fc.constant("PEER_UNAVAILABLE" as const),
+  }),
+  fc.record({
+    kind: fc.constant("failed" as const),
+    reason: fc.constant("UPSTREAM_UNAVAILABLE" as const),
+  }),
+  fc.record({
+    kind: fc.constant("checked" as const),
+    result: fc.constantFrom("match" as const, "commitment-mismatch" as const),
+  }),
+  fc.record({
+    kind: fc.constant("interrupted" as const),
+    by: fc.constantFrom("cancelled" as const, "deadline" as const),
+  }),
+);
+
+function runConsumer(writes: boolean, events: readonly ConsumerEvent[]): ConsumerEffect[] {
+  let state = initialConsumerState(writes);
+  const effects: ConsumerEffect[] = [];
+  for (const event of events) {
+    const step = stepConsumer(state, event);
+    state = step.state;
+    effects.push(...step.effects);
+  }
+  return effects;
+}
+
+describe("the consumer's machine", () => {
+  it("seals exactly one record for each attempt that it signed and ended, in any schedule", () => {
+    fc.assert(
+      fc.property(fc.boolean(), fc.array(consumerEvents, { maxLength: 40 }), (writes, events) => {
+        const kinds = runConsumer(writes, events).map(({ kind }) => kind);
+        const signed = kinds.filter((kind) => kind === "call").length;
+        const sealed = kinds.filter(
+          (kind) => kind === "seal-closed" || kind === "seal-acknowledgement",
+        ).length;
+        assert.ok(sealed === signed || sealed === signed - 1);
+        if (kinds.includes("forget")) assert.equal(sealed, signed);
+      }),
+    );
+  });
+
+  it("hands over only behind a MATCH acknowledgement, once, in any schedule", () => {
+    fc.assert(
+      fc.property(fc.boolean(), fc.array(consumerEvents, { maxLength: 40 }), (writes, events) => {
+        const effects = runConsumer(writes, events);
+        const at = effects.findIndex(({ kind }) => kind === "hand-over");
+        if (at < 0) return;
+        assert.ok(
+          effects
+            .slice(0, at)
+            .some((e) => e.kind === "seal-acknowledgement" && e.result === "match"),
+        );
+        assert.equal(
+          effects.filter(({ kind }) => kind === "hand-over" || kind === "fail").length,
+          1,
+        );
+      }),
+    );
+  });
+
+  it("never tries a method that writes again after a lost link", () => {
+    const effects = runConsumer(true, [
+      { kind: "connected" },
+      { kind: "link-lost" },
+      { kind: "sealed" },
+    ]);
+    assert.deepEqual(effects[2], {
+      kind: "seal-closed",
+      outcome: "no-answer",
+      reason: "NO_ANSWER",
+      nextAttempt: 0,
+    });
+    assert.ok(!effects.slice(3).some(({ kind }) => kind === "connect" || kind === "call"));
+  });
+
+  it("makes one new attempt of a read after a lost link, and no third", () => {
+    const lost: ConsumerEvent[] = [
+      { kind: "connected" },
+      { kind: "link-lost" },
+      { kind: "sealed" },
+    ];
+    const effects = runConsumer(false, [...lost, ...lost, ...lost]);
+    assert.equal(effects.filter(({ kind }) => kind === "call").length, 2);
+    assert.deepEqual(effects.at(-2), { kind: "fail", reason: undefined });
+  });
+
+  it("answers a stale nonce with one new attempt, also of a method that writes", () => {
+    const effects = runConsumer(true, [
+      { kind: "connected" },
+      { kind: "nonce-stale" },
+      { kind: "sealed" },
+    ]);
+    assert.deepEqual(
+      effects.map(({ kind }) => kind),
+      ["call", "seal-closed", "connect"],
+    );
+  });
+});
