@@ -40,3 +40,17 @@ export const attemptsRememberedMax: number = 1_000_000;
 export const linkExchangesMax: number = 4096;
 /** Lifetime that a statement's `iat` may lie before the seal, in milliseconds: 7 days. */
 export const statementAgeMaxMs: number = 7 * 24 * 3600 * 1000;
+/** Public keys whose check is remembered: the keys in use of a network, a few kilobytes each at most. */
+export const acceptedKeysMax: number = 1024;
+/** Leaves whose signature is remembered as right: those of the exchanges in flight, 64 bytes each. */
+export const verifiedLeavesMax: number = 8192;
+/** Levels of messages inside a canonical message, encoded ones included: the contract has 11. */
+export const canonicalDepthMax: number = 16;
+/** Depth of the JSON of a statement or token: the printer recurses, and no type of ours is deeper than 8. */
+export const jsonDepthMax: number = 16;
+/** Bytes of a DER certificate with one name and one P-256 key: a few hundred, with room for other keys. */
+export const certificateBytesMax: number = 4096;
+/** Compact JWS whose signature is remembered as right: those of the last second under load. */
+export const signaturesRememberedMax: number = 4096;
+/** Imported verification keys that are kept: the token keys and signers of a large network. */
+export const importedKeysMax: number = 1024;
