@@ -8,3 +8,9 @@ export interface Clock {
 
 /** A source of random bytes, cryptographically strong in the process and seeded in a simulation. */
 export type RandomBytes = (length: number) => Uint8Array;
+
+/** Timers, as a parameter like the clock. */
+export interface Scheduler {
+  /** Calls `run` once after `delayMs`; the result cancels it. */
+  after(delayMs: number, run: () => void): () => void;
+}

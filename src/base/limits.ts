@@ -54,3 +54,19 @@ export const certificateBytesMax: number = 4096;
 export const signaturesRememberedMax: number = 4096;
 /** Imported verification keys that are kept: the token keys and signers of a large network. */
 export const importedKeysMax: number = 1024;
+/** Submitted batches that wait for a sequencer: 512 KiB each at the most. */
+export const submitQueueMax: number = 256;
+/** Batches that a sequencer or replica verifies and stores in one transaction: one fsync for all of them. */
+export const appendBatchesMax: number = 64;
+/** Batches after which the registry is stored whole, so that a start refolds fewer than this many. */
+export const snapshotEveryBatches: number = 1024;
+/** Items of the follow stream that a replica holds before it stops reading. */
+export const followInboxMax: number = 128;
+/** Streams of the ledger that a sequencer serves at one time. */
+export const followStreamsMax: number = 256;
+/** Proof lines of an add-checkpoint request (C2SP tlog-witness). */
+export const witnessProofLinesMax: number = 63;
+/** Bytes of an add-checkpoint request: 63 proof lines and a note. */
+export const addCheckpointBytesMax: number = 64 * 1024;
+/** Requests that wait at a witness for its replica. */
+export const witnessWaitingMax: number = 16;

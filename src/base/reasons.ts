@@ -94,6 +94,7 @@ const rows = {
   STALE_REPLICA: ["UNAVAILABLE", "The newest final checkpoint is older than the service allows.", "最新的最终检查点已超过允许的时限。", "Wait until the ledger is final again."],
   CLOCK_OFF: ["UNAVAILABLE", "This gateway's clock is off.", "本网关时钟不准。", "Set the clock and restart."],
   JOURNAL_ROLLED_BACK: ["UNAVAILABLE", "A peer holds a later record of this gateway than its journal.", "日志已被回滚。", "Run causeway ledger recover."],
+  STORAGE_FAILED: ["INTERNAL", "The disk refused a read or a write, or holds what was not written.", "存储读写失败或内容不符。", "Check the disk; the process ends and recovers on restart."],
   SHUTTING_DOWN: ["UNAVAILABLE", "The gateway is shutting down.", "网关正在关闭。", "Try again."],
 
   // The call at the consumer gateway.
