@@ -223,13 +223,13 @@ describe("the consumer's machine", () => {
       { kind: "link-lost" },
       { kind: "sealed" },
     ]);
-    assert.deepEqual(effects[2], {
+    assert.deepEqual(effects[1], {
       kind: "seal-closed",
       outcome: "no-answer",
       reason: "NO_ANSWER",
       nextAttempt: 0,
     });
-    assert.ok(!effects.slice(3).some(({ kind }) => kind === "connect" || kind === "call"));
+    assert.ok(!effects.slice(2).some(({ kind }) => kind === "connect" || kind === "call"));
   });
 
   it("makes one new attempt of a read after a lost link, and no third", () => {
