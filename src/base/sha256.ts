@@ -18,9 +18,13 @@ const runtime = (globalThis as { process?: Runtime }).process;
 const native = runtime?.getBuiltinModule?.("node:crypto");
 
 export const sha256: (data: Uint8Array) => Uint8Array =
-  native?.hash === undefined
-    ? portableSha256
-    : (data) => (native as Required<NativeCrypto>).hash("sha256", data, "buffer");
+  native?.hash === undefined ? portableSha256 : nativeSha256;
+
+// A plain view of the digest: a Buffer compares unequal to the same bytes, and its `slice` is no copy.
+function nativeSha256(data: Uint8Array): Uint8Array {
+  const digest = (native as Required<NativeCrypto>).hash("sha256", data, "buffer");
+  return new Uint8Array(digest.buffer, digest.byteOffset, digest.length);
+}
 
 const blockBytes = 64;
 
@@ -28,6 +32,16 @@ const blockBytes = 64;
 export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   const block = new Uint8Array(blockBytes);
   block.set(key.length > blockBytes ? sha256(key) : key);
-  const inner = sha256(concatBytes(block.map((byte) => byte ^ 0x36), ...parts));
-  return sha256(concatBytes(block.map((byte) => byte ^ 0x5c), inner));
+  const inner = sha256(
+    concatBytes(
+      block.map((byte) => byte ^ 0x36),
+      ...parts,
+    ),
+  );
+  return sha256(
+    concatBytes(
+      block.map((byte) => byte ^ 0x5c),
+      inner,
+    ),
+  );
 }
