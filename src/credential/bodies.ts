@@ -1,0 +1,265 @@
+/** The bodies of the statements: every member described, none beside them. */
+import { blobBytesMax } from "../base/limits.ts";
+import {
+  address,
+  certificate,
+  cityId,
+  code,
+  digest,
+  displayName,
+  divisionCode,
+  fieldPath,
+  key,
+  legalBasis,
+  memberId,
+  methodPath,
+  uuidV7,
+  version,
+} from "./atoms.ts";
+import {
+  anyObject,
+  ascending,
+  boolean,
+  integer,
+  list,
+  object,
+  oneOf,
+  optional,
+  refined,
+  text,
+  type Shape,
+} from "./shape.ts";
+import type {
+  AdministratorBody,
+  AdministratorRole,
+  AgencyBody,
+  AgencyRole,
+  ApprovalRule,
+  AuthorizationDetail,
+  Bounds,
+  Calendar,
+  CalendarYear,
+  DeadlineProfile,
+  DenialBody,
+  FoundingCity,
+  FoundingSequencer,
+  GatewayBody,
+  GatewayEndpoints,
+  GrantBody,
+  NetworkBody,
+  PolicyBody,
+  QuotaRule,
+  RequestBody,
+  RevocationBody,
+  ServiceAttribute,
+  ServiceBody,
+  ServiceMethod,
+  SharingAttribute,
+  StatementBodies,
+  StatementName,
+} from "./statements.ts";
+
+const self = (value: string): string => value;
+const seconds = (max: number): Shape<number> => integer({ min: 1, max });
+const day = 24 * 3600;
+
+// Each founding city signs with two keys and the log with one: at most 64 signatures in all.
+const citiesMax = 31;
+
+const foundingCity: Shape<FoundingCity> = object<FoundingCity>({
+  id: cityId,
+  authority: key,
+  next: digest,
+  witness: key,
+  witness_address: address,
+  witness_tls: digest,
+  division: divisionCode,
+});
+
+const bounds: Shape<Bounds> = object<Bounds>({
+  skew_s: seconds(300),
+  heartbeat_s: seconds(3600),
+  max_staleness_s: integer({ min: 30, max: day }),
+  inclusion_bound_s: seconds(day),
+  token_life_s: seconds(60),
+  window_segments: integer({ min: 1, max: 1024 }),
+  segment_messages: integer({ min: 1, max: 2 ** 16 }),
+  segment_bytes: integer({ min: 1024, max: 2 ** 26 }),
+  unacknowledged_receipts: integer({ min: 1, max: 2 ** 20 }),
+  sealing_queue_bytes: integer({ min: 2 ** 20, max: 2 ** 32 }),
+});
+
+const isoDate = text((value) => {
+  const found = /^([0-9]{4})-([0-9]{2})-([0-9]{2})$/.exec(value);
+  if (found === null) return false;
+  const date = new Date(0);
+  date.setUTCFullYear(Number(found[1]), Number(found[2]) - 1, Number(found[3]));
+  return date.toISOString().slice(0, 10) === value;
+});
+const days = ascending(isoDate, { min: 0, max: 366 }, self);
+
+const calendarYear: Shape<CalendarYear> = refined(
+  object<CalendarYear>({ year: integer({ min: 2000, max: 9999 }), off: days, on: days }),
+  ({ year, off, on }) =>
+    [...off, ...on].every((date) => date.startsWith(`${year}-`)) &&
+    !on.some((date) => off.includes(date)),
+);
+
+const calendar: Shape<Calendar> = object<Calendar>({
+  years: ascending(calendarYear, { min: 0, max: 100 }, ({ year }) => String(year)),
+});
+
+const sequencer: Shape<FoundingSequencer> = object<FoundingSequencer>({
+  gateway: memberId,
+  address,
+  tls: digest,
+  log: key,
+});
+
+/** A quorum that any two of share a city that does not lie (DESIGN section 4). */
+function isQuorum({ cities, quorum, faults }: NetworkBody): boolean {
+  return quorum <= cities.length && 2 * quorum >= cities.length + faults + 1;
+}
+
+const network: Shape<NetworkBody> = refined(
+  object<NetworkBody>({
+    name: displayName,
+    cities: ascending(foundingCity, { min: 1, max: citiesMax }, ({ id }) => id),
+    quorum: integer({ min: 1, max: citiesMax }),
+    faults: integer({ min: 0, max: citiesMax }),
+    bounds,
+    rules: version,
+    calendar,
+    sequencer,
+  }),
+  isQuorum,
+);
+
+const agency: Shape<AgencyBody> = object<AgencyBody>({
+  name: displayName,
+  authority: key,
+  next: digest,
+  roles: ascending(
+    oneOf<AgencyRole>("consumer", "provider", "data-authority"),
+    { min: 1, max: 3 },
+    self,
+  ),
+});
+
+const gatewayCertificates = { min: 1, max: 4 };
+
+const gateway: Shape<GatewayBody> = refined(
+  object<GatewayBody>({
+    batch: key,
+    token: key,
+    certificates: list(certificate, gatewayCertificates),
+    tls: list(digest, gatewayCertificates),
+    endpoints: object<GatewayEndpoints>({ peer: address, http: address }),
+  }),
+  ({ certificates, tls }) => certificates.length === tls.length && new Set(tls).size === tls.length,
+);
+
+const administrator: Shape<AdministratorBody> = object<AdministratorBody>({
+  key,
+  roles: ascending(
+    oneOf<AdministratorRole>("operator", "approver", "auditor"),
+    { min: 1, max: 3 },
+    self,
+  ),
+});
+
+const serviceMethod: Shape<ServiceMethod> = object<ServiceMethod>({
+  path: methodPath,
+  writes: boolean,
+  client_streaming: boolean,
+  server_streaming: boolean,
+});
+
+const serviceAttribute: Shape<ServiceAttribute> = object<ServiceAttribute>({
+  name: text(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/),
+  type: oneOf<ServiceAttribute["type"]>("boolean", "integer", "text", "text-set"),
+  personal: boolean,
+  source: oneOf<ServiceAttribute["source"]>("token", "request", "provider"),
+});
+
+const purposes = ascending(code, { min: 1, max: 64 }, self);
+const blobBytes = integer({ min: 1, max: blobBytesMax });
+
+const service: Shape<ServiceBody> = object<ServiceBody>({
+  version,
+  descriptor: digest,
+  descriptor_bytes: blobBytes,
+  methods: ascending(serviceMethod, { min: 1, max: 256 }, ({ path }) => path),
+  sharing: oneOf<SharingAttribute>("unconditional", "conditional", "not-shared"),
+  purposes,
+  subject_paths: ascending(fieldPath, { min: 0, max: 64 }, self),
+  attributes: ascending(serviceAttribute, { min: 0, max: 64 }, ({ name }) => name),
+  approval: object<ApprovalRule>({ approvals: integer({ min: 1, max: 2 }) }),
+  deadline: object<DeadlineProfile>({
+    name: code,
+    check_days: integer({ min: 0, max: 366 }),
+    answer_days: integer({ min: 0, max: 366 }),
+  }),
+  max_staleness_s: integer({ min: 30, max: day }),
+});
+
+const policy: Shape<PolicyBody> = object<PolicyBody>({
+  version,
+  policy: digest,
+  policy_bytes: blobBytes,
+  schema: digest,
+  schema_bytes: blobBytes,
+});
+
+const authorizationDetail: Shape<AuthorizationDetail> = object<AuthorizationDetail>({
+  type: oneOf("causeway-service"),
+  service: memberId,
+  methods: ascending(methodPath, { min: 1, max: 256 }, self),
+  purposes,
+  legal_basis: legalBasis,
+  fields: optional(ascending(fieldPath, { min: 1, max: 256 }, self)),
+  quota: optional(
+    object<QuotaRule>({
+      limit: integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+      period_s: seconds(366 * day),
+    }),
+  ),
+});
+
+const details = list(authorizationDetail, { min: 1, max: 16 });
+
+const request: Shape<RequestBody> = object<RequestBody>({ authorization_details: details });
+const grant: Shape<GrantBody> = object<GrantBody>({
+  request: uuidV7,
+  authorization_details: details,
+});
+const denial: Shape<DenialBody> = object<DenialBody>({
+  request: uuidV7,
+  reason: code,
+  text: optional(digest),
+});
+const revocation: Shape<RevocationBody> = object<RevocationBody>({
+  grant: uuidV7,
+  reason: code,
+  text: optional(digest),
+});
+
+/** The member that is named like the type, for each type. */
+export const bodyShapes: { readonly [N in StatementName]: Shape<StatementBodies[N]> } = {
+  network,
+  city: anyObject,
+  vote: anyObject,
+  agency,
+  gateway,
+  administrator,
+  epoch: anyObject,
+  service,
+  policy,
+  request,
+  grant,
+  denial,
+  approval: anyObject,
+  revocation,
+  resumption: anyObject,
+  suspension: anyObject,
+};
