@@ -42,8 +42,6 @@ export const linkExchangesMax: number = 4096;
 export const statementAgeMaxMs: number = 7 * 24 * 3600 * 1000;
 /** Public keys whose check is remembered: the keys in use of a network, a few kilobytes each at most. */
 export const acceptedKeysMax: number = 1024;
-/** Leaves whose signature is remembered as right: those of the exchanges in flight, 64 bytes each. */
-export const verifiedLeavesMax: number = 8192;
 /** Levels of messages inside a canonical message, encoded ones included: the contract has 11. */
 export const canonicalDepthMax: number = 16;
 /** Depth of the JSON of a statement or token: the printer recurses, and no type of ours is deeper than 8. */
@@ -70,3 +68,33 @@ export const witnessProofLinesMax: number = 63;
 export const addCheckpointBytesMax: number = 64 * 1024;
 /** Requests that wait at a witness for its replica. */
 export const witnessWaitingMax: number = 16;
+/** Policy sets that the policy engine keeps parsed: more than the services of a busy provider. */
+export const policySetsParsedMax: number = 64;
+/** Policy verdicts that are remembered: their inputs hold the second, so older ones are of no use. */
+export const policyVerdictsMax: number = 1024;
+/** Milliseconds that the clock may step back before nothing is sealed any more (DESIGN.md section 10). */
+export const clockStepBackMaxMs: number = 1000;
+/** Batches below the tip whose links a journal checks at its start: the tip's signature covers all of them. */
+export const journalLinksChecked: number = 64;
+/** Milliseconds that a batch's new state may wait for a seal to commit it: a loss is learnt again. */
+export const journalDeferMs: number = 250;
+/** Batches of the own chain that are submitted at one time: enough for a ledger 100 ms away. */
+export const submissionsInFlightMax: number = 16;
+/** Milliseconds before the first new attempt at the ledger; doubled after each failure. */
+export const submitBackoffMinMs: number = 100;
+/** Milliseconds between two attempts at a ledger that stays away. */
+export const submitBackoffMaxMs: number = 5000;
+/** Milliseconds after which an included batch that is not final is submitted again. */
+export const submitAgainMs: number = 30_000;
+/** Milliseconds that openings wait to be written together: what a killed process may lose of them. */
+export const openingsBufferMs: number = 50;
+/** Bytes of openings that wait to be written: at this many they are written at once. */
+export const openingsBufferBytesMax: number = 1024 * 1024;
+/** Bytes of a policy set or schema as text: the engine's parser needs a multiple of it in memory. */
+export const policyTextBytesMax: number = 256 * 1024;
+/** UTF-16 units of one policy: a longer chain of operators could exhaust the stack of the engine. */
+export const policyUnitsMax: number = 4096;
+/** Brackets within brackets in a policy or schema; the engine's stack holds about three times as many. */
+export const policyBracketsMax: number = 32;
+/** Levels of one policy's expression tree; the engine's stack holds about four times as many. */
+export const policyLevelsMax: number = 64;
