@@ -1,0 +1,168 @@
+/** The gRPC service of a sequencer over grpc-js: `causeway.ledger.v1.LedgerService`. */
+import { once } from "node:events";
+import type {
+  handleClientStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  ServerWritableStream,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { create } from "@bufbuild/protobuf";
+import { CausewayError } from "../../src/base/errors.ts";
+import { concatBytes } from "../../src/base/bytes.ts";
+import { blobBytesMax, blobChunkBytesMax, followStreamsMax } from "../../src/base/limits.ts";
+import {
+  type FollowRequest,
+  type FollowResponse,
+  type GetBlobRequest,
+  type GetBlobResponse,
+  GetBlobResponseSchema,
+  type PutBlobRequest,
+  type PutBlobResponse,
+  PutBlobResponseSchema,
+  type SubmitRequest,
+  type SubmitResponse,
+} from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
+import type { LedgerHost } from "../../src/ledger/embedded/ports.ts";
+import { grpcStatus } from "./grpc-status.ts";
+import { fromFollowItem, fromSubmitResult, toSealedBatch } from "./ledger-messages.ts";
+
+export interface LedgerServiceOptions {
+  readonly host: LedgerHost;
+  /**
+   * Whether the holder of a client certificate (DER; `undefined` without one) is a member.
+   * Heads that are not final yet stay inside the membership.
+   */
+  isMember(certificate: Uint8Array | undefined): boolean;
+  /** Told of every error that leaves as INTERNAL. */
+  onError?(error: unknown): void;
+}
+
+/** Handlers for `server.addService(grpcDefinition(LedgerService), …)`. */
+export function createLedgerService(options: LedgerServiceOptions): UntypedServiceImplementation {
+  const { host } = options;
+  const openStreams = { count: 0 };
+  const statusOf = (error: unknown): ReturnType<typeof grpcStatus> => {
+    if (!(error instanceof CausewayError)) options.onError?.(error);
+    return grpcStatus(error);
+  };
+
+  const submit: handleUnaryCall<SubmitRequest, SubmitResponse> = (call, callback) => {
+    void (async () => {
+      assertMember(options, call);
+      return fromSubmitResult(await host.submit(toSealedBatch(call.request.batch)));
+    })().then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(statusOf(error)),
+    );
+  };
+
+  const follow: handleServerStreamingCall<FollowRequest, FollowResponse> = (call) => {
+    void (async () => {
+      assertMember(options, call);
+      if (openStreams.count >= followStreamsMax) {
+        throw new CausewayError("BUSY", `at most ${followStreamsMax} streams are served`);
+      }
+      openStreams.count++;
+      try {
+        await sendItems(host, call);
+      } finally {
+        openStreams.count--;
+      }
+    })().then(
+      () => call.end(),
+      (error: unknown) => call.destroy(statusOf(error) as unknown as Error),
+    );
+  };
+
+  const putBlob: handleClientStreamingCall<PutBlobRequest, PutBlobResponse> = (call, callback) => {
+    void (async () => {
+      assertMember(options, call);
+      const { sha256, content } = await readBlob(call);
+      await host.putBlob(sha256, content);
+      return create(PutBlobResponseSchema);
+    })().then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(statusOf(error)),
+    );
+  };
+
+  const getBlob: handleServerStreamingCall<GetBlobRequest, GetBlobResponse> = (call) => {
+    void (async () => {
+      assertMember(options, call);
+      const content = host.blob(call.request.sha256);
+      if (content === undefined) throw new CausewayError("BLOB_MISSING", "there is no such blob");
+      for (let at = 0; at === 0 || at < content.length; at += blobChunkBytesMax) {
+        const chunk = content.subarray(at, at + blobChunkBytesMax);
+        await write(call, create(GetBlobResponseSchema, { chunk }));
+      }
+    })().then(
+      () => call.end(),
+      (error: unknown) => call.destroy(statusOf(error) as unknown as Error),
+    );
+  };
+
+  return { submit, follow, putBlob, getBlob } as unknown as UntypedServiceImplementation;
+}
+
+interface PeerCall {
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly raw?: Uint8Array } };
+}
+
+function assertMember(options: LedgerServiceOptions, call: unknown): void {
+  // Looked up for each call: a session outlives the standing of its certificate.
+  const certificate = (call as PeerCall).getAuthContext().sslPeerCertificate?.raw;
+  if (!options.isMember(certificate)) {
+    throw new CausewayError("MEMBER_NOT_ACTIVE", "only members of the network are served");
+  }
+}
+
+async function sendItems(
+  host: LedgerHost,
+  call: ServerWritableStream<FollowRequest, FollowResponse>,
+): Promise<void> {
+  const stop = new AbortController();
+  const onGone = (): void => stop.abort();
+  call.once("cancelled", onGone);
+  call.once("close", onGone);
+  call.once("error", onGone);
+  const { fromIndex, fromFinalSize } = call.request;
+  for await (const item of host.follow({ fromIndex, fromFinalSize }, stop.signal)) {
+    await write(call, fromFollowItem(item), stop.signal);
+  }
+}
+
+async function write<Request, Response>(
+  call: ServerWritableStream<Request, Response>,
+  message: Response,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (call.write(message) || signal?.aborted === true) return;
+  // A stream that is cancelled never drains; the items end by themselves then.
+  await once(call, "drain", signal === undefined ? {} : { signal }).catch((error: unknown) => {
+    if (signal?.aborted !== true) throw error;
+  });
+}
+
+async function readBlob(
+  call: AsyncIterable<PutBlobRequest>,
+): Promise<{ readonly sha256: Uint8Array; readonly content: Uint8Array }> {
+  let sha256: Uint8Array | undefined;
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const request of call) {
+    sha256 ??= request.sha256.slice();
+    bytes += request.chunk.length;
+    if (request.chunk.length > blobChunkBytesMax || bytes > blobBytesMax) {
+      throw new CausewayError(
+        "TOO_LARGE",
+        `a blob has at most ${blobBytesMax} bytes, a chunk ${blobChunkBytesMax}`,
+      );
+    }
+    chunks.push(request.chunk);
+  }
+  if (sha256?.length !== 32) {
+    throw new CausewayError("MALFORMED", "the first chunk carries the blob's digest");
+  }
+  return { sha256, content: concatBytes(...chunks) };
+}

@@ -1,0 +1,84 @@
+/** Trust in a TLS key that is known by its digest alone: the first links, before any certificate is on the ledger. */
+import { createHash, X509Certificate } from "node:crypto";
+import { connect, type PeerCertificate, type TLSSocket } from "node:tls";
+import { CausewayError } from "../src/base/errors.ts";
+
+const probeTimeoutMs = 10_000;
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `host:port`, an IPv6 address in brackets. Throws CONFIG_INVALID. */
+export function parseHostPort(address: string): HostPort {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
+  if (match === null || port < 1 || port > 65_535) {
+    throw new CausewayError("CONFIG_INVALID", `not an address of the form host:port: ${address}`);
+  }
+  return { host: (match[1] ?? match[2]) as string, port };
+}
+
+/** SHA-256 of the certificate's SubjectPublicKeyInfo in DER, lower-case hex: its TLS key digest. */
+export function spkiDigest(certificate: Uint8Array): string {
+  const spki = new X509Certificate(certificate).publicKey.export({ type: "spki", format: "der" });
+  return createHash("sha256").update(spki).digest("hex");
+}
+
+/** A DER certificate as the PEM text that `ca` options want. */
+export function certificatePem(der: Uint8Array): string {
+  const base64 = Buffer.from(der).toString("base64");
+  const lines = base64.match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+}
+
+/** For `checkServerIdentity`: accepts exactly one certificate, whatever names it carries. */
+export function acceptOnly(
+  pinned: Uint8Array,
+): (host: string, peer: PeerCertificate) => Error | undefined {
+  return (_host, peer) =>
+    pinned.length > 0 && Buffer.compare(peer.raw, pinned) === 0
+      ? undefined
+      : new Error("the peer's certificate is not the pinned one");
+}
+
+/**
+ * The certificate that a server presents, if its key has the digest that the founding document names.
+ * The handshake proves possession of the key only to a connection that then pins this certificate: nothing is sent on the probe.
+ * Rejects with LEDGER_UNAVAILABLE when there is no connection, SIGNATURE_INVALID when the key is another.
+ */
+export async function pinCertificate(address: string, digest: string): Promise<Uint8Array> {
+  const raw = await presentedCertificate(parseHostPort(address));
+  if (spkiDigest(raw) !== digest) {
+    throw new CausewayError("SIGNATURE_INVALID", "the server presents another TLS key", {
+      fields: { address, expected: digest, presented: spkiDigest(raw) },
+    });
+  }
+  return raw;
+}
+
+function presentedCertificate({ host, port }: HostPort): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const unavailable = (cause: unknown): void =>
+      reject(
+        new CausewayError("LEDGER_UNAVAILABLE", `no TLS connection to ${host}:${port}`, { cause }),
+      );
+    // Nothing is trusted by this connection: the caller compares the key and connects anew, with this certificate as its only anchor.
+    const socket: TLSSocket = connect({
+      host,
+      port,
+      rejectUnauthorized: false,
+      minVersion: "TLSv1.3",
+      ALPNProtocols: ["h2", "http/1.1"],
+    });
+    socket.setTimeout(probeTimeoutMs, () => socket.destroy(new Error("timed out")));
+    socket.once("error", unavailable);
+    socket.once("secureConnect", () => {
+      const { raw } = socket.getPeerCertificate();
+      socket.destroy();
+      if (raw === undefined) unavailable(new Error("no certificate was presented"));
+      else resolve(new Uint8Array(raw));
+    });
+  });
+}

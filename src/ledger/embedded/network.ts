@@ -1,0 +1,68 @@
+import { CausewayError } from "../../base/errors.ts";
+import { toHex } from "../../base/bytes.ts";
+import { parseKey } from "../../credential/key-text.ts";
+import { parsePayload } from "../../credential/payloads.ts";
+import { networkId } from "../../credential/statement.ts";
+import type { NetworkBody } from "../../credential/statements.ts";
+
+/** A city's one cosigning key and where its witness answers. */
+export interface CityWitness {
+  readonly city: string;
+  /** Key name of its cosignatures: `causeway/<network id hex>/<city>`. */
+  readonly keyName: string;
+  readonly publicKey: Uint8Array;
+  /** `host:port` of `add-checkpoint` over HTTPS. */
+  readonly address: string;
+  /** SHA-256 of its TLS key's SPKI DER, lower-case hex. */
+  readonly tls: string;
+}
+
+/** What checkpoints of one term of a network are verified against. Trust is data: all of it is in the founding document. */
+export interface LedgerNetwork {
+  /** 32 bytes. */
+  readonly id: Uint8Array;
+  /** Number of the sequencer's appointment; the founding document names the one of term 0. */
+  readonly term: bigint;
+  /** Origin and key name of the log: `causeway/<network id hex>/<term>`. */
+  readonly origin: string;
+  readonly logKey: Uint8Array;
+  readonly sequencer: { readonly gateway: string; readonly address: string; readonly tls: string };
+  readonly witnesses: readonly CityWitness[];
+  readonly quorum: number;
+  readonly faults: number;
+  readonly heartbeatMs: number;
+  readonly skewMs: number;
+}
+
+/** The network that a founding document's payload describes. Throws what parsing the payload throws. */
+export function readLedgerNetwork(payload: Uint8Array): LedgerNetwork {
+  const { body } = parsePayload("network", payload) as { readonly body: NetworkBody };
+  const id = networkId(payload);
+  const prefix = `causeway/${toHex(id)}`;
+  const term = 0n;
+  const { gateway, address, tls, log } = body.sequencer;
+  return {
+    id,
+    term,
+    origin: `${prefix}/${term}`,
+    logKey: keyOf(log),
+    sequencer: { gateway, address, tls },
+    witnesses: body.cities.map((city) => ({
+      city: city.id,
+      keyName: `${prefix}/${city.id}`,
+      publicKey: keyOf(city.witness),
+      address: city.witness_address,
+      tls: city.witness_tls,
+    })),
+    quorum: body.quorum,
+    faults: body.faults,
+    heartbeatMs: body.bounds.heartbeat_s * 1000,
+    skewMs: body.bounds.skew_s * 1000,
+  };
+}
+
+function keyOf(text: string): Uint8Array {
+  const key = parseKey(text);
+  if (key === undefined) throw new CausewayError("STATEMENT_INVALID", "a key has not 32 bytes");
+  return key;
+}

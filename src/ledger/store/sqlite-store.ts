@@ -1,0 +1,129 @@
+import { equalBytes } from "../../base/bytes.ts";
+import { assertInvariant, CausewayError } from "../../base/errors.ts";
+import { blobBytesMax } from "../../base/limits.ts";
+import { sha256 as sha256Of } from "../../base/sha256.ts";
+import { storing } from "./sqlite-errors.ts";
+import { openSqlite, type Sqlite, type Statement } from "./sqlite-open.ts";
+import { placeKey, SqliteLedgerReader } from "./sqlite-reader.ts";
+import { ledgerSchema } from "./sqlite-schema.ts";
+import type { BatchRow, ChainPlace, Fault, LedgerWriter, Snapshot, StoredNote } from "./store.ts";
+
+/**
+ * The ledger of one process on disk. Opening locks the file, so that no second process writes it.
+ * Every function that writes is durable when it returns.
+ */
+export class SqliteLedgerStore implements LedgerWriter {
+  readonly reader: SqliteLedgerReader;
+  readonly #db: Sqlite;
+  readonly #leaf: Statement;
+  readonly #node: Statement;
+  readonly #void: Statement;
+  readonly #blob: Statement;
+  readonly #blobName: Statement;
+  readonly #frozen: Statement;
+  readonly #mark: Statement;
+  readonly #fault: Statement;
+  readonly #forked: Statement;
+
+  constructor(path: string) {
+    const db = openSqlite(path, ledgerSchema);
+    this.#db = db;
+    this.reader = new SqliteLedgerReader(db);
+    const prepare = (sql: string): Statement => storing(() => db.prepare<unknown[]>(sql));
+    this.#leaf = prepare(
+      `INSERT INTO leaves (leaf_index, leaf_hash, gateway, place, registry_digest, leaf, body)
+       SELECT @index, @leafHash, @gateway, @place, @registryDigest, @leaf, @body
+       WHERE @index = (SELECT COALESCE(MAX(leaf_index) + 1, 0) FROM leaves)`,
+    );
+    this.#node = prepare("INSERT INTO nodes (level, node_index, hash) VALUES (?, ?, ?)");
+    this.#void = prepare("INSERT INTO voids (leaf_index, position, reason) VALUES (?, ?, ?)");
+    this.#blob = prepare("INSERT OR IGNORE INTO blobs (sha256, content) VALUES (?, ?)");
+    this.#blobName = prepare("INSERT OR IGNORE INTO blob_names (sha256, leaf_index) VALUES (?, ?)");
+    this.#frozen = prepare("INSERT OR IGNORE INTO frozen_notes (size, note) VALUES (?, ?)");
+    this.#mark = prepare(
+      `INSERT INTO marks (name, size, value) VALUES (?, ?, ?)
+       ON CONFLICT (name) DO UPDATE SET size = excluded.size, value = excluded.value
+       WHERE excluded.size >= marks.size`,
+    );
+    this.#fault = prepare(
+      "INSERT INTO faults (reason, held, shown, leaf_index, at_ms) VALUES (?, ?, ?, ?, ?)",
+    );
+    this.#forked = prepare(
+      "INSERT OR IGNORE INTO forked_leaves (gateway, place, leaf) VALUES (?, ?, ?)",
+    );
+  }
+
+  append(rows: readonly BatchRow[]): void {
+    storing(() =>
+      this.#db.transaction(() => rows.forEach((row) => this.#appendOne(row))).immediate(),
+    );
+  }
+
+  #appendOne(row: BatchRow): void {
+    const { changes } = this.#leaf.run({
+      index: row.index,
+      leafHash: row.leafHash,
+      gateway: row.place.gateway,
+      place: placeKey(row.place),
+      registryDigest: row.registryDigest,
+      leaf: row.leaf,
+      body: row.body,
+    });
+    assertInvariant(changes === 1, `batch ${row.index} does not follow the last stored one`);
+    for (const node of row.nodes) this.#node.run(node.level, node.index, node.hash);
+    for (const entry of row.voids) this.#void.run(row.index, entry.position, entry.reason);
+    for (const sha256 of row.blobs) this.#blobName.run(sha256, row.index);
+  }
+
+  putBlob(sha256: Uint8Array, content: Uint8Array): boolean {
+    if (content.length > blobBytesMax) {
+      throw new CausewayError("TOO_LARGE", `a blob has at most ${blobBytesMax} bytes`);
+    }
+    if (!equalBytes(sha256Of(content), sha256)) {
+      throw new CausewayError("BLOB_MISMATCH", "the content does not have the announced digest");
+    }
+    return storing(() => this.#blob.run(sha256, content)).changes === 1;
+  }
+
+  freeze(final: StoredNote): void {
+    storing(() =>
+      this.#db
+        .transaction(() => {
+          this.#frozen.run(final.size, final.note);
+          this.#mark.run("heartbeat", final.size, final.note);
+        })
+        .immediate(),
+    );
+  }
+
+  setHeartbeat(note: Uint8Array): void {
+    const size = this.reader.newestFrozen()?.size;
+    assertInvariant(size !== undefined, "a heartbeat follows a final size");
+    storing(() => this.#mark.run("heartbeat", size, note));
+  }
+
+  setHead(head: StoredNote): void {
+    storing(() => this.#mark.run("head", head.size, head.note));
+  }
+
+  setSnapshot(snapshot: Snapshot): void {
+    storing(() => this.#mark.run("snapshot", snapshot.size, snapshot.state));
+  }
+
+  addFault(fault: Fault): void {
+    const { reason, held = null, shown = null, index = null, atMs } = fault;
+    storing(() => this.#fault.run(reason, held, shown, index, atMs));
+  }
+
+  addForkedLeaf(place: ChainPlace, leaf: Uint8Array): void {
+    storing(() => this.#forked.run(place.gateway, placeKey(place), leaf));
+  }
+
+  setNetwork(id: Uint8Array): void {
+    storing(() => this.#mark.run("network", 0, id));
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
