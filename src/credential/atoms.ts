@@ -2,7 +2,7 @@
 import { parseBase64, parseBase64url } from "../base/bytes.ts";
 import { isId, isMethodPath, isUuidV7 } from "../base/ids.ts";
 import { certificateBytesMax } from "../base/limits.ts";
-import { parseKey } from "./key-id.ts";
+import { parseKey } from "./key-text.ts";
 import { integer, text, type Shape } from "./shape.ts";
 
 const asciiMax = 255;
@@ -45,7 +45,8 @@ export const bytes16: Shape<string> = text(
 /** A DER certificate as standard base64; its inside is checked where it is used. */
 export const certificate: Shape<string> = text((value) => {
   if (value.length > Math.ceil(certificateBytesMax / 3) * 4) return false;
-  return (parseBase64(value)?.length ?? 0) > 0;
+  const bytes = parseBase64(value)?.length ?? 0;
+  return bytes > 0 && bytes <= certificateBytesMax;
 });
 
 export const methodPath: Shape<string> = text(isMethodPath);

@@ -1,8 +1,9 @@
 import { parseBase64url, toBase64url, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import type { Signer } from "../crypto/ports.ts";
+import { thumbprint } from "../crypto/thumbprint.ts";
 import { formatJcs, isObject, parseJcs, type JsonValue } from "./jcs.ts";
-import { keyId, parseKey } from "./key-id.ts";
+import { parseKey } from "./key-text.ts";
 
 /** The only signature algorithm of our own tokens and statements (RFC 9864). */
 export const algorithm = "Ed25519" as const;
@@ -85,7 +86,7 @@ export function openCompact(
 
 /** Signs `payload` as a compact JWS of type `typ`; its `kid` is the thumbprint of the signer's key. */
 export function createCompact(typ: string, payload: Uint8Array, signer: Signer): string {
-  const header = formatJcs({ alg: algorithm, kid: keyId(signer.publicKey), typ });
+  const header = formatJcs({ alg: algorithm, kid: thumbprint(signer.publicKey), typ });
   const signingInput = `${toBase64url(utf8(header))}.${toBase64url(payload)}`;
   return `${signingInput}.${toBase64url(signer.sign(utf8(signingInput)))}`;
 }

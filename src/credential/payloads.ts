@@ -1,5 +1,6 @@
 /** The payload of each statement: closed claims and one member named like the type. */
 import { utf8 } from "../base/bytes.ts";
+import { thumbprint } from "../crypto/thumbprint.ts";
 import {
   agencyId,
   anySubject,
@@ -14,7 +15,7 @@ import {
 } from "./atoms.ts";
 import { bodyShapes } from "./bodies.ts";
 import { formatJcs, parseJcs } from "./jcs.ts";
-import { keyId, parseKey } from "./key-id.ts";
+import { parseKey } from "./key-text.ts";
 import { conform, misfitError, object, optional, type Members, type Shape } from "./shape.ts";
 import type { Claims, Statement, StatementBodies, StatementName } from "./statements.ts";
 
@@ -83,7 +84,8 @@ function contradiction({ name, claims, body }: Statement): keyof Claims | undefi
   if (name === "network" && sub !== body.name) return "sub";
   if (name === "grant" && nbf === undefined) return "nbf";
   if (name === "grant" && exp === undefined) return "exp";
-  if (name === "administrator" && sub !== keyId(parseKey(body.key) as Uint8Array)) return "sub";
+  if (name === "administrator" && sub !== thumbprint(parseKey(body.key) as Uint8Array))
+    return "sub";
   return undefined;
 }
 

@@ -3,8 +3,9 @@ import { equalBytes } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { importedKeysMax } from "../base/limits.ts";
 import type { Verifier } from "../crypto/ports.ts";
+import { thumbprint } from "../crypto/thumbprint.ts";
 import { algorithm, type CompactJws } from "./compact.ts";
-import { formatKey, keyId } from "./key-id.ts";
+import { formatKey } from "./key-text.ts";
 import { LruMap } from "./lru-map.ts";
 
 interface ImportedKey {
@@ -29,7 +30,7 @@ function acceptedKey(kid: string, key: Uint8Array, verifier: Verifier): Promise<
   if (!verifier.acceptsKey(key)) {
     throw new CausewayError("KEY_NOT_ACCEPTED", "the key of the signature is not accepted");
   }
-  if (keyId(key) !== kid) {
+  if (thumbprint(key) !== kid) {
     throw new CausewayError("TOKEN_KEY_UNKNOWN", "kid is not the thumbprint of the key");
   }
   const imported = importKey(key);

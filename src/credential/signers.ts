@@ -1,4 +1,5 @@
-import { keyId, parseKey } from "./key-id.ts";
+import { thumbprint } from "../crypto/thumbprint.ts";
+import { parseKey } from "./key-text.ts";
 import type { AdministratorRole, NetworkBody, Statement } from "./statements.ts";
 
 /** A key that a statement binds, so that it signs the statement too: proof that its owner holds it. */
@@ -106,12 +107,12 @@ export function missingSigners(
 ): readonly RequiredSigner[] {
   return requiredSigners(statement).filter((required) =>
     "key" in required
-      ? !signers.includes(keyId(required.key))
+      ? !signers.includes(thumbprint(required.key))
       : !signers.some((kid) => speaksFor(kid, required)),
   );
 }
 
 /** The key with thumbprint `kid` among those that the statement binds itself. */
 export function boundKey(statement: Statement, kid: string): Uint8Array | undefined {
-  return boundKeys(statement).find(({ key }) => keyId(key) === kid)?.key;
+  return boundKeys(statement).find(({ key }) => thumbprint(key) === kid)?.key;
 }

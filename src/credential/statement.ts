@@ -3,8 +3,8 @@ import { CausewayError } from "../base/errors.ts";
 import { statementBytesMax, statementSignersMax } from "../base/limits.ts";
 import { sha256 } from "../base/sha256.ts";
 import type { Signer, Verifier } from "../crypto/ports.ts";
+import { thumbprint } from "../crypto/thumbprint.ts";
 import { createCompact, openCompact, type CompactJws } from "./compact.ts";
-import { keyId } from "./key-id.ts";
 import { formatPayload, parsePayload, statementName, statementTyp } from "./payloads.ts";
 import { verifySignature } from "./signature.ts";
 import { boundKey } from "./signers.ts";
@@ -131,7 +131,7 @@ export function createStatement(
   statement: Statement,
   signers: readonly Signer[],
 ): readonly string[] {
-  const kids = new Set(signers.map(({ publicKey }) => keyId(publicKey)));
+  const kids = new Set(signers.map(({ publicKey }) => thumbprint(publicKey)));
   if (kids.size === 0 || kids.size > statementSignersMax || kids.size !== signers.length) {
     throw new RangeError("a statement has 1 to 64 different signers");
   }
