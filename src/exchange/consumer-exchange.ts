@@ -1,0 +1,559 @@
+/** One call of an agency system on its way: executes the effects of the consumer's machine. */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { toHex } from "../base/bytes.ts";
+import { CausewayError } from "../base/errors.ts";
+import { agencyOf, createUuidV7, formatUuid } from "../base/ids.ts";
+import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
+import { commitUnderSeed, type Committed } from "../crypto/commitments.ts";
+import { transcriptOf } from "../crypto/transcript.ts";
+import {
+  type Metadata,
+  MetadataSchema,
+  type StatusFrame,
+  StatusFrameSchema,
+} from "../gen/causeway/exchange/v1/frames_pb.ts";
+import type { AnswerFrame, Frame, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import { CallStatementSchema } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { SealedRecord } from "../ledger/ports.ts";
+import { encodeCallStatement } from "../record/call-tree.ts";
+import { formatHandle } from "../record/names.ts";
+import { type CallMetadata, withEntries, withoutReserved } from "./call-metadata.ts";
+import {
+  type CheckResult,
+  type ConsumerEffect,
+  type ConsumerEvent,
+  type ConsumerOutcome,
+  type ConsumerState,
+  initialConsumerState,
+  reasonOfCheck,
+  stepConsumer,
+} from "./consumer-machine.ts";
+import {
+  type AttemptName,
+  encodeAcknowledgement,
+  encodeConsumerClosed,
+} from "./consumer-records.ts";
+import { acknowledgementFrame, callFrame, cancelFrame, proofOf } from "./frames.ts";
+import type { KnownAttempts } from "./known-attempts.ts";
+import type { LeafCache } from "./leaf-cache.ts";
+import type { ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
+import { type CheckedProof, checkProof, checkSeen, type ProofCheck } from "./proof-check.ts";
+import {
+  checkReceipt,
+  isSameCall,
+  type ReceivedOpened,
+  receivedResponse,
+  type SentCall,
+} from "./receipt-check.ts";
+import type { AgencySystem, ResolvedCall } from "./resolve-call.ts";
+import { statusOf } from "./status.ts";
+import { type IssuedCall, TokenBatcher } from "./token-batcher.ts";
+import type { IncomingCall } from "./transport/ports.ts";
+import { attemptKey } from "./used-attempts.ts";
+
+export interface ConsumerPorts extends ExchangePorts {
+  /** A link to one of the gateways; rejects with PEER_UNAVAILABLE. */
+  connect(gateways: readonly string[]): Promise<LinkEnd>;
+  /** Signs a call token for a provider gateway under its boot. */
+  issueToken(to: LinkEnd, root: Uint8Array, n: number): { token: string; issuedAt: number };
+}
+
+/** The exchanges on one link, by the number that this side gives them. */
+export class LinkExchanges {
+  readonly #byNumber = new Map<bigint, ConsumerExchange>();
+  readonly batcher: TokenBatcher;
+  #next = 1n;
+
+  constructor(link: LinkEnd, ports: ConsumerPorts) {
+    this.batcher = new TokenBatcher(
+      (root, n) => ports.issueToken(link, root, n),
+      (work) => ports.defer(work),
+    );
+  }
+
+  add(exchange: ConsumerExchange): bigint {
+    const number = this.#next++;
+    this.#byNumber.set(number, exchange);
+    return number;
+  }
+
+  remove(number: bigint): void {
+    this.#byNumber.delete(number);
+  }
+
+  onFrame(frame: Frame): void {
+    this.#byNumber.get(frame.exchange)?.onFrame(frame);
+  }
+
+  lost(): void {
+    for (const exchange of [...this.#byNumber.values()]) exchange.onLinkLost();
+  }
+}
+
+export interface ExchangeOptions {
+  readonly ports: ConsumerPorts;
+  readonly known: KnownAttempts;
+  readonly leaves: LeafCache;
+  exchangesOf(link: LinkEnd): LinkExchanges;
+  readonly incoming: IncomingCall;
+  readonly system: AgencySystem;
+  readonly resolved: ResolvedCall;
+  readonly metadata: CallMetadata;
+  /** Encoded Metadata of the request, without reserved entries. */
+  readonly headers: Uint8Array;
+  readonly message: Uint8Array;
+  done(): void;
+}
+
+/** What belongs to one attempt. */
+interface Attempt {
+  readonly link: LinkEnd;
+  readonly number: bigint;
+  readonly seed: Uint8Array;
+  readonly request: Committed;
+  readonly openings: readonly OpeningItem[];
+  readonly issued: IssuedCall;
+  readonly name: AttemptName;
+  readonly key: string;
+}
+
+export class ConsumerExchange {
+  readonly #o: ExchangeOptions;
+  readonly #xid: Uint8Array;
+  readonly #startedMs: number;
+  #state: ConsumerState;
+  #attempt: Attempt | undefined;
+  #cancelDeadline: (() => void) | undefined;
+  #answer: AnswerFrame | undefined;
+  #receipt: CheckedProof | undefined;
+  /** What the caller gets when the exchange fails. */
+  #failure: StatusFrame | undefined;
+  #stopWaiting: (() => void) | undefined;
+
+  constructor(options: ExchangeOptions) {
+    const { clock, random } = options.ports;
+    this.#o = options;
+    this.#state = initialConsumerState(options.resolved.method.writes);
+    this.#startedMs = clock.monotonicMs();
+    // Whole seconds only: the ledger shows no finer time of a call than its batch.
+    this.#xid = createUuidV7(Math.floor(clock.nowMs() / 1000) * 1000, random(10));
+  }
+
+  start(): void {
+    const { incoming, ports } = this.#o;
+    incoming.onCancelled(() => this.#step({ kind: "interrupted", by: "cancelled" }));
+    if (incoming.timeoutMs !== undefined) {
+      this.#cancelDeadline = ports.scheduler.after(incoming.timeoutMs, () =>
+        this.#step({ kind: "interrupted", by: "deadline" }),
+      );
+    }
+    this.#execute({ kind: "connect" });
+  }
+
+  onFrame({ body }: Frame): void {
+    if (body.case === "answer") {
+      if (this.#state.phase !== "called") return;
+      this.#answer = body.value;
+      this.#step({ kind: "answer" });
+    } else if (body.case === "refused") {
+      if (this.#state.phase !== "called") return;
+      this.#onRefused(body.value);
+    } else if (body.case === "nonceStale") {
+      this.#failure = statusOf("NONCE_STALE");
+      this.#step({ kind: "nonce-stale" });
+    } else if (body.case === "failed") {
+      const reason = isReasonCode(body.value.reason) ? body.value.reason : "INTERNAL";
+      this.#step({ kind: "failed", reason });
+    }
+  }
+
+  onLinkLost(): void {
+    this.#step({ kind: "link-lost" });
+  }
+
+  #step(event: ConsumerEvent): void {
+    const { state, effects } = stepConsumer(this.#state, event);
+    this.#state = state;
+    for (const effect of effects) this.#execute(effect);
+  }
+
+  #execute(effect: ConsumerEffect): void {
+    switch (effect.kind) {
+      case "connect":
+        return this.#connect();
+      case "call":
+        return this.#call();
+      case "check-answer":
+        return void this.#checkAnswer().catch((error: unknown) => this.#internalError(error));
+      case "send-cancel":
+        return this.#attempt?.link.send(this.#attempt.number, cancelFrame());
+      case "seal-acknowledgement":
+        return this.#sealAcknowledgement(effect.result);
+      case "seal-closed":
+        return this.#sealClosed(effect);
+      case "hand-over":
+        return this.#handOver();
+      case "fail":
+        return this.#fail(effect.reason);
+      case "forget":
+        this.#release();
+        this.#cancelDeadline?.();
+        this.#stopWaiting?.();
+        this.#o.done();
+    }
+  }
+
+  // Connecting and calling.
+
+  #connect(): void {
+    const { ports, resolved } = this.#o;
+    const view = ports.replica.view();
+    const provider = agencyOf(resolved.service.id);
+    const gateways = [...ports.replica.state().gateways.keys()]
+      .filter((id) => agencyOf(id) === provider && view.gateway(id) !== undefined)
+      .toSorted();
+    ports.connect(gateways).then(
+      (link) => this.#sign(link),
+      (error: unknown) => {
+        const reason = error instanceof CausewayError ? error.code : "INTERNAL";
+        this.#step({ kind: "not-connected", reason });
+      },
+    );
+  }
+
+  /** Signs the statement of this attempt with all others of this turn, then calls. */
+  #sign(link: LinkEnd): void {
+    if (this.#state.phase !== "connecting") return;
+    this.#answer = undefined;
+    this.#receipt = undefined;
+    const { resolved, headers, message, metadata, ports } = this.#o;
+    const seed = ports.random(32);
+    const value = transcriptOf(headers, [message]);
+    const request = commitUnderSeed({ seed, label: "request", value });
+    const openings: OpeningItem[] = [
+      { label: "request", salt: request.salt, value: new Uint8Array() },
+    ];
+    const committed: { case?: Uint8Array; official?: Uint8Array; idempotency?: Uint8Array } = {};
+    for (const label of ["case", "official", "idempotency"] as const) {
+      const sent = metadata[label];
+      if (sent === undefined) continue;
+      const { salt, commitment } = commitUnderSeed({ seed, label, value: sent });
+      committed[label] = commitment;
+      openings.push({ label, salt, value: sent });
+    }
+    const statement = encodeCallStatement(
+      create(CallStatementSchema, {
+        xid: this.#xid,
+        attempt: this.#state.attempt,
+        service: resolved.service.id,
+        method: resolved.method.path,
+        grant: { ...resolved.grant.standing.address },
+        purpose: resolved.purpose,
+        request: request.commitment,
+        ...committed,
+      }),
+    );
+    const exchanges = this.#o.exchangesOf(link);
+    exchanges.batcher.add(statement, (issued) => {
+      if (this.#state.phase !== "connecting") return;
+      const { tokenDigest, call } = issued;
+      const name = { xid: this.#xid, attempt: this.#state.attempt, tokenDigest, index: call.index };
+      const key = attemptKey(tokenDigest, call.index);
+      this.#attempt = {
+        link,
+        number: exchanges.add(this),
+        seed,
+        request,
+        openings,
+        issued,
+        name,
+        key,
+      };
+      this.#step({ kind: "connected" });
+    });
+  }
+
+  #call(): void {
+    const { headers, message, incoming, known, ports } = this.#o;
+    const attempt = this.#attempt as Attempt;
+    known.opened(attempt.key);
+    const elapsedMs = Math.round(ports.clock.monotonicMs() - this.#startedMs);
+    const timeoutMs =
+      incoming.timeoutMs === undefined ? 0 : Math.max(1, incoming.timeoutMs - elapsedMs);
+    const { call } = attempt.issued;
+    attempt.link.send(
+      attempt.number,
+      callFrame({ call, headers, message, timeoutMs, openings: attempt.openings }),
+    );
+    const items = attempt.openings.map((item) =>
+      item.label === "request" ? { ...item, value: transcriptOf(headers, [message]) } : item,
+    );
+    const { xid, seed, name } = { xid: this.#xid, seed: attempt.seed, name: attempt.name };
+    ports.openings.put({ xid, attempt: name.attempt, side: "consumer", seed, items });
+  }
+
+  // What came back.
+
+  async #checkAnswer(): Promise<void> {
+    const attempt = this.#attempt as Attempt;
+    const answer = this.#answer as AnswerFrame;
+    const checked = await this.#awaitProof(answer.proof, attempt);
+    if (checked.kind === "interrupted") return;
+    if (checked.kind === "invalid" || checked.proof.record.body.case !== "receipt") {
+      return this.#step({ kind: "proof-invalid" });
+    }
+    const { proof } = checked;
+    this.#receipt = proof;
+    const { clock, replica } = this.#o.ports;
+    if (checked.kind === "key-unknown")
+      return this.#step({ kind: "checked", result: "key-unknown" });
+    if (checkSeen(proof.header, replica, attempt.link) === "fork") {
+      return this.#step({ kind: "checked", result: "seen-fork" });
+    }
+    const result = checkReceipt({
+      answer,
+      receipt: checked.proof.record.body.value,
+      header: proof.header,
+      sent: this.#sentCall(attempt),
+      opened: this.#receivedOpened(answer.opened, attempt),
+      replica,
+      nowMs: clock.nowMs(),
+    });
+    this.#step({ kind: "checked", result });
+  }
+
+  /** Checks a proof, waiting within the deadline for what only a newer replica can tell. */
+  async #awaitProof(
+    proof: AnswerFrame["proof"],
+    attempt: Attempt,
+  ): Promise<ProofCheck | { readonly kind: "interrupted" }> {
+    const { replica } = this.#o.ports;
+    for (;;) {
+      const checked = checkProof(proof, attempt.link.peer, replica, this.#o.leaves);
+      if (checked.kind === "invalid") return checked;
+      const { header } = checked.proof;
+      const finalSize = replica.final()?.size ?? 0n;
+      const waits =
+        checked.kind === "key-unknown"
+          ? finalSize < header.seenSize
+          : checkSeen(header, replica, attempt.link) === "ahead";
+      if (!waits) return checked;
+      await this.#nextFinal();
+      if (this.#state.phase !== "checking") return { kind: "interrupted" };
+    }
+  }
+
+  #nextFinal(): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#o.ports.replica.onFinal(() => {
+        stop();
+        this.#stopWaiting = undefined;
+        resolve();
+      });
+      this.#stopWaiting = () => {
+        stop();
+        resolve();
+      };
+    });
+  }
+
+  #sentCall(attempt: Attempt): SentCall {
+    const { resolved, ports } = this.#o;
+    return {
+      call: attempt.issued.call,
+      requestCommitment: attempt.request.commitment,
+      grantJti: resolved.grant.jti,
+      issuedAt: attempt.issued.issuedAt,
+      maxStalenessMs: resolved.service.body.max_staleness_s * 1000,
+      skewMs: (ports.replica.view().network?.bounds.skew_s ?? 0) * 1000,
+    };
+  }
+
+  #receivedOpened(proof: AnswerFrame["opened"], attempt: Attempt): ReceivedOpened | undefined {
+    if (proof === undefined) return undefined;
+    const checked = checkProof(proof, attempt.link.peer, this.#o.ports.replica, this.#o.leaves);
+    if (checked.kind !== "valid" || checked.proof.record.body.case !== "opened") return undefined;
+    return {
+      recordHash: checked.proof.recordHash,
+      call: checked.proof.record.body.value.begin?.call,
+    };
+  }
+
+  /** A refusal or closing of the provider: its record says the reason, not the frame. */
+  #onRefused(frame: RefusedFrame): void {
+    const attempt = this.#attempt as Attempt;
+    if (frame.proof === undefined) {
+      this.#failure = fromBinary(StatusFrameSchema, frame.status);
+      return this.#step({ kind: "refused" });
+    }
+    const checked = checkProof(
+      frame.proof,
+      attempt.link.peer,
+      this.#o.ports.replica,
+      this.#o.leaves,
+    );
+    const reason =
+      checked.kind === "valid" ? this.#refusalReason(checked.proof, frame, attempt) : undefined;
+    if (checked.kind !== "valid" || reason === undefined) {
+      this.#failure = statusOf("RECEIPT_PROOF_INVALID");
+      return this.#step({ kind: "failed", reason: "RECEIPT_PROOF_INVALID" });
+    }
+    this.#receipt = checked.proof;
+    const { body } = checked.proof.record;
+    const called = (body.case === "refusal" || body.case === "closed") && body.value.upstreamCalled;
+    this.#failure = statusOf(reason, called ? { upstream_called: "true" } : {});
+    this.#step({ kind: "refused" });
+  }
+
+  #refusalReason(
+    proof: CheckedProof,
+    frame: RefusedFrame,
+    attempt: Attempt,
+  ): ReasonCode | undefined {
+    const { body } = proof.record;
+    if (body.case === "refusal") {
+      const { call, reason } = body.value;
+      // A refusal of a call that did not verify there holds a commitment in place of the call.
+      if (call !== undefined && !isSameCall(call, attempt.issued.call)) return undefined;
+      return isReasonCode(reason) ? reason : undefined;
+    }
+    if (body.case !== "closed") return undefined;
+    const opened = this.#receivedOpened(frame.opened, attempt);
+    const reason = body.value.status?.reason ?? "";
+    const bound = opened !== undefined && isSameCall(opened.call, attempt.issued.call);
+    return bound && isReasonCode(reason) ? reason : undefined;
+  }
+
+  // Sealing and handing over.
+
+  #sealAcknowledgement(result: CheckResult): void {
+    const attempt = this.#attempt as Attempt;
+    const answer = this.#answer as AnswerFrame;
+    const receipt = this.#receipt as CheckedProof;
+    if (result !== "match") this.#failure = statusOf(reasonOfCheck(result));
+    const own = commitUnderSeed({
+      seed: attempt.seed,
+      label: "response",
+      value: transcriptOf(answer.headers, answer.messages),
+    });
+    const record = encodeAcknowledgement({
+      name: attempt.name,
+      receipt: { leafHash: receipt.leafHash, position: receipt.position },
+      receiptRecord: receipt.recordHash,
+      requestCommitment: attempt.request.commitment,
+      responseCommitment: receivedResponse(answer) ?? own.commitment,
+      messages: answer.messages,
+      result,
+      callerSystem: this.#o.system.id,
+      localRule: "system",
+    });
+    this.#seal(record, attempt, (sealed) => {
+      attempt.link.send(attempt.number, acknowledgementFrame(proofOf(sealed)));
+    });
+  }
+
+  #sealClosed(effect: {
+    outcome: ConsumerOutcome;
+    reason: ReasonCode | undefined;
+    nextAttempt: number;
+  }): void {
+    const attempt = this.#attempt as Attempt;
+    const { outcome, nextAttempt } = effect;
+    const failure = this.#failure ?? statusOf(effect.reason ?? "INTERNAL");
+    this.#failure = failure;
+    const receipt = this.#receipt;
+    const sourceOf: Readonly<Record<ConsumerOutcome, "gateway" | "peer" | "caller">> = {
+      refused: "peer",
+      "gateway-error": "peer",
+      "no-answer": "gateway",
+      "proof-invalid": "gateway",
+      cancelled: "caller",
+      deadline: "caller",
+    };
+    const record = encodeConsumerClosed({
+      name: attempt.name,
+      outcome,
+      refusal:
+        outcome === "refused" && receipt !== undefined
+          ? { leafHash: receipt.leafHash, position: receipt.position }
+          : undefined,
+      reason: effect.reason ?? this.#reasonOfFailure(),
+      source: sourceOf[outcome],
+      status: { frame: toBinary(StatusFrameSchema, failure), seed: attempt.seed },
+      nextAttempt,
+    });
+    this.#seal(record, attempt, () => {
+      this.#release();
+      if (nextAttempt > 0) this.#failure = undefined;
+    });
+  }
+
+  #reasonOfFailure(): ReasonCode | undefined {
+    const { body } = this.#receipt?.record ?? {};
+    if (body?.case === "refusal" && isReasonCode(body.value.reason)) return body.value.reason;
+    if (body?.case === "closed" && isReasonCode(body.value.status?.reason ?? "")) {
+      return body.value.status?.reason as ReasonCode;
+    }
+    return undefined;
+  }
+
+  #seal(record: Uint8Array, attempt: Attempt, durable: (sealed: SealedRecord) => void): void {
+    const { known, ports } = this.#o;
+    const states = known.closing(attempt.key);
+    const decidedAtMs = ports.clock.nowMs();
+    ports.sealer.seal({ kind: "evidence", record, decidedAtMs, states }).then(
+      (sealed) => {
+        if (sealed !== undefined) durable(sealed);
+        this.#step({ kind: "sealed" });
+      },
+      (error: unknown) => {
+        const reason = error instanceof CausewayError ? error.code : "INTERNAL";
+        this.#failure = statusOf(reason);
+        this.#step({ kind: "seal-failed", reason });
+      },
+    );
+  }
+
+  #handOver(): void {
+    const { incoming, ports } = this.#o;
+    const answer = this.#answer as AnswerFrame;
+    const receipt = this.#receipt as CheckedProof;
+    const status = fromBinary(StatusFrameSchema, answer.status);
+    const handle = formatHandle(receipt);
+    const trailers = this.#trailers(status.trailers, handle);
+    const headers = withoutReserved(fromBinary(MetadataSchema, answer.headers));
+    incoming.answer(headers, answer.messages, create(StatusFrameSchema, { ...status, trailers }));
+    this.#ended("acknowledged", status.code, ports);
+  }
+
+  #fail(reason: ReasonCode | undefined): void {
+    const status = this.#failure ?? statusOf(reason ?? "INTERNAL");
+    const receipt = this.#receipt;
+    const handle = receipt === undefined ? undefined : formatHandle(receipt);
+    const trailers = this.#trailers(status.trailers, handle);
+    this.#o.incoming.end(create(StatusFrameSchema, { ...status, trailers }));
+    this.#ended(reason ?? "failed", status.code, this.#o.ports);
+  }
+
+  #trailers(received: Metadata | undefined, handle: string | undefined): Metadata {
+    return withEntries(withoutReserved(received ?? create(MetadataSchema)), [
+      ["causeway-exchange-id", formatUuid(this.#xid)],
+      ...(handle === undefined ? [] : ([["causeway-receipt", handle]] as const)),
+    ]);
+  }
+
+  #ended(outcome: string, grpcCode: number, { clock, events }: ConsumerPorts): void {
+    const durationMs = clock.monotonicMs() - this.#startedMs;
+    events.exchangeEnded({ side: "consumer", outcome, grpcCode, durationMs });
+  }
+
+  #release(): void {
+    const attempt = this.#attempt;
+    if (attempt !== undefined) this.#o.exchangesOf(attempt.link).remove(attempt.number);
+  }
+
+  #internalError(error: unknown): void {
+    this.#o.ports.events.internalError({ error, errorId: toHex(this.#o.ports.random(8)) });
+    this.#step({ kind: "proof-invalid" });
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The consumer's side: takes a call of an agency system, resolves it against the ledger, refuses it here
+ * or carries it to the provider's gateway.
+ */
+import { toBinary } from "@bufbuild/protobuf";
+import { toHex, utf8 } from "../base/bytes.ts";
+import { CausewayError } from "../base/errors.ts";
+import { linkRequestBytesMax } from "../base/limits.ts";
+import type { ReasonCode } from "../base/reasons.ts";
+import { commitUnderSeed } from "../crypto/commitments.ts";
+import { transcriptOf } from "../crypto/transcript.ts";
+import { MetadataSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import { type CallMetadata, readCallMetadata, withoutReserved } from "./call-metadata.ts";
+import { ConsumerExchange, type ConsumerPorts, LinkExchanges } from "./consumer-exchange.ts";
+import { encodeAggregate, encodeConsumerRefusal } from "./consumer-records.ts";
+import { KnownAttempts } from "./known-attempts.ts";
+import { LeafCache } from "./leaf-cache.ts";
+import type { LinkEnd } from "./ports.ts";
+import { RefusalLimiter } from "./refusal-limiter.ts";
+import { type AgencySystem, resolveCall, type Unresolved } from "./resolve-call.ts";
+import { statusOf } from "./status.ts";
+import type { IncomingCall } from "./transport/ports.ts";
+
+interface ReadRequest {
+  readonly metadata: CallMetadata;
+  /** Encoded Metadata without reserved entries. */
+  readonly headers: Uint8Array;
+  readonly message: Uint8Array;
+}
+
+export class ConsumerSide {
+  readonly #ports: ConsumerPorts;
+  readonly #known: KnownAttempts;
+  readonly #limiter = new RefusalLimiter();
+  readonly #leaves: LeafCache;
+  readonly #links = new Map<LinkEnd, LinkExchanges>();
+  readonly #open = new Set<ConsumerExchange>();
+
+  constructor(ports: ConsumerPorts, known: KnownAttempts) {
+    this.#ports = ports;
+    this.#known = known;
+    this.#leaves = new LeafCache(ports.verifier);
+  }
+
+  /** Exchanges that are under way. */
+  get openExchanges(): number {
+    return this.#open.size;
+  }
+
+  /** A frame of the provider on a link that `connect` gave. */
+  onFrame(link: LinkEnd, frame: Frame): void {
+    this.#links.get(link)?.onFrame(frame);
+  }
+
+  onLinkLost(link: LinkEnd): void {
+    const exchanges = this.#links.get(link);
+    this.#links.delete(link);
+    exchanges?.lost();
+  }
+
+  /** Carries one call of an agency system. Resolves when its status has been given to the transport. */
+  async handle(call: IncomingCall, system: AgencySystem): Promise<void> {
+    const request = await this.#read(call);
+    if ("reason" in request) return this.#refuse(call, system, request);
+    const { clock, replica, self } = this.#ports;
+    const resolved = resolveCall({
+      view: replica.view(),
+      gateway: self.gateway,
+      agency: self.agency,
+      system,
+      path: call.path,
+      service: request.metadata.service,
+      purpose: request.metadata.purpose,
+      evaluatedAt: Math.floor(clock.nowMs() / 1000),
+    });
+    if ("reason" in resolved) return this.#refuse(call, system, resolved);
+    await new Promise<void>((done) => {
+      const exchange = new ConsumerExchange({
+        ports: this.#ports,
+        known: this.#known,
+        leaves: this.#leaves,
+        exchangesOf: (link) => this.#exchangesOf(link),
+        incoming: call,
+        system,
+        resolved,
+        ...request,
+        done: () => {
+          this.#open.delete(exchange);
+          done();
+        },
+      });
+      this.#open.add(exchange);
+      exchange.start();
+    });
+  }
+
+  /** Seals what the refusals of the past window counted; to be called twice a second. */
+  flushRefusals(all = false): void {
+    const { clock, sealer, events, random } = this.#ports;
+    const counts = all ? this.#limiter.drainAll() : this.#limiter.drain(clock.monotonicMs());
+    for (const count of counts) {
+      const record = encodeAggregate({
+        side: "consumer",
+        ...count,
+        caller: { system: count.caller },
+      });
+      sealer
+        .seal({ kind: "evidence", record, decidedAtMs: count.firstAtMs, states: [] })
+        .catch((error: unknown) => events.internalError({ error, errorId: toHex(random(8)) }));
+    }
+  }
+
+  #exchangesOf(link: LinkEnd): LinkExchanges {
+    let exchanges = this.#links.get(link);
+    if (exchanges === undefined) {
+      exchanges = new LinkExchanges(link, this.#ports);
+      this.#links.set(link, exchanges);
+    }
+    return exchanges;
+  }
+
+  async #read(call: IncomingCall): Promise<ReadRequest | Unresolved> {
+    try {
+      const metadata = readCallMetadata(call.headers);
+      const message = await call.read();
+      if (message === undefined) return local("PROTOCOL_ERROR");
+      if ((await call.read()) !== undefined) return local("CALL_TYPE_UNSUPPORTED");
+      if (message.length > linkRequestBytesMax) return local("MESSAGE_TOO_LARGE");
+      const headers = toBinary(MetadataSchema, withoutReserved(call.headers));
+      return { metadata, headers, message };
+    } catch (error) {
+      if (error instanceof CausewayError) return local(error.code);
+      throw error;
+    }
+  }
+
+  /** Denies a call here: the refusal is durable before the answer, up to the limit of single records. */
+  async #refuse(call: IncomingCall, system: AgencySystem, refused: Unresolved): Promise<void> {
+    const { clock, events, random, sealer } = this.#ports;
+    const { stage, reason, catalogued } = refused;
+    events.refused({ side: "consumer", reason });
+    const now = { unixMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
+    if (this.#limiter.admit(system.id, reason, now)) {
+      const seed = random(32);
+      const headers = toBinary(MetadataSchema, call.headers);
+      const value = transcriptOf(headers, []);
+      const record = encodeConsumerRefusal({
+        stage,
+        reason,
+        system: system.id,
+        callCommitment: commitUnderSeed({ seed, label: "call", value }).commitment,
+        method: catalogued ? call.path : undefined,
+        methodCommitment: catalogued
+          ? undefined
+          : commitUnderSeed({ seed, label: "method", value: utf8(call.path) }).commitment,
+      });
+      try {
+        await sealer.seal({ kind: "evidence", record, decidedAtMs: now.unixMs, states: [] });
+      } catch (error) {
+        if (!(error instanceof CausewayError)) throw error;
+        return call.end(statusOf(error.code));
+      }
+    }
+    call.end(statusOf(reason));
+  }
+}
+
+function local(reason: ReasonCode): Unresolved {
+  return { stage: "local", reason, catalogued: false };
+}

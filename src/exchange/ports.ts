@@ -1,0 +1,85 @@
+/** What both sides of an exchange ask of the process around them. */
+import type { Clock, RandomBytes, Scheduler } from "../base/clock.ts";
+import type { Verifier } from "../crypto/ports.ts";
+import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { Replica, Sealer } from "../ledger/ports.ts";
+
+export type FrameBody = Exclude<Frame["body"], { case: undefined }>;
+
+/** A checkpoint that the other side has shown, known to be final. */
+export interface ShownCheckpoint {
+  readonly size: bigint;
+  readonly root: Uint8Array;
+}
+
+/** One end of a multiplexed link whose Hellos have passed. */
+export interface LinkEnd {
+  /** Gateway id of the other side, from its TLS key. */
+  readonly peer: string;
+  /** SHA-256 of the SPKI DER of its TLS key. */
+  readonly peerTlsKey: Uint8Array;
+  /** 16 bytes of its process start. */
+  readonly peerBoot: Uint8Array;
+  /** Root of a final checkpoint of this size that the other side has shown on this link. */
+  shownRoot(size: bigint): Uint8Array | undefined;
+  send(exchange: bigint, body: FrameBody): void;
+}
+
+/** The value behind a commitment and its salt. */
+export interface OpeningItem {
+  readonly label: string;
+  readonly salt: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** What one side keeps so that it can reveal a value later, or erase it. */
+export interface AttemptOpenings {
+  readonly xid: Uint8Array;
+  readonly attempt: number;
+  readonly side: "consumer" | "provider";
+  readonly seed: Uint8Array;
+  readonly items: readonly OpeningItem[];
+}
+
+export interface OpeningsWriter {
+  put(openings: AttemptOpenings): void;
+}
+
+/** Who this gateway is. */
+export interface Self {
+  readonly gateway: string;
+  readonly agency: string;
+  /** 16 random bytes of this process start. */
+  readonly boot: Uint8Array;
+  /** Unix milliseconds of this process start. */
+  readonly startedAtMs: number;
+  /** Network id, 32 bytes. */
+  readonly network: Uint8Array;
+}
+
+/** One function for each business event; never fails and never blocks a call. */
+export interface ExchangeEvents {
+  exchangeEnded(event: {
+    readonly side: "consumer" | "provider";
+    readonly outcome: string;
+    readonly grpcCode: number;
+    readonly durationMs: number;
+  }): void;
+  refused(event: { readonly side: "consumer" | "provider"; readonly reason: string }): void;
+  internalError(event: { readonly error: unknown; readonly errorId: string }): void;
+}
+
+/** What both sides share. */
+export interface ExchangePorts {
+  readonly self: Self;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  /** Runs `work` at the end of this turn of the event loop. */
+  defer(work: () => void): void;
+  readonly random: RandomBytes;
+  readonly verifier: Verifier;
+  readonly replica: Replica;
+  readonly sealer: Sealer;
+  readonly openings: OpeningsWriter;
+  readonly events: ExchangeEvents;
+}

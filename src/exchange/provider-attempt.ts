@@ -1,0 +1,446 @@
+/** One attempt at the provider's gateway: executes the effects of the provider's machine. */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { toHex, utf8 } from "../base/bytes.ts";
+import { CausewayError } from "../base/errors.ts";
+import { agencyOf, formatUuid } from "../base/ids.ts";
+import { linkAnswerBytesMax } from "../base/limits.ts";
+import type { ReasonCode } from "../base/reasons.ts";
+import { commitUnderSeed } from "../crypto/commitments.ts";
+import {
+  type Metadata,
+  MetadataSchema,
+  type StatusFrame,
+  StatusFrameSchema,
+} from "../gen/causeway/exchange/v1/frames_pb.ts";
+import type { CallFrame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { Begin, CallStatement, Decision } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { QueuedRecord, Recheck, SealedRecord, Seen, StateChange } from "../ledger/ports.ts";
+import { recordHash } from "../record/record.ts";
+import type { ServiceFact } from "../registry/state.ts";
+import { withEntries, withoutReserved } from "./call-metadata.ts";
+import { answerFrame, failedFrame, nonceStaleFrame, proofOf, refusedFrame } from "./frames.ts";
+import { formatOpenAttempt, openStateKey } from "./open-attempts.ts";
+import type { LinkEnd } from "./ports.ts";
+import { createJudged, judgeCall, type JudgePorts, type Judged } from "./provider-judge.ts";
+import {
+  type ClosedOutcome,
+  initialProviderState,
+  type Interruption,
+  type ProviderEffect,
+  type ProviderEvent,
+  type ProviderState,
+  stepProvider,
+} from "./provider-machine.ts";
+import {
+  type BuiltReceipt,
+  createBegin,
+  type DenialStage,
+  type EncodedAnswer,
+  encodeOpened,
+  encodeProviderClosed,
+  encodeProviderRefusal,
+  encodeReceipt,
+  type FailedRecheck,
+  type ProviderOutcome,
+} from "./provider-records.ts";
+import type { SentValues } from "./received-call.ts";
+import { recheck } from "./recheck.ts";
+import type { RefusalLimiter } from "./refusal-limiter.ts";
+import { statusOf } from "./status.ts";
+import type { UnaryAnswer, UpstreamConnector } from "./transport/ports.ts";
+import type { UsedAttempts } from "./used-attempts.ts";
+
+export interface ProviderPorts extends JudgePorts {
+  upstream(service: string): UpstreamConnector | undefined;
+}
+
+export interface AttemptOptions {
+  readonly ports: ProviderPorts;
+  readonly used: UsedAttempts;
+  readonly limiter: RefusalLimiter;
+  readonly link: LinkEnd;
+  /** Number of the exchange on the link. */
+  readonly exchange: bigint;
+  readonly frame: CallFrame;
+  done(): void;
+}
+
+export class ProviderAttempt {
+  readonly #o: AttemptOptions;
+  readonly #seed: Uint8Array;
+  readonly #startedMs: number;
+  readonly #abort = new AbortController();
+  readonly #judged: Judged = createJudged();
+  #state: ProviderState = initialProviderState;
+  #cancelDeadline: (() => void) | undefined;
+  #denial: { readonly stage: DenialStage; readonly reason: ReasonCode } | undefined;
+  #begin: Begin | undefined;
+  /** Record hash of Opened from the moment that it is queued. */
+  #openedHash: Uint8Array | undefined;
+  #opened: SealedRecord | undefined;
+  #answer: EncodedAnswer | undefined;
+  #receipt: BuiltReceipt | undefined;
+  #upstreamMs = 0;
+  /** Why the closing record is not a receipt. */
+  #closingReason: ReasonCode | undefined;
+  #closing: SealedRecord | undefined;
+
+  constructor(options: AttemptOptions) {
+    const { clock, random } = options.ports;
+    this.#o = options;
+    this.#seed = random(32);
+    this.#startedMs = clock.monotonicMs();
+  }
+
+  start(): void {
+    const { frame, link, ports, used } = this.#o;
+    if (frame.timeoutMs > 0n) {
+      const work = (): void => this.interrupt("deadline");
+      this.#cancelDeadline = ports.scheduler.after(Number(frame.timeoutMs), work);
+    }
+    judgeCall({ ports, used, link, frame, judged: this.#judged, signal: this.#abort.signal }).then(
+      (judgement) => {
+        // The call may have ended while it was judged.
+        if (this.#state.phase !== "judging") return;
+        switch (judgement.kind) {
+          case "permitted":
+            return this.#permitted();
+          case "denied":
+            return this.#denied(judgement.stage, judgement.reason);
+          case "nonce-stale":
+            this.#send(nonceStaleFrame(ports.self.boot));
+            return this.#step({ kind: "turned-away" });
+          case "turned-away":
+            this.#send(failedFrame(judgement.reason));
+            return this.#step({ kind: "turned-away" });
+        }
+      },
+      (error: unknown) => {
+        this.#report(error);
+        if (this.#state.phase === "judging") this.#send(failedFrame("INTERNAL"));
+        this.#step({ kind: "turned-away" });
+      },
+    );
+  }
+
+  interrupt(by: Interruption): void {
+    this.#step({ kind: "interrupted", by });
+  }
+
+  #step(event: ProviderEvent): void {
+    const { state, effects } = stepProvider(this.#state, event);
+    this.#state = state;
+    for (const effect of effects) this.#execute(effect);
+  }
+
+  #execute(effect: ProviderEffect): void {
+    switch (effect.kind) {
+      case "seal-opened":
+        return this.#sealOpened();
+      case "call-upstream":
+        return this.#callUpstream();
+      case "cancel-upstream":
+        return this.#abort.abort();
+      case "seal-receipt":
+        return this.#sealReceipt();
+      case "seal-refusal":
+        if (effect.reason !== undefined) this.#denial = { stage: "limit", reason: effect.reason };
+        return this.#sealRefusal();
+      case "seal-closed":
+        return this.#sealClosed(effect.outcome, effect.reason);
+      case "release":
+        return this.#release();
+      case "send-failed":
+        return this.#send(failedFrame(effect.reason));
+      case "forget":
+        this.#cancelDeadline?.();
+        this.#abort.abort();
+        this.#o.done();
+    }
+  }
+
+  #permitted(): void {
+    const { call, decision, obligations, method } = this.#judged;
+    if (
+      call === undefined ||
+      decision === undefined ||
+      obligations === undefined ||
+      method === undefined
+    ) {
+      throw new TypeError("permitted without a decision");
+    }
+    const peerTlsKey = this.#o.link.peerTlsKey;
+    this.#begin = createBegin({ call, decision, obligations, peerTlsKey });
+    this.#step({ kind: "permitted", writes: method.writes });
+  }
+
+  #denied(stage: DenialStage, reason: ReasonCode): void {
+    this.#denial = { stage, reason };
+    this.#o.ports.events.refused({ side: "provider", reason });
+    this.#step({ kind: "denied" });
+  }
+
+  // Sealing.
+
+  #sealOpened(): void {
+    const { xid, attempt } = this.#judged.statement as CallStatement;
+    const record = encodeOpened(this.#begin as Begin);
+    const prevRecord = recordHash(record);
+    this.#openedHash = prevRecord;
+    const value = formatOpenAttempt({ xid, attempt, prevRecord });
+    const states = [{ key: openStateKey(this.#judged.key), value }];
+    this.#seal({ record, states, recheck: (seen, at) => this.#recheck(seen, at) }, (sealed) => {
+      if (sealed.replaced) {
+        this.#closing = sealed;
+        return this.#step({ kind: "sealed", replaced: true });
+      }
+      this.#opened = sealed;
+      this.#step({ kind: "opened" });
+    });
+  }
+
+  #sealReceipt(): void {
+    const receipt = encodeReceipt({
+      begin: this.#openedHash === undefined ? this.#begin : undefined,
+      prevRecord: this.#openedHash,
+      requestCommitment: (this.#judged.statement as CallStatement).request,
+      answer: this.#answer as EncodedAnswer,
+      upstreamMs: this.#upstreamMs,
+      seed: this.#seed,
+    });
+    this.#receipt = receipt;
+    this.#keepOpenings(receipt);
+    const states = this.#closingStates();
+    this.#seal(
+      { record: receipt.record, states, recheck: (seen, at) => this.#recheck(seen, at) },
+      (sealed) => this.#closed(sealed),
+    );
+  }
+
+  #sealRefusal(): void {
+    const { ports, limiter, link } = this.#o;
+    const { clock } = ports;
+    const { reason } = this.#denial as { reason: ReasonCode };
+    this.#closingReason = reason;
+    const now = { unixMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
+    if (!limiter.admit(link.peer, reason, now))
+      return this.#step({ kind: "sealed", replaced: false });
+    this.#seal({ record: this.#refusal(undefined), states: [] }, (sealed) => this.#closed(sealed));
+  }
+
+  #sealClosed(outcome: ClosedOutcome, reason: ReasonCode): void {
+    this.#closingReason = reason;
+    const record = this.#closedRecord(outcome, reason, undefined);
+    this.#seal({ record, states: this.#closingStates() }, (sealed) => this.#closed(sealed));
+  }
+
+  #closingStates(): StateChange[] {
+    return this.#openedHash === undefined ? [] : [{ key: openStateKey(this.#judged.key) }];
+  }
+
+  #seal(
+    queued: Pick<QueuedRecord, "record" | "states" | "recheck">,
+    durable: (sealed: SealedRecord) => void,
+  ): void {
+    const { clock, sealer } = this.#o.ports;
+    sealer.seal({ kind: "evidence", decidedAtMs: clock.nowMs(), ...queued }).then(
+      (sealed) => {
+        if (sealed !== undefined) durable(sealed);
+      },
+      (error: unknown) => {
+        const reason = error instanceof CausewayError ? error.code : "INTERNAL";
+        if (reason === "INTERNAL") this.#report(error);
+        this.#step({ kind: "seal-failed", reason });
+      },
+    );
+  }
+
+  #closed(sealed: SealedRecord): void {
+    this.#closing = sealed;
+    this.#step({ kind: "sealed", replaced: sealed.replaced });
+  }
+
+  /** In the turn that closes the batch: whether Opened or receipt stands, or what takes its place. */
+  #recheck(seen: Seen, closedAtMs: number): Recheck {
+    const { link, ports } = this.#o;
+    const { statement, decision, service } = this.#judged;
+    const failed = recheck({
+      foundations: {
+        grantJti: (decision as Decision).grantJti,
+        grantAddress: {
+          index: statement?.grant?.index ?? 0n,
+          position: statement?.grant?.position ?? 0,
+        },
+        consumerGateway: link.peer,
+        consumerAgency: agencyOf(link.peer),
+        providerGateway: ports.self.gateway,
+        maxStalenessMs: (service as ServiceFact).body.max_staleness_s * 1000,
+      },
+      replica: ports.replica,
+      localTakings: ports.localTakings,
+      seen,
+      closedAtMs,
+    });
+    if (failed === undefined) return { kind: "stands" };
+    const { reason } = failed;
+    this.#receipt = undefined;
+    this.#closingReason = reason;
+    ports.events.refused({ side: "provider", reason });
+    const stale = reason === "STALE_REPLICA";
+    if (!this.#state.onRecord) {
+      this.#denial = { stage: stale ? "evidence" : "grant", reason };
+      return { kind: "replaced", record: this.#refusal(failed), states: [] };
+    }
+    const record = this.#closedRecord(stale ? "stale" : "revoked", reason, failed);
+    return { kind: "replaced", record, states: this.#closingStates() };
+  }
+
+  #refusal(failed: FailedRecheck | undefined): Uint8Array {
+    const { frame, link } = this.#o;
+    const { call, statement, service, decision } = this.#judged;
+    const { stage, reason } = this.#denial as { stage: DenialStage; reason: ReasonCode };
+    const commitTo = (label: "call" | "method", text: string): Uint8Array =>
+      commitUnderSeed({ seed: this.#seed, label, value: utf8(text) }).commitment;
+    const hidden = statement !== undefined && service === undefined;
+    return encodeProviderRefusal({
+      stage,
+      reason,
+      peer: { gateway: link.peer, tlsKey: link.peerTlsKey },
+      call,
+      callCommitment: call === undefined ? commitTo("call", frame.token) : undefined,
+      method: service === undefined ? undefined : statement?.method,
+      methodCommitment: hidden ? commitTo("method", statement.method) : undefined,
+      decision,
+      recheck: failed,
+      upstreamCalled: this.#state.upstreamCalled,
+    });
+  }
+
+  #closedRecord(
+    outcome: ProviderOutcome,
+    reason: ReasonCode,
+    failed: FailedRecheck | undefined,
+  ): Uint8Array {
+    const { xid, attempt } = this.#judged.statement as CallStatement;
+    return encodeProviderClosed({
+      xid,
+      attempt,
+      prevRecord: this.#openedHash as Uint8Array,
+      outcome,
+      decision: failed === undefined ? undefined : this.#judged.decision,
+      recheck: failed,
+      upstreamCalled: this.#state.upstreamCalled,
+      reason,
+      status: toBinary(StatusFrameSchema, this.#status(reason)),
+      seed: this.#seed,
+    });
+  }
+
+  // Upstream and release.
+
+  #callUpstream(): void {
+    const { frame, ports } = this.#o;
+    const statement = this.#judged.statement as CallStatement;
+    const connector = ports.upstream(statement.service);
+    if (connector === undefined) {
+      return this.#step({ kind: "upstream-failed", reason: "UPSTREAM_UNAVAILABLE" });
+    }
+    const startedMs = ports.clock.monotonicMs();
+    const elapsedMs = Math.round(startedMs - this.#startedMs);
+    const timeoutMs =
+      frame.timeoutMs === 0n ? undefined : Math.max(1, Number(frame.timeoutMs) - elapsedMs);
+    connector
+      .callUnary({
+        path: statement.method,
+        headers: this.#upstreamHeaders(statement),
+        message: frame.message,
+        timeoutMs,
+        answerBytesMax: linkAnswerBytesMax,
+        signal: this.#abort.signal,
+      })
+      .then(
+        (answer) => {
+          this.#upstreamMs = ports.clock.monotonicMs() - startedMs;
+          this.#answer = encodeAnswer(answer);
+          this.#step({ kind: "answered" });
+        },
+        (error: unknown) => this.#upstreamFailed(error),
+      );
+  }
+
+  #upstreamFailed(error: unknown): void {
+    const reason = error instanceof CausewayError ? error.code : "INTERNAL";
+    if (reason === "INTERNAL") this.#report(error);
+    if (reason === "MESSAGE_TOO_LARGE") return this.#step({ kind: "answer-unusable", reason });
+    if (reason === "DEADLINE") return this.interrupt("deadline");
+    this.#step({ kind: "upstream-failed", reason });
+  }
+
+  #upstreamHeaders(statement: CallStatement): Metadata {
+    const sent = this.#judged.sent as SentValues;
+    const received = withoutReserved(fromBinary(MetadataSchema, this.#o.frame.headers));
+    const facts: [string, string | Uint8Array][] = [
+      ["causeway-exchange-id", formatUuid(statement.xid)],
+      ["causeway-consumer", agencyOf(this.#o.link.peer)],
+      ["causeway-service", statement.service],
+      ["causeway-purpose", statement.purpose],
+    ];
+    if (sent.case !== undefined) facts.push(["causeway-case", sent.case]);
+    if (sent.official !== undefined) facts.push(["causeway-official", sent.official]);
+    if (sent.idempotency !== undefined) facts.push(["causeway-idempotency-key", sent.idempotency]);
+    return withEntries(received, facts);
+  }
+
+  #keepOpenings(receipt: BuiltReceipt): void {
+    const { xid, attempt } = this.#judged.statement as CallStatement;
+    const items = this.#o.frame.openings.map(({ label, salt, value }) => ({ label, salt, value }));
+    items.push({ label: "response", salt: receipt.responseSalt, value: receipt.response });
+    this.#o.ports.openings.put({ xid, attempt, side: "provider", seed: this.#seed, items });
+  }
+
+  #status(reason: ReasonCode): StatusFrame {
+    return statusOf(reason, this.#state.upstreamCalled ? { upstream_called: "true" } : {});
+  }
+
+  #release(): void {
+    const proof = this.#closing === undefined ? undefined : proofOf(this.#closing);
+    const opened: Proof | undefined =
+      this.#opened === undefined ? undefined : proofOf(this.#opened);
+    const answer = this.#answer;
+    if (this.#receipt !== undefined && answer !== undefined && proof !== undefined) {
+      this.#send(answerFrame(answer, this.#receipt, proof, opened));
+      return this.#ended("receipt", answer.grpcCode);
+    }
+    const reason = this.#closingReason ?? "INTERNAL";
+    const status = this.#status(reason);
+    this.#send(refusedFrame(toBinary(StatusFrameSchema, status), proof, opened));
+    this.#ended(reason, status.code);
+  }
+
+  #send(body: Parameters<LinkEnd["send"]>[1]): void {
+    this.#o.link.send(this.#o.exchange, body);
+  }
+
+  #ended(outcome: string, grpcCode: number): void {
+    const { clock, events } = this.#o.ports;
+    const durationMs = clock.monotonicMs() - this.#startedMs;
+    events.exchangeEnded({ side: "provider", outcome, grpcCode, durationMs });
+  }
+
+  #report(error: unknown): void {
+    const { events, random } = this.#o.ports;
+    events.internalError({ error, errorId: toHex(random(8)) });
+  }
+}
+
+/** What of an upstream's answer travels and is committed to: reserved metadata is not its to set. */
+function encodeAnswer(answer: UnaryAnswer): EncodedAnswer {
+  const trailers = withoutReserved(answer.status.trailers ?? create(MetadataSchema));
+  const status = create(StatusFrameSchema, { ...answer.status, trailers });
+  return {
+    headers: toBinary(MetadataSchema, withoutReserved(answer.headers)),
+    messages: answer.messages,
+    status: toBinary(StatusFrameSchema, status),
+    grpcCode: status.code,
+  };
+}

@@ -1,0 +1,212 @@
+/**
+ * What the provider makes of a call frame before anything else happens: token, statement, single use,
+ * catalogue, the values sent, the age of the ledger, grant and policy. Each failing step has its reason.
+ */
+import { agencyOf } from "../base/ids.ts";
+import type { ReasonCode } from "../base/reasons.ts";
+import { CausewayError } from "../base/errors.ts";
+import type { VerifiedCallToken } from "../credential/call-token.ts";
+import type { ServiceMethod } from "../credential/statements.ts";
+import type { CallFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { CallStatement, Decision, Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { Attempt as DecidedAttempt, EarlyTaking } from "../policy/grant-check.ts";
+import type { DecisionOutcome } from "../policy/decide.ts";
+import type { RegistryView, ServiceFact } from "../registry/state.ts";
+import type { ExchangePorts, LinkEnd } from "./ports.ts";
+import type { DenialStage, VerifiedCall } from "./provider-records.ts";
+import { checkSentValues, readCallStatement, type SentValues } from "./received-call.ts";
+import type { LocalTakings } from "./recheck.ts";
+import { attemptKey, type UsedAttempts } from "./used-attempts.ts";
+
+export interface JudgePorts extends ExchangePorts {
+  /**
+   * Verifies a call token that the peer sent, in the order of RFC 8725; the reason of the step that
+   * failed is the code of the CausewayError. Remembers signatures that verified.
+   */
+  verifyToken(token: string, issuer: string): Promise<VerifiedCallToken>;
+  /** Decides under the newest final view; throws BLOB_MISSING. */
+  decide(
+    view: RegistryView,
+    attempt: DecidedAttempt,
+    early: readonly EarlyTaking[],
+  ): DecisionOutcome;
+  readonly localTakings: LocalTakings;
+}
+
+/** How far the judging of a call came; a later member is set only when the earlier ones are. */
+export interface Judged {
+  /** Names the attempt once its token verified. */
+  key: string;
+  call: VerifiedCall | undefined;
+  statement: CallStatement | undefined;
+  /** Set when service and method stand in the catalogue. */
+  service: ServiceFact | undefined;
+  method: ServiceMethod | undefined;
+  sent: SentValues | undefined;
+  decision: Decision | undefined;
+  obligations: Obligations | undefined;
+}
+
+export type Judgement =
+  | { readonly kind: "permitted" }
+  | { readonly kind: "denied"; readonly stage: DenialStage; readonly reason: ReasonCode }
+  /** Negotiation: nothing is recorded. */
+  | { readonly kind: "nonce-stale" }
+  | { readonly kind: "turned-away"; readonly reason: ReasonCode };
+
+export function createJudged(): Judged {
+  return {
+    key: "",
+    call: undefined,
+    statement: undefined,
+    service: undefined,
+    method: undefined,
+    sent: undefined,
+    decision: undefined,
+    obligations: undefined,
+  };
+}
+
+function denied(stage: DenialStage, reason: ReasonCode): Judgement {
+  return { kind: "denied", stage, reason };
+}
+
+/** How long a call waits at most for the replica to reach the grant that it names. */
+const replicaWaitMsMax = 5000;
+
+/** Waits until the final size reaches `size`; `false` when that took too long or the call ended. */
+function reached(
+  size: bigint,
+  { replica, scheduler }: ExchangePorts,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if ((replica.final()?.size ?? 0n) >= size) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const finish = (result: boolean): void => {
+      stop();
+      cancelTimer();
+      resolve(result);
+    };
+    const stop = replica.onFinal((final) => {
+      if (final.size >= size) finish(true);
+    });
+    const cancelTimer = scheduler.after(replicaWaitMsMax, () => finish(false));
+    signal.addEventListener("abort", () => finish(false), { once: true });
+  });
+}
+
+/** Judges one call. What was established on the way is left in `judged`, for the record. */
+export async function judgeCall(options: {
+  readonly ports: JudgePorts;
+  readonly used: UsedAttempts;
+  readonly link: LinkEnd;
+  readonly frame: CallFrame;
+  readonly judged: Judged;
+  readonly signal: AbortSignal;
+}): Promise<Judgement> {
+  const { ports, link, frame, judged } = options;
+  let token: VerifiedCallToken;
+  try {
+    token = await ports.verifyToken(frame.token, link.peer);
+  } catch (error) {
+    if (!(error instanceof CausewayError)) throw error;
+    return error.code === "NONCE_STALE" ? { kind: "nonce-stale" } : denied("token", error.code);
+  }
+  const statement = readCallStatement(frame, token.claims);
+  if (statement === undefined) return denied("token", "CALL_STATEMENT_INVALID");
+  const taken = takeUse(options, token);
+  if (taken !== undefined) return denied("token", taken);
+  judged.statement = statement;
+  judged.call = {
+    token: frame.token,
+    statement: frame.statement,
+    index: frame.index,
+    path: frame.path,
+  };
+  const grantIndex = statement.grant?.index ?? 0n;
+  if (!(await reached(grantIndex + 1n, ports, options.signal))) {
+    return { kind: "turned-away", reason: "LEDGER_BEHIND" };
+  }
+  return judgeStatement(ports, link, frame, statement, judged);
+}
+
+function takeUse(
+  { ports, used, frame, judged }: Parameters<typeof judgeCall>[0],
+  token: VerifiedCallToken,
+): ReasonCode | undefined {
+  const { clock, replica } = ports;
+  const skewS = replica.view().network?.bounds.skew_s ?? 0;
+  const lifeMs = (token.claims.exp + skewS) * 1000 - clock.nowMs();
+  judged.key = attemptKey(token.digest, frame.index);
+  const use = used.use(judged.key, clock.monotonicMs(), Math.max(0, lifeMs));
+  if (use === "used") return "TOKEN_REPLAYED";
+  return use === "full" ? "BUSY" : undefined;
+}
+
+function judgeStatement(
+  ports: JudgePorts,
+  link: LinkEnd,
+  frame: CallFrame,
+  statement: CallStatement,
+  judged: Judged,
+): Judgement {
+  const { clock, replica, self } = ports;
+  const view = replica.view();
+  const service = view.service(statement.service);
+  if (service === undefined || agencyOf(service.id) !== self.agency) {
+    return denied("grant", "SERVICE_UNKNOWN");
+  }
+  const method = service.body.methods.find(({ path }) => path === statement.method);
+  if (method === undefined) return denied("grant", "METHOD_UNKNOWN");
+  judged.service = service;
+  judged.method = method;
+  if (statement.open || method.client_streaming || method.server_streaming) {
+    return denied("limit", "CALL_TYPE_UNSUPPORTED");
+  }
+  const sent = checkSentValues(frame, statement);
+  if (typeof sent === "string") return denied("token", sent);
+  judged.sent = sent;
+  const nowMs = clock.nowMs();
+  const final = replica.final();
+  if (final === undefined || nowMs - final.timeMs > service.body.max_staleness_s * 1000) {
+    return denied("evidence", "STALE_REPLICA");
+  }
+  return decideCall(ports, view, link, statement, judged, Math.floor(nowMs / 1000));
+}
+
+function decideCall(
+  ports: JudgePorts,
+  view: RegistryView,
+  link: LinkEnd,
+  statement: CallStatement,
+  judged: Judged,
+  evaluatedAtS: number,
+): Judgement {
+  const grant = { index: statement.grant?.index ?? 0n, position: statement.grant?.position ?? 0 };
+  const fact = view.grantAt(grant);
+  const record = fact === undefined ? undefined : ports.localTakings.get(fact.jti);
+  const early = record === undefined ? [] : [{ taken: grant, record }];
+  const attempt = {
+    consumerGateway: link.peer,
+    service: statement.service,
+    method: statement.method,
+    purpose: statement.purpose,
+    grant,
+    evaluatedAtS,
+  };
+  let outcome: DecisionOutcome;
+  try {
+    outcome = ports.decide(view, attempt, early);
+  } catch (error) {
+    // A blob that is missing here is no verdict on the caller.
+    if (error instanceof CausewayError && error.code === "BLOB_MISSING") {
+      return { kind: "turned-away", reason: "LEDGER_BEHIND" };
+    }
+    throw error;
+  }
+  judged.decision = outcome.decision;
+  judged.obligations = outcome.obligations;
+  if (outcome.verdict === "permit" && outcome.obligations !== undefined)
+    return { kind: "permitted" };
+  return denied(outcome.stage, outcome.reason ?? "POLICY_DENIED");
+}

@@ -1,0 +1,121 @@
+/**
+ * The check in the turn that closes a batch: whether what a queued Opened or receipt rests on still
+ * stands. It is the linearisation point of a revocation: what is accepted later counts from the next batch.
+ */
+import { create } from "@bufbuild/protobuf";
+import type { ReasonCode } from "../base/reasons.ts";
+import { type Fact, FactSchema } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { Replica, Seen } from "../ledger/ports.ts";
+import type { FactAddress, Standing } from "../registry/state.ts";
+import type { FailedRecheck } from "./provider-records.ts";
+
+/** What one attempt rests on. */
+export interface Foundations {
+  readonly grantJti: string;
+  readonly grantAddress: FactAddress;
+  readonly consumerGateway: string;
+  readonly consumerAgency: string;
+  readonly providerGateway: string;
+  readonly maxStalenessMs: number;
+}
+
+/** Record hashes of the revocations that this gateway has accepted, by the `jti` of their grant. */
+export type LocalTakings = ReadonlyMap<string, Uint8Array>;
+
+function addressed(address: FactAddress): Fact {
+  return create(FactSchema, {
+    name: { case: "address", value: { index: address.index, position: address.position } },
+  });
+}
+
+function recorded(hash: Uint8Array): Fact {
+  return create(FactSchema, { name: { case: "record", value: { hash } } });
+}
+
+/** A taking is named by its address once final, before that by its record hash. */
+function nameOfTaking(until: FactAddress, hash: Uint8Array | undefined, seen: Seen): Fact {
+  return until.index < seen.size || hash === undefined ? addressed(until) : recorded(hash);
+}
+
+interface Failure {
+  readonly reason: ReasonCode;
+  readonly fact: Fact;
+}
+
+function grantFailure(
+  foundations: Foundations,
+  replica: Replica,
+  localTakings: LocalTakings,
+  seen: Seen,
+  closedAtMs: number,
+): Failure | undefined {
+  const { grantJti, grantAddress } = foundations;
+  const local = localTakings.get(grantJti);
+  const grant = replica.state().grants.get(grantJti);
+  if (grant === undefined) return { reason: "GRANT_MISSING", fact: addressed(grantAddress) };
+  const { until, exp } = grant.standing;
+  if (until !== undefined) {
+    return { reason: "GRANT_REVOKED", fact: nameOfTaking(until, grant.revocation, seen) };
+  }
+  if (local !== undefined) return { reason: "GRANT_REVOKED", fact: recorded(local) };
+  if (exp !== undefined && Math.floor(closedAtMs / 1000) >= exp) {
+    return { reason: "GRANT_EXPIRED", fact: addressed(grantAddress) };
+  }
+  return undefined;
+}
+
+function memberFailure(
+  history: readonly { readonly standing: Standing }[] | undefined,
+  closedAtMs: number,
+  otherwise: FactAddress,
+): Failure | undefined {
+  const standing = history?.at(-1)?.standing;
+  const second = Math.floor(closedAtMs / 1000);
+  if (standing === undefined) return { reason: "MEMBER_NOT_ACTIVE", fact: addressed(otherwise) };
+  if (standing.until !== undefined) {
+    return { reason: "MEMBER_NOT_ACTIVE", fact: addressed(standing.until) };
+  }
+  if (standing.exp !== undefined && second >= standing.exp) {
+    return { reason: "MEMBER_NOT_ACTIVE", fact: addressed(standing.address) };
+  }
+  return undefined;
+}
+
+/** What fails now, or `undefined` when everything stands. */
+export function recheck(options: {
+  readonly foundations: Foundations;
+  readonly replica: Replica;
+  readonly localTakings: LocalTakings;
+  readonly seen: Seen;
+  readonly closedAtMs: number;
+}): FailedRecheck | undefined {
+  const { foundations, replica, seen, closedAtMs } = options;
+  const state = replica.state();
+  const final = replica.final();
+  const failure =
+    grantFailure(foundations, replica, options.localTakings, seen, closedAtMs) ??
+    memberFailure(
+      state.agencies.get(foundations.consumerAgency),
+      closedAtMs,
+      foundations.grantAddress,
+    ) ??
+    memberFailure(
+      state.gateways.get(foundations.consumerGateway),
+      closedAtMs,
+      foundations.grantAddress,
+    ) ??
+    memberFailure(
+      state.gateways.get(foundations.providerGateway),
+      closedAtMs,
+      foundations.grantAddress,
+    );
+  if (failure !== undefined) return { ...failure, seenSize: seen.size };
+  if (final === undefined || closedAtMs - final.timeMs > foundations.maxStalenessMs) {
+    return {
+      reason: "STALE_REPLICA",
+      seenSize: seen.size,
+      fact: addressed(foundations.grantAddress),
+    };
+  }
+  return undefined;
+}

@@ -1,0 +1,139 @@
+/**
+ * What an agency system asks for, against the catalogue and the grants that this replica knows. A gateway
+ * signs no call statement and records no string of a caller unless service, method, grant and purpose
+ * stand on the ledger.
+ */
+import { isMethodPath } from "../base/ids.ts";
+import type { ReasonCode } from "../base/reasons.ts";
+import { checkGrant, includedTakings } from "../policy/grant-check.ts";
+import type { ServiceMethod } from "../credential/statements.ts";
+import type { GrantFact, RegistryView, ServiceFact } from "../registry/state.ts";
+import type { DenialStage } from "./provider-records.ts";
+
+/** A program inside the agency, as the configuration names it. */
+export interface AgencySystem {
+  readonly id: string;
+  /** What it may use; absent for everything that is granted to the agency. */
+  readonly services?: readonly string[];
+  readonly purposes?: readonly string[];
+  /** What holds for a call that does not say. */
+  readonly defaults?: { readonly service?: string; readonly purpose?: string };
+}
+
+export interface ResolvedCall {
+  readonly service: ServiceFact;
+  readonly method: ServiceMethod;
+  readonly grant: GrantFact;
+  readonly purpose: string;
+}
+
+export interface Unresolved {
+  readonly stage: DenialStage;
+  readonly reason: ReasonCode;
+  /** Service and method stand in the catalogue, so that the method may be recorded. */
+  readonly catalogued: boolean;
+}
+
+// The furthest that any grant of the agency came is the reason that helps most.
+const rank: readonly ReasonCode[] = [
+  "GRANT_MISSING",
+  "METHOD_NOT_GRANTED",
+  "PURPOSE_NOT_GRANTED",
+  "GRANT_EXPIRED",
+  "GRANT_NOT_YET",
+  "GRANT_REVOKED",
+  "MEMBER_NOT_ACTIVE",
+];
+
+function findServices(
+  view: RegistryView,
+  path: string,
+  service: string | undefined,
+): ServiceFact[] {
+  return view
+    .services()
+    .filter(
+      ({ id, body }) =>
+        (service === undefined || id === service) && body.methods.some((m) => m.path === path),
+    );
+}
+
+function chooseGrant(options: {
+  readonly view: RegistryView;
+  readonly gateway: string;
+  readonly agency: string;
+  readonly service: ServiceFact;
+  readonly path: string;
+  readonly purpose: string;
+  readonly evaluatedAt: number;
+}): GrantFact | ReasonCode {
+  let furthest: ReasonCode = "GRANT_MISSING";
+  const grants = options.view
+    .grantsOf(options.agency)
+    .filter(({ detail }) => detail.service === options.service.id);
+  for (const grant of grants.toReversed()) {
+    const attempt = {
+      consumerGateway: options.gateway,
+      service: options.service.id,
+      method: options.path,
+      purpose: options.purpose,
+      grant: grant.standing.address,
+      evaluatedAtS: options.evaluatedAt,
+    };
+    const early = includedTakings(options.view, attempt);
+    const failure = checkGrant(options.view, attempt, early).reason;
+    if (failure === undefined) return grant;
+    if (rank.indexOf(failure) > rank.indexOf(furthest)) furthest = failure;
+  }
+  return furthest;
+}
+
+function no(stage: DenialStage, reason: ReasonCode, catalogued: boolean): Unresolved {
+  return { stage, reason, catalogued };
+}
+
+/** The service, method, grant and purpose of a call, or why it is refused here. */
+export function resolveCall(options: {
+  readonly view: RegistryView;
+  readonly gateway: string;
+  readonly agency: string;
+  readonly system: AgencySystem;
+  readonly path: string;
+  readonly service: string | undefined;
+  readonly purpose: string | undefined;
+  /** Unix seconds. */
+  readonly evaluatedAt: number;
+}): ResolvedCall | Unresolved {
+  const { view, agency, system, path, evaluatedAt } = options;
+  const named = options.service ?? system.defaults?.service;
+  const services = isMethodPath(path) ? findServices(view, path, named) : [];
+  if (services.length === 0) {
+    const unknown = named !== undefined && view.service(named) === undefined;
+    return no("local", unknown ? "SERVICE_UNKNOWN" : "METHOD_UNKNOWN", false);
+  }
+  const granted = services.filter(({ id }) =>
+    view.grantsOf(agency).some(({ detail }) => detail.service === id),
+  );
+  if (granted.length === 0) return no("grant", "GRANT_MISSING", true);
+  if (granted.length > 1) return no("local", "SERVICE_AMBIGUOUS", true);
+  const service = granted[0] as ServiceFact;
+  const purpose = options.purpose ?? system.defaults?.purpose;
+  if (purpose === undefined) return no("local", "PURPOSE_MISSING", true);
+  const allowed =
+    (system.services?.includes(service.id) ?? true) && (system.purposes?.includes(purpose) ?? true);
+  if (!allowed) return no("local", "CALLER_NOT_ALLOWED", true);
+  const grant = chooseGrant({
+    view,
+    gateway: options.gateway,
+    agency,
+    service,
+    path,
+    purpose,
+    evaluatedAt,
+  });
+  if (typeof grant === "string") return no("grant", grant, true);
+  const method = service.body.methods.find((candidate) => candidate.path === path) as ServiceMethod;
+  if (method.client_streaming || method.server_streaming)
+    return no("limit", "CALL_TYPE_UNSUPPORTED", true);
+  return { service, method, grant, purpose };
+}
