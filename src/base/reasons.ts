@@ -32,6 +32,7 @@ const rows = {
   SIGNATURE_INVALID: ["UNAUTHENTICATED", "A signature does not verify under its key.", "签名验证失败。", "Sign again with the key that the ledger binds."],
   KEY_NOT_ACCEPTED: ["INVALID_ARGUMENT", "The public key is not canonical, has small order or torsion.", "公钥不符合要求。", "Create a new key."],
   NOTE_INVALID: ["INVALID_ARGUMENT", "The signed note is malformed.", "签名文书格式错误。", "Send a note as c2sp.org/signed-note describes."],
+  NOTE_SIGNER_UNKNOWN: ["UNAUTHENTICATED", "The note carries no signature of a known key.", "文书没有已知密钥的签名。", "Send a note that a key of this network has signed."],
   CHECKPOINT_INVALID: ["INVALID_ARGUMENT", "The checkpoint is malformed or of another origin.", "检查点格式错误或来源不符。", "Send a checkpoint of this network's log."],
   QUORUM_NOT_MET: ["FAILED_PRECONDITION", "Too few cities have cosigned the checkpoint.", "会签检查点的城市不足。", "Wait until a quorum has cosigned."],
 
@@ -51,6 +52,7 @@ const rows = {
   TOKEN_NOT_YET_VALID: ["UNAUTHENTICATED", "The token is not valid yet.", "令牌尚未生效。", "Check the clock."],
   TOKEN_LIFE_TOO_LONG: ["UNAUTHENTICATED", "The token lives longer than the network allows.", "令牌有效期过长。", "Issue tokens of at most 60 seconds."],
   TOKEN_REPLAYED: ["UNAUTHENTICATED", "This attempt of the token was used before.", "令牌已被使用。", "Sign a new call statement for each attempt."],
+  CALL_STATEMENT_INVALID: ["UNAUTHENTICATED", "The call statement is malformed or not under the token's root.", "调用声明无效或不在令牌的根之下。", "Send the statement with its index and path."],
   NONCE_STALE: ["UNAVAILABLE", "The token names an earlier start of this gateway.", "令牌引用了网关先前的启动标识。", "Sign again with the nonce of the answer."],
   STATEMENT_INVALID: ["INVALID_ARGUMENT", "The statement's payload is not of its type.", "声明内容不符合其类型。", "See the statement table of the documentation."],
   STATEMENT_SIGNER_MISSING: ["PERMISSION_DENIED", "A signature that the statement needs is missing.", "声明缺少必要签名。", "Have every named signer sign the same payload."],
@@ -94,6 +96,8 @@ const rows = {
   STALE_REPLICA: ["UNAVAILABLE", "The newest final checkpoint is older than the service allows.", "最新的最终检查点已超过允许的时限。", "Wait until the ledger is final again."],
   CLOCK_OFF: ["UNAVAILABLE", "This gateway's clock is off.", "本网关时钟不准。", "Set the clock and restart."],
   JOURNAL_ROLLED_BACK: ["UNAVAILABLE", "A peer holds a later record of this gateway than its journal.", "日志已被回滚。", "Run causeway ledger recover."],
+  JOURNAL_LOCKED: ["FAILED_PRECONDITION", "Another process holds the journal.", "日志被另一进程占用。", "Stop the other gateway of this folder; one process seals a chain."],
+  JOURNAL_MISMATCH: ["FAILED_PRECONDITION", "The journal belongs to another gateway, network, key, epoch or start.", "日志属于其他网关、网络或密钥。", "Start the gateway with its own folder."],
   STORAGE_FAILED: ["INTERNAL", "The disk refused a read or a write, or holds what was not written.", "存储读写失败或内容不符。", "Check the disk; the process ends and recovers on restart."],
   SHUTTING_DOWN: ["UNAVAILABLE", "The gateway is shutting down.", "网关正在关闭。", "Try again."],
 
@@ -152,6 +156,7 @@ const rows = {
   KEY_LOCKED: ["FAILED_PRECONDITION", "The key file cannot be opened with this passphrase.", "无法用该口令打开密钥。", "Give the passphrase of the folder."],
   FOLDER_NOT_EMPTY: ["ALREADY_EXISTS", "The folder holds keys already.", "目录中已有密钥。", "Choose another folder: keys are never overwritten."],
   FILE_UNREADABLE: ["FAILED_PRECONDITION", "A file cannot be read.", "文件无法读取。", "Check the path and the permissions."],
+  YEAR_NOT_PUBLISHED: ["FAILED_PRECONDITION", "The calendar on the ledger does not hold this year.", "账本上的日历未公布该年份。", "Have the network publish the year's calendar."],
   FINDINGS: ["DATA_LOSS", "The replay found something wrong.", "重放发现问题。", "Read the findings."],
   INTERNAL: ["INTERNAL", "An unexpected error; the log has its cause under the error id.", "内部错误，日志中有原因。", "Give the error id to the operator."],
 } as const;
