@@ -16,7 +16,7 @@ import type { AnswerFrame, Frame, RefusedFrame } from "../gen/causeway/exchange/
 import { CallStatementSchema } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { SealedRecord } from "../ledger/ports.ts";
 import { encodeCallStatement } from "../record/call-tree.ts";
-import { formatHandle } from "../record/names.ts";
+import { formatHandle } from "../record/handle.ts";
 import { type CallMetadata, withEntries, withoutReserved } from "./call-metadata.ts";
 import {
   type CheckResult,

@@ -3,7 +3,6 @@
  * holds a token of its own but belongs to no attempt that it knows. Forgotten in a restart is
  * UNKNOWN_AFTER_RESTART; what this start cannot have forgotten, or does not verify, is DISPUTED.
  */
-import { u64be, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { callTokenDigest, openCallToken } from "../credential/call-token.ts";
 import type { Call } from "../gen/causeway/record/v1/parts_pb.ts";
@@ -11,7 +10,7 @@ import { openCallStatement, verifyCallPath } from "../record/call-tree.ts";
 import { type LedgerRecord, openRecord } from "../record/record.ts";
 import type { IncludedBatch } from "../ledger/ports.ts";
 import { type AttemptName, encodeConsumerClosed } from "./consumer-records.ts";
-import { type KnownAttempts, scannedKey } from "./known-attempts.ts";
+import type { KnownAttempts } from "./known-attempts.ts";
 import type { ExchangePorts } from "./ports.ts";
 import { attemptKey } from "./used-attempts.ts";
 
@@ -28,7 +27,9 @@ interface Found {
   readonly genuine: boolean;
 }
 
-function callOf(record: LedgerRecord): { readonly call: Call; readonly closes: boolean } | undefined {
+function callOf(
+  record: LedgerRecord,
+): { readonly call: Call; readonly closes: boolean } | undefined {
   const { body } = record;
   if (body.case === "opened" && body.value.begin?.call !== undefined) {
     return { call: body.value.begin.call, closes: false };
@@ -47,14 +48,11 @@ function callOf(record: LedgerRecord): { readonly call: Call; readonly closes: b
 export class UnknownAttempts {
   readonly #ports: UnknownPorts;
   readonly #known: KnownAttempts;
-  #scanned: bigint;
   #running: Promise<void> = Promise.resolve();
 
-  /** `scanned` is the journal's state: the index up to which an earlier start came. */
-  constructor(ports: UnknownPorts, known: KnownAttempts, scanned: bigint) {
+  constructor(ports: UnknownPorts, known: KnownAttempts) {
     this.#ports = ports;
     this.#known = known;
-    this.#scanned = scanned;
   }
 
   /** Scans up to the newest final size; one scan at a time. */
@@ -66,10 +64,11 @@ export class UnknownAttempts {
   async #scan(): Promise<void> {
     const { replica, self } = this.#ports;
     const size = replica.final()?.size ?? 0n;
-    for (; this.#scanned < size; this.#scanned++) {
-      const batch = replica.batch(this.#scanned);
+    for (let index = this.#known.scanned; index < size; index++) {
+      const batch = replica.batch(index);
       if (batch === undefined) return;
       if (batch.header.gateway !== self.gateway) await this.#scanBatch(batch);
+      this.#known.scannedTo(index + 1n);
     }
   }
 
@@ -102,7 +101,7 @@ export class UnknownAttempts {
       });
       const signed = this.#ports
         .ownTokenKeys()
-        .some((key) => verifier.verify(key, utf8(jws.signingInput), jws.signature));
+        .some((key) => verifier.verify(key, jws.signingInput, jws.signature));
       return {
         name: { xid: statement.xid, attempt: statement.attempt, tokenDigest, index },
         key: attemptKey(tokenDigest, index),
@@ -128,10 +127,7 @@ export class UnknownAttempts {
       status: undefined,
       nextAttempt: 0,
     });
-    const states = [
-      ...this.#known.closing(found.key),
-      { key: scannedKey, value: u64be(this.#scanned) },
-    ];
+    const states = this.#known.closing(found.key);
     await sealer.seal({ kind: "evidence", record, decidedAtMs: clock.nowMs(), states });
   }
 }
