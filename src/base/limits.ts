@@ -26,6 +26,10 @@ export const blobChunkBytesMax: number = 1024 * 1024;
 export const noteSignaturesMax: number = 100;
 /** Bytes of a note: 64 signatures with room for post-quantum ones. */
 export const noteBytesMax: number = 1024 * 1024;
+/** Hashes of an inclusion proof: the height of the largest tree. */
+export const inclusionHashesMax: number = 63;
+/** Bytes of a tlog-proof: a record of the largest size in base64, and a note of the largest size. */
+export const tlogProofBytesMax: number = 2 * 1024 * 1024;
 /** Bytes of all gRPC metadata of a call: grpc-go and grpc-java refuse more. */
 export const metadataBytesMax: number = 8 * 1024;
 /** Bytes of a request that may share the multiplexed link. */
@@ -98,3 +102,38 @@ export const policyUnitsMax: number = 4096;
 export const policyBracketsMax: number = 32;
 /** Levels of one policy's expression tree; the engine's stack holds about four times as many. */
 export const policyLevelsMax: number = 64;
+/** Bytes of one message of an agency system or upstream: the default limit of the gRPC libraries. */
+export const callMessageBytesMax: number = 4 * 1024 * 1024;
+/** Bytes of one message between our own services: a batch, or the frames of one turn. */
+export const grpcMessageBytesMax: number = 4 * 1024 * 1024;
+/** HTTP/2 flow-control window of one stream: what a paused reader holds at most. */
+export const http2StreamWindowBytes: number = 256 * 1024;
+/** HTTP/2 flow-control window of one connection: all of its paused readers together. */
+export const http2SessionWindowBytes: number = 8 * 1024 * 1024;
+/** Calls that one connection of an agency system may have open. */
+export const http2StreamsMax: number = 1024;
+/** Megabytes that node:http2 may hold for one connection; its default of 10 drops streams. */
+export const http2SessionMemoryMegabytes: number = 64;
+/** Milliseconds between two pings of a connection, and to the answer before it counts as lost. */
+export const keepaliveMs: number = 20_000;
+export const keepaliveTimeoutMs: number = 10_000;
+/** Milliseconds to connect, TLS handshake included. */
+export const connectMs: number = 10_000;
+/** Milliseconds to the other side's Hello once a link is open. */
+export const linkHelloMs: number = 10_000;
+/** Bytes of one frame of a link: an answer with a record of the largest size. */
+export const linkFrameBytesMax: number = 1024 * 1024;
+/** Bytes of the frames that are written as one message: more go into the next. */
+export const linkBatchBytesMax: number = 1024 * 1024;
+/** Frames in one message of a link: 2 bytes each at the least. */
+export const linkBatchFramesMax: number = 16 * 1024;
+/** Unwritten bytes of a link at which new exchanges are refused. */
+export const linkCongestedBytes: number = 8 * 1024 * 1024;
+/** Unwritten bytes of a link at which it is given up: the other side has stopped reading. */
+export const linkQueueBytesMax: number = 32 * 1024 * 1024;
+/** Milliseconds before the first new connection after a failed one; doubled after each failure. */
+export const reconnectMinMs: number = 100;
+/** Milliseconds between two attempts to connect at the most. */
+export const reconnectMaxMs: number = 10_000;
+/** Longest delay that a timer takes: 2^31 - 1 milliseconds. */
+export const timerMsMax: number = 0x7fffffff;
