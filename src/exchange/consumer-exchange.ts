@@ -519,7 +519,7 @@ export class ConsumerExchange {
     const answer = this.#answer as AnswerFrame;
     const receipt = this.#receipt as CheckedProof;
     const status = fromBinary(StatusFrameSchema, answer.status);
-    const handle = formatHandle(receipt);
+    const handle = formatHandle(receipt.leafHash, receipt.position);
     const trailers = this.#trailers(status.trailers, handle);
     const headers = withoutReserved(fromBinary(MetadataSchema, answer.headers));
     incoming.answer(headers, answer.messages, create(StatusFrameSchema, { ...status, trailers }));
@@ -529,7 +529,7 @@ export class ConsumerExchange {
   #fail(reason: ReasonCode | undefined): void {
     const status = this.#failure ?? statusOf(reason ?? "INTERNAL");
     const receipt = this.#receipt;
-    const handle = receipt === undefined ? undefined : formatHandle(receipt);
+    const handle = receipt === undefined ? undefined : formatHandle(receipt.leafHash, receipt.position);
     const trailers = this.#trailers(status.trailers, handle);
     this.#o.incoming.end(create(StatusFrameSchema, { ...status, trailers }));
     this.#ended(reason ?? "failed", status.code, this.#o.ports);

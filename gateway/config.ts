@@ -1,0 +1,163 @@
+/** The configuration of a gateway process: one YAML file, checked whole, errors with their line. */
+import { readFileSync, statSync } from "node:fs";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
+import { z } from "zod";
+import { CausewayError } from "../src/base/errors.ts";
+import { isId } from "../src/base/ids.ts";
+
+const address = z
+  .string()
+  .regex(/^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/, "an address is host:port");
+const path = z.string().min(1);
+const gatewayId = z.string().refine((text) => isId(text, 3), "a gateway id is city/agency/gateway");
+const serviceId = z
+  .string()
+  .refine((text) => isId(text, 3), "a data service id is city/agency/service");
+const systemId = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,31}$/, "an agency system id is [a-z][a-z0-9-]{0,31}");
+
+const schema = z.strictObject({
+  gateway: gatewayId,
+  /** Key folder of `causeway gateway init`. */
+  keys: path,
+  /** File with the passphrase of the key folder; only its owner may read it. */
+  passphrase_file: path,
+  /** The founding document. */
+  founding: path,
+  /** Journal, replica and openings. */
+  data: path,
+  listeners: z.strictObject({
+    /** Agency systems call here; loopback, without TLS. */
+    agency: address,
+    peer: address,
+    /** Path of a Unix socket. */
+    admin: path,
+    http: address,
+  }),
+  /** On the gateway that hosts its city's witness. */
+  witness: z
+    .strictObject({
+      /** Key folder of `causeway city init`. */
+      keys: path,
+      passphrase_file: path,
+      listen: address,
+    })
+    .optional(),
+  /** Programs inside the agency. The loopback listener serves exactly one. */
+  agency_system: z
+    .strictObject({
+      id: systemId,
+      services: z.array(serviceId).optional(),
+      purposes: z.array(z.string().min(1)).optional(),
+      defaults: z
+        .strictObject({ service: serviceId.optional(), purpose: z.string().min(1).optional() })
+        .optional(),
+    })
+    .optional(),
+  /** Where the data services of this agency answer gRPC, by service id. */
+  upstreams: z.record(serviceId, address).default({}),
+  log: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+});
+
+export type GatewayConfig = Readonly<z.infer<typeof schema>>;
+
+function isLoopback(text: string): boolean {
+  return /^(127\.|localhost:|\[::1\]:)/.test(text);
+}
+
+/** The line of the YAML node that an issue is about, or of the nearest node above it. */
+function lineOf(root: Node | null, issuePath: readonly PropertyKey[], lines: LineCounter): number {
+  let node: unknown = root;
+  let offset = 0;
+  for (const key of issuePath) {
+    if (!isMap(node)) break;
+    const pair = node.items.find((item) => isScalar(item.key) && item.key.value === key);
+    if (pair === undefined) break;
+    offset = (pair.key as Node).range?.[0] ?? offset;
+    node = pair.value;
+  }
+  return lines.linePos(offset).line;
+}
+
+/** Parses a configuration. `file` names it in errors, and is what relative paths start from. */
+export function parseConfig(text: string, file: string): GatewayConfig {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const [broken] = document.errors;
+  if (broken !== undefined) {
+    throw new CausewayError(
+      "CONFIG_INVALID",
+      `${file}:${lines.linePos(broken.pos[0]).line}: ${broken.message}`,
+    );
+  }
+  const parsed = schema.safeParse(document.toJS());
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => {
+      const name = issue.path.map(String).join(".") || "the file";
+      return `${file}:${lineOf(document.contents, issue.path, lines)}: ${name}: ${issue.message}`;
+    });
+    throw new CausewayError("CONFIG_INVALID", problems.join("\n"));
+  }
+  const config = parsed.data;
+  if (!isLoopback(config.listeners.agency)) {
+    const line = lineOf(document.contents, ["listeners", "agency"], lines);
+    throw new CausewayError(
+      "CONFIG_INVALID",
+      `${file}:${line}: listeners.agency: without TLS only a loopback address is allowed`,
+    );
+  }
+  return resolvePaths(config, dirname(resolve(file)));
+}
+
+function resolvePaths(config: GatewayConfig, folder: string): GatewayConfig {
+  const at = (name: string): string => (isAbsolute(name) ? name : resolve(folder, name));
+  const { witness } = config;
+  return {
+    ...config,
+    keys: at(config.keys),
+    passphrase_file: at(config.passphrase_file),
+    founding: at(config.founding),
+    data: at(config.data),
+    listeners: { ...config.listeners, admin: at(config.listeners.admin) },
+    ...(witness === undefined
+      ? {}
+      : {
+          witness: {
+            ...witness,
+            keys: at(witness.keys),
+            passphrase_file: at(witness.passphrase_file),
+          },
+        }),
+  };
+}
+
+/** Reads and parses a configuration file. */
+export function readConfig(file: string): GatewayConfig {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new CausewayError("FILE_UNREADABLE", `the configuration ${file} cannot be read`, {
+      cause,
+    });
+  }
+  return parseConfig(text, file);
+}
+
+/** Reads a secret that a file holds, without its last line feed. Refused when others than its owner can read it. */
+export function readSecretFile(file: string): string {
+  try {
+    if ((statSync(file).mode & 0o077) !== 0) {
+      throw new CausewayError(
+        "FILE_UNREADABLE",
+        `${file} can be read by others: set its mode to 0600`,
+      );
+    }
+    return readFileSync(file, "utf8").replace(/\r?\n$/, "");
+  } catch (cause) {
+    if (cause instanceof CausewayError) throw cause;
+    throw new CausewayError("FILE_UNREADABLE", `the secret ${file} cannot be read`, { cause });
+  }
+}
