@@ -17,8 +17,8 @@ export interface RecordAddress {
 }
 
 /** `<leaf hash in hex>/<position>`. */
-export function formatHandle(handle: RecordHandle): string {
-  return `${toHex(handle.leafHash)}/${handle.position}`;
+export function formatHandle(leafHash: Uint8Array, position: number): string {
+  return `${toHex(leafHash)}/${position}`;
 }
 
 /** The handle that `text` is, in the one form of `formatHandle`; `undefined` for anything else. */
@@ -31,8 +31,8 @@ export function parseHandle(text: string): RecordHandle | undefined {
 }
 
 /** `<index>/<position>`. */
-export function formatAddress(address: RecordAddress): string {
-  return `${address.index}/${address.position}`;
+export function formatAddress(index: bigint, position: number): string {
+  return `${index}/${position}`;
 }
 
 /** The address that `text` is, in the one form of `formatAddress`; `undefined` for anything else. */
