@@ -18,7 +18,37 @@ const systemId = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,31}$/, "an agency system id is [a-z][a-z0-9-]{0,31}");
 
-const schema = z.strictObject({
+/** What a configuration says. Paths are absolute. */
+export interface GatewayConfig {
+  readonly gateway: string;
+  readonly keys: string;
+  readonly passphrase_file: string;
+  readonly founding: string;
+  readonly data: string;
+  readonly listeners: {
+    readonly agency: string;
+    readonly peer: string;
+    readonly admin: string;
+    readonly http: string;
+  };
+  readonly witness?:
+    | { readonly keys: string; readonly passphrase_file: string; readonly listen: string }
+    | undefined;
+  readonly agency_system?: AgencySystemConfig | undefined;
+  readonly upstreams: Readonly<Record<string, string>>;
+  readonly log: "debug" | "info" | "warn" | "error" | "silent";
+}
+
+export interface AgencySystemConfig {
+  readonly id: string;
+  readonly services?: readonly string[] | undefined;
+  readonly purposes?: readonly string[] | undefined;
+  readonly defaults?:
+    | { readonly service?: string | undefined; readonly purpose?: string | undefined }
+    | undefined;
+}
+
+const schema: z.ZodType<GatewayConfig> = z.strictObject({
   gateway: gatewayId,
   /** Key folder of `causeway gateway init`. */
   keys: path,
@@ -60,8 +90,6 @@ const schema = z.strictObject({
   upstreams: z.record(serviceId, address).default({}),
   log: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
-
-export type GatewayConfig = Readonly<z.infer<typeof schema>>;
 
 function isLoopback(text: string): boolean {
   return /^(127\.|localhost:|\[::1\]:)/.test(text);

@@ -14,10 +14,12 @@ import type { DenialStage } from "./provider-records.ts";
 export interface AgencySystem {
   readonly id: string;
   /** What it may use; absent for everything that is granted to the agency. */
-  readonly services?: readonly string[];
-  readonly purposes?: readonly string[];
+  readonly services?: readonly string[] | undefined;
+  readonly purposes?: readonly string[] | undefined;
   /** What holds for a call that does not say. */
-  readonly defaults?: { readonly service?: string; readonly purpose?: string };
+  readonly defaults?:
+    | { readonly service?: string | undefined; readonly purpose?: string | undefined }
+    | undefined;
 }
 
 export interface ResolvedCall {

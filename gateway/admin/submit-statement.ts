@@ -1,0 +1,121 @@
+/** Carries a signed statement onto the ledger through the own chain, and tells what became of it. */
+import { create } from "@bufbuild/protobuf";
+import type { Clock, Scheduler } from "../../src/base/clock.ts";
+import { CausewayError } from "../../src/base/errors.ts";
+import type { ReasonCode } from "../../src/base/reasons.ts";
+import { openStatement, verifyStatement } from "../../src/credential/statement.ts";
+import { missingSigners, boundKey } from "../../src/credential/signers.ts";
+import type { VerifiedStatement } from "../../src/credential/statements.ts";
+import type { Verifier } from "../../src/crypto/ports.ts";
+import { thumbprint } from "../../src/crypto/thumbprint.ts";
+import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import type { Replica, SealedRecord, Sealer } from "../../src/ledger/ports.ts";
+import { encodeRecord, recordHash } from "../../src/record/record.ts";
+import { parseKey } from "../../src/credential/key-text.ts";
+
+export interface StatementPorts {
+  readonly agency: string;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly verifier: Verifier;
+  readonly replica: Replica;
+  readonly sealer: Sealer;
+  /** Record hashes of the revocations that this gateway has accepted, by the `jti` of their grant. */
+  readonly localTakings: Map<string, Uint8Array>;
+}
+
+/** What became of a record. */
+export interface StatementState {
+  readonly sealed: SealedRecord;
+  /** Set once it is included. */
+  readonly index: bigint | undefined;
+  readonly final: boolean;
+  readonly voidReason: ReasonCode | undefined;
+}
+
+/** Verifies the signatures with what the newest included state binds, and that none is missing. */
+async function verify(jws: readonly string[], ports: StatementPorts): Promise<VerifiedStatement> {
+  const { replica, verifier } = ports;
+  const opened = openStatement(jws);
+  const { keys, agencies, cities, administrators } = replica.state();
+  const keyOf = (kid: string): Uint8Array | undefined =>
+    boundKey(opened.statement, kid) ?? keys.get(kid)?.key;
+  const verified = await verifyStatement(opened, keyOf, verifier);
+  const missing = missingSigners(verified.statement, verified.signers, (kid, required) => {
+    if ("authorityOf" in required) {
+      const id = required.authorityOf;
+      const text =
+        agencies.get(id)?.at(-1)?.body.authority ?? cities.get(id)?.at(-1)?.founding.authority;
+      const key = parseKey(text ?? "");
+      return key !== undefined && thumbprint(key) === kid;
+    }
+    const fact = administrators.get(kid)?.at(-1);
+    return fact?.agency === required.administratorOf && fact.roles.includes(required.role);
+  });
+  if (missing.length > 0) {
+    throw new CausewayError("STATEMENT_SIGNER_MISSING", `${missing.length} signatures are missing`);
+  }
+  return verified;
+}
+
+/**
+ * A revocation of an own grant acts from here on: it is an early fact before it is queued, so that no
+ * batch that closes later holds a receipt under the grant.
+ */
+function takeEarly(
+  { statement }: VerifiedStatement,
+  hash: Uint8Array,
+  ports: StatementPorts,
+): void {
+  if (statement.name !== "revocation") return;
+  const grant = ports.replica.state().grants.get(statement.body.grant);
+  if (grant?.provider === ports.agency && statement.claims.iss === ports.agency) {
+    ports.localTakings.set(grant.jti, hash);
+  }
+}
+
+/** Rejects with the reason for which the statement cannot be carried, or STALE_REPLICA when it is not final in time. */
+export async function submitStatement(
+  jws: readonly string[],
+  waitMs: number,
+  ports: StatementPorts,
+): Promise<StatementState> {
+  const verified = await verify(jws, ports);
+  const record = encodeRecord(
+    create(RecordSchema, { body: { case: "statement", value: { jws: [...jws] } } }),
+  );
+  takeEarly(verified, recordHash(record), ports);
+  const decidedAtMs = ports.clock.nowMs();
+  const sealed = await ports.sealer.seal({ kind: "governance", record, decidedAtMs, states: [] });
+  if (sealed === undefined) throw new CausewayError("INTERNAL", "a statement is never dropped");
+  if (waitMs > 0) await waitUntilFinal(sealed, waitMs, ports);
+  return stateOf(sealed, ports.replica);
+}
+
+function stateOf(sealed: SealedRecord, replica: Replica): StatementState {
+  const index = replica.indexOfLeaf(sealed.leafHash);
+  const final = index !== undefined && index < (replica.final()?.size ?? 0n);
+  const voidReason = index === undefined ? undefined : replica.voidReason(index, sealed.position);
+  return { sealed, index, final, voidReason };
+}
+
+function waitUntilFinal(
+  sealed: SealedRecord,
+  waitMs: number,
+  ports: StatementPorts,
+): Promise<void> {
+  const { replica, scheduler } = ports;
+  const isFinal = (): boolean => stateOf(sealed, replica).final;
+  if (isFinal()) return Promise.resolve();
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      stop();
+      cancel();
+      resolve();
+    };
+    const stop = replica.onFinal(() => {
+      if (isFinal()) finish();
+    });
+    const cancel = scheduler.after(waitMs, finish);
+  });
+}
