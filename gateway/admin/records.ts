@@ -9,7 +9,7 @@ import {
   type RecordState,
   RecordStateSchema,
 } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
-import { Outcome } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { OutcomeSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { JournalReader } from "../../src/ledger/journal/store.ts";
 import type { Replica, SealedBatch } from "../../src/ledger/ports.ts";
 import { parseAddress, parseHandle } from "../../src/record/handle.ts";
@@ -81,7 +81,7 @@ function detailOf({ body }: LedgerRecord): { readonly detail: string; readonly x
     case "refusal":
       return { detail: body.value.reason };
     case "closed":
-      return { detail: Outcome[body.value.outcome] ?? "", xid: body.value.xid };
+      return { detail: OutcomeSchema.value[body.value.outcome]?.localName ?? "", xid: body.value.xid };
     case "acknowledgement":
       return { detail: "", xid: body.value.xid };
     default:
