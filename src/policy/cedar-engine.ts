@@ -233,19 +233,26 @@ function parsePolicies(text: string): Pick<ParsedSet, "parts" | "problems"> {
     return { parts: [], problems: [{ severity: "error", blob: "policy", message }] };
   }
   const problems: PolicyProblem[] = [];
-  const parts = split.policies
-    .map((policyText) => {
-      const start = text.indexOf(policyText);
-      const answer = guarded((cedar) => cedar.policyToJson(policyText));
-      const json = answer.type === "success" ? answer.json : undefined;
-      if (json === undefined || exceedsLevels(json.conditions)) {
-        const message = "the policy's conditions are nested too deep";
-        problems.push({ severity: "error", blob: "policy", ...placeOf(text, start), message });
-      }
-      return { id: json?.annotations?.["id"], text: policyText, start };
-    })
-    .sort((a, b) => a.start - b.start);
+  const parts: PolicyPart[] = [];
+  let end = 0;
+  for (const policyText of inSourceOrder(split.policies)) {
+    const start = text.indexOf(policyText, end);
+    end = start + policyText.length;
+    const answer = guarded((cedar) => cedar.policyToJson(policyText));
+    const json = answer.type === "success" ? answer.json : undefined;
+    parts.push({ id: json?.annotations?.["id"], text: policyText, start });
+    if (json !== undefined && !exceedsLevels(json.conditions)) continue;
+    const message = "the policy's conditions are nested too deep";
+    problems.push({ severity: "error", blob: "policy", ...placeOf(text, start), message });
+  }
   return { parts, problems: [...problems, ...idProblems(text, parts)] };
+}
+
+/** Cedar returns the policies sorted by the ids that it counts: policy0, policy1, policy10, policy2. */
+function inSourceOrder(sorted: readonly string[]): readonly string[] {
+  const ids = sorted.map((_, i) => `policy${i}`);
+  const places = new Map(ids.toSorted(compareText).map((id, i) => [id, i]));
+  return ids.map((id) => sorted[places.get(id) as number] as string);
 }
 
 function recordOf(parts: readonly PolicyPart[]): Record<string, string> {
