@@ -35,13 +35,13 @@ import {
 import { corrupt, malformed, notCanonical } from "../support/corruptions.ts";
 import {
   anyRecord,
-  callStatement,
   effects,
   header,
   metadata,
   recordsByCase,
   statusFrame,
 } from "../support/records.ts";
+import { callStatement } from "../support/parts.ts";
 import { allMessages, parseWire } from "../support/wire.ts";
 
 const maxBytes = 1 << 20;

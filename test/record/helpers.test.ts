@@ -13,7 +13,7 @@ import {
 } from "../../src/record/call-tree.ts";
 import { formatAddress, formatHandle, parseAddress, parseHandle } from "../../src/record/handle.ts";
 import { maskDigest } from "../../src/record/mask-digest.ts";
-import { callStatement, hash32 } from "../support/records.ts";
+import { callStatement, hash32 } from "../support/parts.ts";
 
 interface TreeVector {
   readonly count: number;
