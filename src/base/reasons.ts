@@ -63,6 +63,7 @@ const rows = {
   KEY_UNKNOWN: ["PERMISSION_DENIED", "The ledger binds no such batch key to the gateway.", "账本上没有该批次密钥。", "Seal with the bound key."],
   CHAIN_GAP: ["FAILED_PRECONDITION", "The batch does not follow the gateway's last one.", "批次与上一批次不连续。", "Submit the missing batches first."],
   CHAIN_FORK: ["ABORTED", "Another batch stands at this place of the chain.", "链上该位置已有其他批次。", "Stop sealing and run ledger recover."],
+  BATCH_KNOWN: ["ALREADY_EXISTS", "This very batch is the newest of its chain.", "该批次已在链上。", "Nothing is left to do."],
   CHAIN_FROZEN: ["FAILED_PRECONDITION", "The chain is frozen after an equivocation or rollback.", "链已冻结。", "Open a new epoch."],
   BATCH_INVALID: ["INVALID_ARGUMENT", "Count, size, kind or root of the batch do not agree with its records.", "批次与其记录不一致。", "Seal again from the records."],
   SEEN_INVALID: ["FAILED_PRECONDITION", "The header names a size or root that this ledger does not have.", "头部引用的大小或根与账本不符。", "Compare both signed heads: one of them is a fork."],
@@ -84,6 +85,8 @@ const rows = {
   REQUEST_UNKNOWN: ["NOT_FOUND", "No such open access request.", "没有该待处理的访问请求。", "List the requests with `causeway request list`."],
   GRANT_UNKNOWN: ["NOT_FOUND", "No such grant.", "没有该授权。", "List the grants with `causeway grant list`."],
   OUTSIDE_REQUEST: ["INVALID_ARGUMENT", "The grant gives more than the request or the service offers.", "授权超出请求或服务范围。", "Grant what was asked for."],
+  VERSION_WRONG: ["FAILED_PRECONDITION", "The version does not follow the newest one.", "版本号与最新版本不连续。", "State the version after the newest one; the first is 1."],
+  OUTSIDE_BOUNDS: ["INVALID_ARGUMENT", "The statement goes beyond a bound of the network.", "声明超出网络的限值。", "Stay within the bounds of the founding document."],
   ALREADY_TAKEN: ["FAILED_PRECONDITION", "The grant or request has ended already.", "授权或请求已终止。", "Nothing is left to do."],
 
   // Ledger and replica.
@@ -154,6 +157,7 @@ const rows = {
   // Administration.
   CONFIG_INVALID: ["INVALID_ARGUMENT", "The configuration is not valid.", "配置无效。", "Correct the line that is named."],
   KEY_LOCKED: ["FAILED_PRECONDITION", "The key file cannot be opened with this passphrase.", "无法用该口令打开密钥。", "Give the passphrase of the folder."],
+  CARD_INVALID: ["INVALID_ARGUMENT", "The public card is malformed or is not of these keys.", "公开卡片格式错误或与密钥不符。", "Send the card that init printed."],
   FOLDER_NOT_EMPTY: ["ALREADY_EXISTS", "The folder holds keys already.", "目录中已有密钥。", "Choose another folder: keys are never overwritten."],
   FILE_UNREADABLE: ["FAILED_PRECONDITION", "A file cannot be read.", "文件无法读取。", "Check the path and the permissions."],
   YEAR_NOT_PUBLISHED: ["FAILED_PRECONDITION", "The calendar on the ledger does not hold this year.", "账本上的日历未公布该年份。", "Have the network publish the year's calendar."],

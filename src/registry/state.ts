@@ -8,6 +8,7 @@ import type {
   PolicyBody,
   ServiceBody,
 } from "../credential/statements.ts";
+import type { OrderedMap } from "./ordered-map.ts";
 
 /** Where a fact stands: `<index>/<position>`. */
 export interface FactAddress {
@@ -109,9 +110,17 @@ export interface ChainTip {
 
 /** What a key is bound to: one key, one use. */
 export interface KeyBinding {
-  /** Raw 32 bytes; the SPKI digest for a TLS key. */
+  /** Raw 32 bytes; the SPKI digest for a TLS key, the SHA-256 of the raw key for a next authority. */
   readonly key: Uint8Array;
-  readonly use: "authority" | "next-authority" | "witness" | "log" | "batch" | "token" | "tls" | "administrator";
+  readonly use:
+    | "authority"
+    | "next-authority"
+    | "witness"
+    | "log"
+    | "batch"
+    | "token"
+    | "tls"
+    | "administrator";
   readonly owner: string;
   readonly since: bigint;
 }
@@ -127,20 +136,31 @@ export interface RegistryState {
   /** Expected network id, 32 bytes. */
   readonly networkId: Uint8Array;
   readonly network?: NetworkFact;
-  readonly cities: ReadonlyMap<string, readonly CityFact[]>;
-  readonly agencies: ReadonlyMap<string, readonly AgencyFact[]>;
-  readonly gateways: ReadonlyMap<string, readonly GatewayFact[]>;
+  readonly cities: OrderedMap<readonly CityFact[]>;
+  readonly agencies: OrderedMap<readonly AgencyFact[]>;
+  readonly gateways: OrderedMap<readonly GatewayFact[]>;
   /** By thumbprint. */
-  readonly administrators: ReadonlyMap<string, readonly AdministratorFact[]>;
-  readonly services: ReadonlyMap<string, readonly ServiceFact[]>;
+  readonly administrators: OrderedMap<readonly AdministratorFact[]>;
+  readonly services: OrderedMap<readonly ServiceFact[]>;
   /** By service. */
-  readonly policies: ReadonlyMap<string, readonly PolicyFact[]>;
-  readonly requests: ReadonlyMap<string, RequestFact>;
-  readonly grants: ReadonlyMap<string, GrantFact>;
-  readonly chains: ReadonlyMap<string, ChainTip>;
-  /** By thumbprint of an Ed25519 key, or `tls:<hex digest>`. */
-  readonly keys: ReadonlyMap<string, KeyBinding>;
-  readonly usedJti: ReadonlySet<string>;
+  readonly policies: OrderedMap<readonly PolicyFact[]>;
+  /** By `jti`. */
+  readonly requests: OrderedMap<RequestFact>;
+  /** By `jti`. */
+  readonly grants: OrderedMap<GrantFact>;
+  /** `jti` of the grant at `<index>/<position>`. */
+  readonly grantsByAddress: OrderedMap<string>;
+  /** `jti` of each grant, by `<consumer agency> <jti>`. */
+  readonly grantsByConsumer: OrderedMap<string>;
+  /** By gateway. */
+  readonly chains: OrderedMap<ChainTip>;
+  /**
+   * An Ed25519 key stands under its thumbprint, under `sha256:<hex of the raw key's digest>` and under
+   * `tls:<hex of its SPKI digest>`; of a next authority only the second is known, of a TLS key the third.
+   */
+  readonly keys: OrderedMap<KeyBinding>;
+  /** Where each `jti` was used up. */
+  readonly usedJti: OrderedMap<FactAddress>;
 }
 
 /**

@@ -1,0 +1,121 @@
+/** The rules of access: request, grant or denial, revocation. */
+import { agencyOf } from "../base/ids.ts";
+import type { ReasonCode } from "../base/reasons.ts";
+import type { AuthorizationDetail, Claims, ServiceBody } from "../credential/statements.ts";
+import { ResultKind } from "../gen/causeway/registry/v1/effects_pb.ts";
+import { formatAddress } from "../record/handle.ts";
+import { memberFault } from "./authority.ts";
+import type { Rule } from "./rule.ts";
+import { gives, type Ground, inForce, isSeen, standingFrom, taken } from "./standing.ts";
+import type { FactAddress, GrantFact, RegistryState, RequestFact } from "./state.ts";
+
+export const requestAccess: Rule<"request"> = ({ claims, body, address }, ground) => {
+  const { state } = ground;
+  const { iss: consumer, sub: service, jti } = claims;
+  const offered = inForce(state.services.get(service), ground);
+  if (offered === undefined) return "SERVICE_UNKNOWN";
+  const details = body.authorization_details;
+  const isOffered = details.every(
+    (detail) => detail.service === service && isWithinService(detail, offered.body),
+  );
+  if (!isOffered) return "OUTSIDE_REQUEST";
+  const standing = standingFrom(address, claims);
+  const fact: RequestFact = { jti, consumer, service, details, standing };
+  return {
+    state: { ...state, requests: state.requests.with(jti, fact) },
+    results: [{ kind: ResultKind.REQUESTED, subject: jti }],
+  };
+};
+
+export const grantAccess: Rule<"grant"> = ({ claims, body, address }, ground) => {
+  const request = openRequest(body.request, claims, ground);
+  if (typeof request === "string") return request;
+  const consumerFault = memberFault(request.consumer, ground);
+  if (consumerFault !== undefined) return consumerFault;
+  const offered = inForce(ground.state.services.get(request.service), ground);
+  if (offered === undefined) return "SERVICE_UNKNOWN";
+  const [detail] = body.authorization_details as readonly [AuthorizationDetail];
+  const isAskedFor = request.details.some((asked) => isWithinRequest(detail, asked));
+  const isShared = offered.body.sharing !== "not-shared";
+  if (!isAskedFor || !isShared || !isWithinService(detail, offered.body)) return "OUTSIDE_REQUEST";
+  const { jti, iss: provider, sub: consumer } = claims;
+  const standing = standingFrom(address, claims);
+  const grant: GrantFact = { jti, request: request.jti, consumer, provider, detail, standing };
+  return {
+    state: withGrant(answered(ground.state, request, { kind: "granted", address }), grant),
+    results: [{ kind: ResultKind.GRANTED, subject: jti }],
+  };
+};
+
+export const denyAccess: Rule<"denial"> = ({ claims, body, address }, ground) => {
+  const request = openRequest(body.request, claims, ground);
+  if (typeof request === "string") return request;
+  return {
+    state: answered(ground.state, request, { kind: "denied", address }),
+    results: [{ kind: ResultKind.DENIED, subject: request.jti }],
+  };
+};
+
+/** A grant may be revoked also after its period: clocks differ, and a taking is never too late to say. */
+export const revokeAccess: Rule<"revocation"> = (said, ground) => {
+  const { claims, body, address, recordHash } = said;
+  const { state } = ground;
+  const grant = state.grants.get(body.grant);
+  if (grant === undefined || !isSeen(grant.standing, ground)) return "GRANT_UNKNOWN";
+  if (grant.provider !== claims.iss) return "SIGNER_NOT_ALLOWED";
+  if (grant.consumer !== claims.sub) return "GRANT_UNKNOWN";
+  if (grant.standing.until !== undefined) return "ALREADY_TAKEN";
+  const revoked: GrantFact = { ...taken(grant, address), revocation: recordHash };
+  return {
+    state: { ...state, grants: state.grants.with(grant.jti, revoked) },
+    results: [{ kind: ResultKind.REVOKED, subject: grant.jti }],
+  };
+};
+
+/** The request that a provider's answer is about, when it can still be answered by this issuer. */
+function openRequest(jti: string, claims: Claims, ground: Ground): RequestFact | ReasonCode {
+  const request = ground.state.requests.get(jti);
+  if (request === undefined) return "REQUEST_UNKNOWN";
+  if (agencyOf(request.service) !== claims.iss) return "SIGNER_NOT_ALLOWED";
+  if (request.consumer !== claims.sub) return "REQUEST_UNKNOWN";
+  if (request.answer !== undefined) return "ALREADY_TAKEN";
+  return gives(request.standing, ground) ? request : "REQUEST_UNKNOWN";
+}
+
+function answered(
+  state: RegistryState,
+  request: RequestFact,
+  answer: { readonly kind: "granted" | "denied"; readonly address: FactAddress },
+): RegistryState {
+  const fact: RequestFact = { ...taken(request, answer.address), answer };
+  return { ...state, requests: state.requests.with(request.jti, fact) };
+}
+
+function withGrant(state: RegistryState, grant: GrantFact): RegistryState {
+  const { jti, consumer, standing } = grant;
+  const { index, position } = standing.address;
+  return {
+    ...state,
+    grants: state.grants.with(jti, grant),
+    grantsByAddress: state.grantsByAddress.with(formatAddress(index, position), jti),
+    grantsByConsumer: state.grantsByConsumer.with(`${consumer} ${jti}`, jti),
+  };
+}
+
+function isWithinService(detail: AuthorizationDetail, service: ServiceBody): boolean {
+  const paths = service.methods.map(({ path }) => path);
+  return isSubset(detail.methods, paths) && isSubset(detail.purposes, service.purposes);
+}
+
+function isWithinRequest(detail: AuthorizationDetail, asked: AuthorizationDetail): boolean {
+  return (
+    detail.service === asked.service &&
+    detail.legal_basis === asked.legal_basis &&
+    isSubset(detail.methods, asked.methods) &&
+    isSubset(detail.purposes, asked.purposes)
+  );
+}
+
+function isSubset(part: readonly string[], whole: readonly string[]): boolean {
+  return part.every((one) => whole.includes(one));
+}

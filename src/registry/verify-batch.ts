@@ -1,0 +1,165 @@
+/** What has to be verified before the fold, because signatures of statements are verified asynchronously. */
+import { equalBytes } from "../base/bytes.ts";
+import { CausewayError } from "../base/errors.ts";
+import type { ReasonCode } from "../base/reasons.ts";
+import { boundKey } from "../credential/signers.ts";
+import { type OpenedStatement, openStatement, verifyStatement } from "../credential/statement.ts";
+import type { VerifiedStatement } from "../credential/statements.ts";
+import type { Verifier } from "../crypto/ports.ts";
+import { type BatchBytes, kindOfBatch, type OpenedBatch, openBatch } from "../record/batch.ts";
+import { keyDigest, verifyLeaf } from "../record/leaf.ts";
+import type { LedgerRecord, RecordKind } from "../record/record.ts";
+import { batchKeyOf, keyOfThumbprint, rawKey } from "./keys.ts";
+import type { RegistryState } from "./state.ts";
+
+/** A batch that gets no index: structure refuses it, and nothing changes. */
+export interface Rejection {
+  readonly kind: "rejected";
+  readonly reason: ReasonCode;
+}
+
+/** A governance record: a statement with right signatures, or why it can only be void. */
+export type RecordFact =
+  | {
+      readonly kind: "statement";
+      readonly said: VerifiedStatement;
+      readonly recordHash: Uint8Array;
+    }
+  | { readonly kind: "void"; readonly reason: ReasonCode };
+
+/** A batch whose bytes agree with each other and whose signatures are right. Its place and its meaning are for `apply`. */
+export interface VerifiedBatch extends OpenedBatch {
+  readonly kind: "verified";
+  readonly recordKind: RecordKind;
+  readonly records: readonly LedgerRecord[];
+  /** Raw key under which the leaf verified. */
+  readonly batchKey: Uint8Array;
+  /** One for each record of a governance batch; none for evidence. */
+  readonly facts: readonly RecordFact[];
+  /** Size of the registry whose keys were used. */
+  readonly stateSize: bigint;
+}
+
+type OpenedFact =
+  | { readonly kind: "opened"; readonly opened: OpenedStatement; readonly recordHash: Uint8Array }
+  | Extract<RecordFact, { kind: "void" }>;
+
+/**
+ * Verifies everything about a batch that needs no place: canonical bytes, root over the bodies, the
+ * leaf's signature under a key of its gateway, and the signatures of statements. Keys come from
+ * `state`, the registry before the batch; for batch 0 from earlier positions of the batch itself.
+ *
+ * @returns a rejection with the reasons of `openBatch` and `verifyLeaf`, `NETWORK_UNKNOWN`,
+ * `GATEWAY_UNKNOWN` or `KEY_UNKNOWN`.
+ */
+export async function verifyBatch(
+  state: RegistryState,
+  batch: BatchBytes,
+  verifier: Verifier,
+): Promise<VerifiedBatch | Rejection> {
+  try {
+    const opened = openBatch(batch);
+    const { header } = opened;
+    if (!equalBytes(header.network, state.networkId)) return rejected("NETWORK_UNKNOWN");
+    const facts = opened.records.map((record, i) =>
+      openFact(record, opened.recordHashes[i] as Uint8Array),
+    );
+    const batchKey = findBatchKey(state, opened, facts);
+    if (typeof batchKey === "string") return rejected(batchKey);
+    verifyLeaf({ leaf: opened, publicKey: batchKey, verifier });
+    const recordKind = kindOfBatch(header);
+    const verified = recordKind === "governance" ? await verifyFacts(state, facts, verifier) : [];
+    const stateSize = state.size;
+    return { ...opened, kind: "verified", recordKind, batchKey, facts: verified, stateSize };
+  } catch (cause) {
+    if (cause instanceof CausewayError) return rejected(cause.code);
+    throw cause;
+  }
+}
+
+/**
+ * Whether `batch` may be applied to `state`. Keys are only ever added, so batches may be verified ahead
+ * of the fold, unless a signer was not known: then the batch is verified again once its turn comes.
+ */
+export function isVerifiedFor(batch: VerifiedBatch, state: RegistryState): boolean {
+  if (batch.stateSize === state.size) return true;
+  if (batch.stateSize === 0n || state.size === 0n) return false;
+  return batch.facts.every((fact) => fact.kind !== "void" || fact.reason !== "TOKEN_KEY_UNKNOWN");
+}
+
+export function rejected(reason: ReasonCode): Rejection {
+  return { kind: "rejected", reason };
+}
+
+function openFact({ body }: LedgerRecord, recordHash: Uint8Array): OpenedFact {
+  if (body.case !== "statement") return { kind: "void", reason: "NOT_SUPPORTED" };
+  return voidOnFailure(() => ({
+    kind: "opened",
+    opened: openStatement(body.value.jws),
+    recordHash,
+  }));
+}
+
+function findBatchKey(
+  state: RegistryState,
+  { header }: OpenedBatch,
+  facts: readonly OpenedFact[],
+): Uint8Array | ReasonCode {
+  const { gateway, key } = header;
+  if (state.size > 0n) {
+    if (!state.gateways.has(gateway)) return "GATEWAY_UNKNOWN";
+    return batchKeyOf(state, gateway, key) ?? "KEY_UNKNOWN";
+  }
+  for (const fact of facts) {
+    if (fact.kind === "void" || fact.opened.statement.name !== "gateway") continue;
+    const { claims, body } = fact.opened.statement;
+    if (claims.sub !== gateway) continue;
+    const batchKey = rawKey(body.batch);
+    return equalBytes(keyDigest(batchKey), key) ? batchKey : "KEY_UNKNOWN";
+  }
+  return "GATEWAY_UNKNOWN";
+}
+
+async function verifyFacts(
+  state: RegistryState,
+  facts: readonly OpenedFact[],
+  verifier: Verifier,
+): Promise<readonly RecordFact[]> {
+  return Promise.all(
+    facts.map(async (fact, position): Promise<RecordFact> => {
+      if (fact.kind === "void") return fact;
+      const { opened, recordHash } = fact;
+      // Only that the key is the signer's matters here: whether it has a say is for the rules.
+      const keyOf = (kid: string): Uint8Array | undefined =>
+        keyOfThumbprint(state, kid) ??
+        (state.size === 0n ? keyAmong(facts.slice(0, position), kid) : undefined);
+      try {
+        const said = await verifyStatement(opened, keyOf, verifier);
+        return { kind: "statement", said, recordHash };
+      } catch (cause) {
+        return voided(cause);
+      }
+    }),
+  );
+}
+
+function keyAmong(facts: readonly OpenedFact[], kid: string): Uint8Array | undefined {
+  for (const fact of facts) {
+    const key = fact.kind === "opened" ? boundKey(fact.opened.statement, kid) : undefined;
+    if (key !== undefined) return key;
+  }
+  return undefined;
+}
+
+function voidOnFailure(open: () => OpenedFact): OpenedFact {
+  try {
+    return open();
+  } catch (cause) {
+    return voided(cause);
+  }
+}
+
+function voided(cause: unknown): Extract<RecordFact, { kind: "void" }> {
+  if (cause instanceof CausewayError) return { kind: "void", reason: cause.code };
+  throw cause;
+}
