@@ -137,3 +137,11 @@ export const reconnectMinMs: number = 100;
 export const reconnectMaxMs: number = 10_000;
 /** Longest delay that a timer takes: 2^31 - 1 milliseconds. */
 export const timerMsMax: number = 0x7fffffff;
+/** Bytes of a public card: the certificates of a gateway with room to spare. */
+export const cardBytesMax: number = 64 * 1024;
+/** Bytes of a key file: an age header and a PEM key. */
+export const keyFileBytesMax: number = 16 * 1024;
+/** Bytes of a passphrase file. */
+export const passphraseBytesMax: number = 1024;
+/** Milliseconds that a closing upstream connection waits for its open calls. */
+export const upstreamCloseMs: number = 2000;

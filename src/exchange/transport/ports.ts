@@ -33,20 +33,31 @@ export interface UnaryAnswer {
   readonly status: StatusFrame;
 }
 
+/** A unary call of a data service. */
+export interface UpstreamCall {
+  readonly path: string;
+  /** Entries that belong to one hop are left out; a `user-agent` among them is passed on. */
+  readonly headers: Metadata;
+  readonly message: Uint8Array;
+  /** Milliseconds to the deadline, which is passed on and kept here; `undefined` for none. */
+  readonly timeoutMs: number | undefined;
+  /** Largest answer, in bytes of its messages. Its metadata has its own limit. */
+  readonly answerBytesMax: number;
+  /** Ends the call: with the code of its reason when that is a CausewayError, else CANCELLED. */
+  readonly signal: AbortSignal;
+}
+
 /** Calls a data service behind its provider's gateway. */
 export interface UpstreamConnector {
   /**
-   * Never rejects for what the upstream answers: a status other than OK is an answer. Rejects with
-   * UPSTREAM_UNAVAILABLE when there is no connection, DEADLINE and CANCELLED when `signal` says so,
-   * MESSAGE_TOO_LARGE when the answer exceeds `answerBytesMax`.
+   * Never rejects for what the upstream answers: a status other than OK is an answer, and so is a
+   * reset or an answer without a status, with the status that gRPC prescribes for it. Rejects with
+   * - UPSTREAM_UNAVAILABLE when there is no connection, or it broke: the field `sent` is `no` when
+   *   the upstream cannot have seen the call;
+   * - DEADLINE when `timeoutMs` has passed, and CANCELLED (or its own reason) when `signal` says so;
+   * - MESSAGE_TOO_LARGE when the answer exceeds `answerBytesMax`, METADATA_TOO_LARGE;
+   * - COMPRESSION_UNSUPPORTED and PROTOCOL_ERROR for an answer that is not to be read.
    */
-  callUnary(call: {
-    readonly path: string;
-    readonly headers: Metadata;
-    readonly message: Uint8Array;
-    readonly timeoutMs: number | undefined;
-    readonly answerBytesMax: number;
-    readonly signal: AbortSignal;
-  }): Promise<UnaryAnswer>;
+  callUnary(call: UpstreamCall): Promise<UnaryAnswer>;
   close(): Promise<void>;
 }

@@ -1,0 +1,166 @@
+/** One client connection of HTTP/2 that is opened when it is needed and opened again when it was lost. */
+import {
+  type ClientHttp2Session,
+  type ClientSessionOptions,
+  connect,
+  type SecureClientSessionOptions,
+} from "node:http2";
+import type { Scheduler } from "../../base/clock.ts";
+import { CausewayError } from "../../base/errors.ts";
+import {
+  connectMs,
+  http2SessionMemoryMegabytes,
+  http2SessionWindowBytes,
+  http2StreamWindowBytes,
+  keepaliveMs,
+  keepaliveTimeoutMs,
+  reconnectMaxMs,
+  reconnectMinMs,
+} from "../../base/limits.ts";
+
+export interface Http2ConnectionOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Trust anchors as PEM, and the name to verify when it is not `host`; plaintext when absent. */
+  readonly tls?: { readonly ca: readonly string[]; readonly servername?: string };
+  readonly scheduler: Scheduler;
+}
+
+const sessionOptions: ClientSessionOptions = {
+  maxSessionMemory: http2SessionMemoryMegabytes,
+  maxHeaderListPairs: 512,
+  settings: { initialWindowSize: http2StreamWindowBytes, enablePush: false },
+};
+
+export class Http2Connection {
+  readonly #options: Http2ConnectionOptions;
+  /** `host:port`, as the `:authority` of its calls. */
+  readonly authority: string;
+  readonly scheme: "http" | "https";
+  #session: ClientHttp2Session | undefined;
+  #connecting: Promise<ClientHttp2Session> | undefined;
+  #failure: CausewayError | undefined;
+  #backoffMs = reconnectMinMs;
+  #cancelBackoff: () => void = ignore;
+  #closed = false;
+
+  constructor(options: Http2ConnectionOptions) {
+    this.#options = options;
+    const host = options.host.includes(":") ? `[${options.host}]` : options.host;
+    this.authority = `${host}:${options.port}`;
+    this.scheme = options.tls === undefined ? "http" : "https";
+  }
+
+  /** The session, if it takes new calls at once. */
+  get current(): ClientHttp2Session | undefined {
+    const session = this.#session;
+    return session !== undefined && !session.closed && !session.destroyed ? session : undefined;
+  }
+
+  /**
+   * The session, opened first where there is none. Rejects with UPSTREAM_UNAVAILABLE: at once while
+   * the time after a failed attempt has not passed, which grows to 10 s.
+   */
+  open(): Promise<ClientHttp2Session> {
+    const session = this.current;
+    if (session !== undefined) return Promise.resolve(session);
+    if (this.#closed) return Promise.reject(unavailable("the connector is closed"));
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    this.#connecting ??= this.#connect();
+    return this.#connecting;
+  }
+
+  /** Lets open calls end for at most `graceMs`. */
+  async close(graceMs: number): Promise<void> {
+    this.#closed = true;
+    this.#cancelBackoff();
+    await this.#connecting?.catch(ignore);
+    const session = this.#session;
+    if (session === undefined || session.destroyed) return;
+    const cancel = this.#options.scheduler.after(graceMs, () => session.destroy());
+    await new Promise<void>((resolve) => {
+      session.once("close", resolve);
+      session.close();
+    });
+    cancel();
+  }
+
+  async #connect(): Promise<ClientHttp2Session> {
+    try {
+      const session = await this.#dial();
+      this.#session = session;
+      this.#backoffMs = reconnectMinMs;
+      return session;
+    } catch (cause) {
+      this.#failure = unavailable("no connection to the upstream", cause);
+      this.#cancelBackoff = this.#options.scheduler.after(this.#backoffMs, () => {
+        this.#failure = undefined;
+      });
+      this.#backoffMs = Math.min(2 * this.#backoffMs, reconnectMaxMs);
+      throw this.#failure;
+    } finally {
+      this.#connecting = undefined;
+    }
+  }
+
+  #dial(): Promise<ClientHttp2Session> {
+    const { scheduler, tls } = this.#options;
+    return new Promise((resolve, reject) => {
+      const session = connect(`${this.scheme}://${this.authority}`, {
+        ...sessionOptions,
+        ...(tls === undefined ? {} : tlsOptions(tls)),
+      });
+      const cancel = scheduler.after(connectMs, () =>
+        session.destroy(new Error("connecting took too long")),
+      );
+      let lastError: Error | undefined;
+      session.on("error", (error) => {
+        lastError = error;
+      });
+      session.on("close", () => {
+        cancel();
+        reject(lastError ?? new Error("the connection was closed"));
+      });
+      // Settings show that HTTP/2 is spoken there: an open socket alone does not.
+      session.once("remoteSettings", () => {
+        cancel();
+        session.setLocalWindowSize(http2SessionWindowBytes);
+        keepAlive(session, scheduler);
+        resolve(session);
+      });
+    });
+  }
+}
+
+function tlsOptions(tls: {
+  readonly ca: readonly string[];
+  readonly servername?: string;
+}): SecureClientSessionOptions {
+  return {
+    ca: [...tls.ca],
+    ...(tls.servername === undefined ? {} : { servername: tls.servername }),
+  };
+}
+
+// A connection whose other end vanished without a word is found by a ping that nobody answers.
+function keepAlive(session: ClientHttp2Session, scheduler: Scheduler): void {
+  let cancel = ignore;
+  const ping = (): void => {
+    cancel = scheduler.after(keepaliveTimeoutMs, () => session.destroy());
+    session.ping(() => {
+      cancel();
+      wait();
+    });
+  };
+  const wait = (): void => {
+    if (!session.destroyed) cancel = scheduler.after(keepaliveMs, ping);
+  };
+  session.once("close", () => cancel());
+  wait();
+}
+
+function unavailable(message: string, cause?: unknown): CausewayError {
+  return new CausewayError("UPSTREAM_UNAVAILABLE", message, { cause, fields: { sent: "no" } });
+}
+
+function ignore(): void {}
