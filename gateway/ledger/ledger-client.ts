@@ -1,33 +1,18 @@
 /** A member's side of `causeway.ledger.v1.LedgerService` over grpc-js, pinned to the sequencer's TLS key. */
-import {
-  type ChannelOptions,
-  type Client,
-  type ClientReadableStream,
-  type ClientWritableStream,
-  credentials,
-  makeGenericClientConstructor,
-  type ServiceError,
-} from "@grpc/grpc-js";
 import { create } from "@bufbuild/protobuf";
+import { type Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { concatBytes } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { blobBytesMax, blobChunkBytesMax } from "../../src/base/limits.ts";
-import { grpcDefinition } from "../../src/exchange/transport/grpc-definition.ts";
 import {
-  type FollowRequest,
-  FollowRequestSchema,
-  type FollowResponse,
-  type GetBlobRequest,
-  GetBlobRequestSchema,
-  type GetBlobResponse,
-  LedgerService,
-  type PutBlobRequest,
-  PutBlobRequestSchema,
-  type PutBlobResponse,
-  type SubmitRequest,
-  SubmitRequestSchema,
-  type SubmitResponse,
-} from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
+  createGrpcClient,
+  type GrpcCallOptions,
+  serverStreamCall,
+  unaryCall,
+} from "../../src/exchange/transport/grpc-client.ts";
+import { grpcDefinition } from "../../src/exchange/transport/grpc-definition.ts";
+import { fromServiceError } from "../../src/exchange/transport/grpc-errors.ts";
+import { LedgerService, PutBlobRequestSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import type {
   FollowListener,
   FollowStart,
@@ -36,7 +21,6 @@ import type {
 } from "../../src/ledger/embedded/ports.ts";
 import type { SealedBatch, SubmitResult } from "../../src/ledger/ports.ts";
 import { acceptOnly, certificatePem, pinCertificate } from "../tls.ts";
-import { ledgerError } from "./grpc-status.ts";
 import { toFollowItem, toSubmitResult } from "./ledger-messages.ts";
 
 export interface LedgerClientOptions {
@@ -50,102 +34,44 @@ export interface LedgerClientOptions {
   readonly callTimeoutMs?: number;
 }
 
-type Callback<Response> = (error: ServiceError | null, response?: Response) => void;
-
-/** The stub that grpc-js makes of the definition. */
-interface Stub extends Client {
-  submit(
-    request: SubmitRequest,
-    options: { deadline: number },
-    callback: Callback<SubmitResponse>,
-  ): unknown;
-  follow(request: FollowRequest): ClientReadableStream<FollowResponse>;
-  putBlob(
-    options: { deadline: number },
-    callback: Callback<PutBlobResponse>,
-  ): ClientWritableStream<PutBlobRequest>;
-  getBlob(
-    request: GetBlobRequest,
-    options: { deadline: number },
-  ): ClientReadableStream<GetBlobResponse>;
-}
-
-const LedgerStub = makeGenericClientConstructor(grpcDefinition(LedgerService), "LedgerService");
-
-const channelOptions: ChannelOptions = {
-  "grpc.keepalive_time_ms": 10_000,
-  "grpc.keepalive_timeout_ms": 5_000,
-  "grpc.keepalive_permit_without_calls": 1,
-  "grpc.enable_retries": 0,
-  "grpc.max_reconnect_backoff_ms": 5_000,
-  "grpc.initial_reconnect_backoff_ms": 200,
-};
-
 /** Connects when first used. The certificate is learnt and pinned again after each lost connection. */
 export function createLedgerClient(options: LedgerClientOptions): LedgerClient {
   return new GrpcLedgerClient(options);
 }
 
+const unavailable = { unavailable: "LEDGER_UNAVAILABLE" } as const;
+const putBlobDefinition = grpcDefinition(LedgerService)["putBlob"];
+
 class GrpcLedgerClient implements LedgerClient {
   readonly #options: LedgerClientOptions;
-  #stub: Promise<Stub> | undefined;
+  #client: Promise<Client> | undefined;
   #isClosed = false;
 
   constructor(options: LedgerClientOptions) {
     this.#options = options;
   }
 
-  submit(batch: SealedBatch): Promise<SubmitResult> {
-    const request = create(SubmitRequestSchema, {
-      batch: { leaf: batch.leaf, records: [...batch.records] },
-    });
-    return this.#call(async (stub) => {
-      const response = await new Promise<SubmitResponse>((resolve, reject) => {
-        stub.submit(request, this.#deadline(), settle(resolve, reject));
-      });
-      return toSubmitResult(response);
-    });
+  async submit({ leaf, records }: SealedBatch): Promise<SubmitResult> {
+    const request = { batch: { leaf, records: [...records] } };
+    const client = await this.#connected();
+    return toSubmitResult(
+      await this.#answered(unaryCall(client, LedgerService.method.submit, request, this.#call())),
+    );
   }
 
-  putBlob(sha256: Uint8Array, content: Uint8Array): Promise<void> {
-    return this.#call(async (stub) => {
-      await new Promise<PutBlobResponse>((resolve, reject) => {
-        const call = stub.putBlob(this.#deadline(), settle(resolve, reject));
-        // The failure is the callback's to tell.
-        call.on("error", () => undefined);
-        for (let at = 0; at === 0 || at < content.length; at += blobChunkBytesMax) {
-          const chunk = content.subarray(at, at + blobChunkBytesMax);
-          call.write(create(PutBlobRequestSchema, { ...(at === 0 ? { sha256 } : {}), chunk }));
-        }
-        call.end();
-      });
-    });
+  async putBlob(sha256: Uint8Array, content: Uint8Array): Promise<void> {
+    const client = await this.#connected();
+    await this.#answered(putBlob(client, { sha256, content }, this.#call()));
   }
 
-  getBlob(sha256: Uint8Array): Promise<Uint8Array> {
-    return this.#call(async (stub) => {
-      const call = stub.getBlob(create(GetBlobRequestSchema, { sha256 }), this.#deadline());
-      const chunks: Uint8Array[] = [];
-      let bytes = 0;
-      for await (const { chunk } of call as AsyncIterable<GetBlobResponse>) {
-        bytes += chunk.length;
-        if (bytes > blobBytesMax) {
-          call.cancel();
-          throw new CausewayError("TOO_LARGE", `a blob has at most ${blobBytesMax} bytes`);
-        }
-        chunks.push(chunk);
-      }
-      return concatBytes(...chunks);
-    });
+  async getBlob(sha256: Uint8Array): Promise<Uint8Array> {
+    const client = await this.#connected();
+    return this.#answered(readBlob(client, sha256, this.#call()));
   }
 
   follow(start: FollowStart, listener: FollowListener): FollowStream {
-    const stream = new Following(listener);
-    void this.#connected().then(
-      (stub) => stream.attach(stub.follow(create(FollowRequestSchema, { ...start }))),
-      () => stream.end(),
-    );
-    stream.onEnded(() => this.#drop());
+    const stream = new Following();
+    void this.#follow(start, listener, stream);
     return stream;
   }
 
@@ -154,121 +80,151 @@ class GrpcLedgerClient implements LedgerClient {
     this.#drop();
   }
 
-  async #call<T>(run: (stub: Stub) => Promise<T>): Promise<T> {
+  async #follow(start: FollowStart, listener: FollowListener, stream: Following): Promise<void> {
+    const { signal } = stream;
     try {
-      return await run(await this.#connected());
+      const client = await this.#connected();
+      const options = { signal, ...unavailable };
+      const { follow } = LedgerService.method;
+      for await (const response of serverStreamCall(client, follow, { ...start }, options)) {
+        if (signal.aborted) return;
+        listener.onItem(toFollowItem(response));
+        await stream.whenRunning();
+      }
     } catch (error) {
-      throw ledgerError(error);
+      if (!signal.aborted && !(error instanceof CausewayError)) throw error;
+    } finally {
+      if (!signal.aborted) {
+        this.#drop();
+        listener.onEnd();
+      }
     }
   }
 
-  #deadline(): { deadline: number } {
-    return { deadline: Date.now() + (this.#options.callTimeoutMs ?? 30_000) };
+  #call(): GrpcCallOptions {
+    return { deadlineMs: Date.now() + (this.#options.callTimeoutMs ?? 30_000), ...unavailable };
   }
 
-  #connected(): Promise<Stub> {
+  /** Without an answer the connection is given up: the sequencer may be back with another certificate. */
+  async #answered<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      const code = error instanceof CausewayError ? error.code : undefined;
+      if (code === "LEDGER_UNAVAILABLE" || code === "DEADLINE") this.#drop();
+      if (code !== "DEADLINE") throw error;
+      throw new CausewayError("LEDGER_UNAVAILABLE", "no answer in time", { cause: error });
+    }
+  }
+
+  #connected(): Promise<Client> {
     if (this.#isClosed) {
       return Promise.reject(new CausewayError("SHUTTING_DOWN", "the client is closed"));
     }
-    if (this.#stub === undefined) {
+    if (this.#client === undefined) {
       const connecting = this.#connect();
-      this.#stub = connecting;
+      this.#client = connecting;
       connecting.catch(() => {
-        if (this.#stub === connecting) this.#stub = undefined;
+        if (this.#client === connecting) this.#client = undefined;
       });
     }
-    return this.#stub;
+    return this.#client;
   }
 
-  async #connect(): Promise<Stub> {
+  async #connect(): Promise<Client> {
     const { address, tls, identity } = this.#options;
     const pinned = await pinCertificate(address, tls);
+    if (this.#isClosed) throw new CausewayError("SHUTTING_DOWN", "the client is closed");
     const secure = credentials.createSsl(
       Buffer.from(certificatePem(pinned)),
       identity === undefined ? null : Buffer.from(identity.keyPem),
       identity === undefined ? null : Buffer.from(identity.certificatePem),
       { checkServerIdentity: acceptOnly(pinned) },
     );
-    if (this.#isClosed) throw new CausewayError("SHUTTING_DOWN", "the client is closed");
-    return new LedgerStub(address, secure, channelOptions) as unknown as Stub;
+    return createGrpcClient(address, secure);
   }
 
   #drop(): void {
-    void this.#stub?.then(
-      (stub) => stub.close(),
+    void this.#client?.then(
+      (client) => client.close(),
       () => undefined,
     );
-    this.#stub = undefined;
+    this.#client = undefined;
   }
 }
 
-function settle<T>(resolve: (value: T) => void, reject: (error: unknown) => void): Callback<T> {
-  return (error, response) => {
-    if (error !== null) reject(error);
-    else if (response === undefined) reject(new CausewayError("MALFORMED", "an empty answer"));
-    else resolve(response);
-  };
+async function readBlob(
+  client: Client,
+  sha256: Uint8Array,
+  options: GrpcCallOptions,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  const { getBlob } = LedgerService.method;
+  for await (const { chunk } of serverStreamCall(client, getBlob, { sha256 }, options)) {
+    bytes += chunk.length;
+    if (bytes > blobBytesMax) {
+      throw new CausewayError("TOO_LARGE", `a blob has at most ${blobBytesMax} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return concatBytes(...chunks);
+}
+
+function putBlob(
+  client: Client,
+  { sha256, content }: { readonly sha256: Uint8Array; readonly content: Uint8Array },
+  { deadlineMs }: GrpcCallOptions,
+): Promise<void> {
+  if (putBlobDefinition === undefined) throw new TypeError("the service has no method putBlob");
+  const { path, requestSerialize, responseDeserialize } = putBlobDefinition;
+  return new Promise((resolve, reject) => {
+    const call = client.makeClientStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      new Metadata(),
+      deadlineMs === undefined ? {} : { deadline: deadlineMs },
+      (error: ServiceError | null) => {
+        if (error === null) resolve();
+        else reject(fromServiceError(error, unavailable.unavailable));
+      },
+    );
+    for (let at = 0; at === 0 || at < content.length; at += blobChunkBytesMax) {
+      const chunk = content.subarray(at, at + blobChunkBytesMax);
+      call.write(create(PutBlobRequestSchema, { ...(at === 0 ? { sha256 } : {}), chunk }));
+    }
+    call.end();
+  });
 }
 
 /** One follow stream, which may be paused or given up before its connection stands. */
 class Following implements FollowStream {
-  readonly #listener: FollowListener;
-  #call: ClientReadableStream<FollowResponse> | undefined;
-  #isPaused = false;
-  #isEnded = false;
-  #ended: () => void = () => undefined;
+  readonly #abort = new AbortController();
+  #running: Promise<void> | undefined;
+  #run: () => void = () => undefined;
 
-  constructor(listener: FollowListener) {
-    this.#listener = listener;
+  get signal(): AbortSignal {
+    return this.#abort.signal;
   }
 
-  onEnded(ended: () => void): void {
-    this.#ended = ended;
-  }
-
-  attach(call: ClientReadableStream<FollowResponse>): void {
-    if (this.#isEnded) {
-      call.on("error", () => undefined);
-      call.cancel();
-      return;
-    }
-    this.#call = call;
-    call.on("data", (response: FollowResponse) => this.#take(response));
-    call.on("error", () => this.end());
-    call.on("end", () => this.end());
-    if (this.#isPaused) call.pause();
-  }
-
-  #take(response: FollowResponse): void {
-    if (this.#isEnded) return;
-    try {
-      this.#listener.onItem(toFollowItem(response));
-    } catch (error) {
-      if (!(error instanceof CausewayError)) throw error;
-      this.#call?.cancel();
-      this.end();
-    }
+  whenRunning(): Promise<void> | undefined {
+    return this.#running;
   }
 
   pause(): void {
-    this.#isPaused = true;
-    this.#call?.pause();
+    this.#running ??= new Promise((resolve) => {
+      this.#run = resolve;
+    });
   }
 
   resume(): void {
-    this.#isPaused = false;
-    this.#call?.resume();
+    this.#run();
+    this.#running = undefined;
   }
 
   cancel(): void {
-    this.#isEnded = true;
-    this.#call?.cancel();
-  }
-
-  end(): void {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
-    this.#ended();
-    this.#listener.onEnd();
+    this.#abort.abort();
+    this.resume();
   }
 }

@@ -23,8 +23,8 @@ import {
   type SubmitRequest,
   type SubmitResponse,
 } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
+import { toServiceError } from "../../src/exchange/transport/grpc-errors.ts";
 import type { LedgerHost } from "../../src/ledger/embedded/ports.ts";
-import { grpcStatus } from "./grpc-status.ts";
 import { fromFollowItem, fromSubmitResult, toSealedBatch } from "./ledger-messages.ts";
 
 export interface LedgerServiceOptions {
@@ -42,9 +42,9 @@ export interface LedgerServiceOptions {
 export function createLedgerService(options: LedgerServiceOptions): UntypedServiceImplementation {
   const { host } = options;
   const openStreams = { count: 0 };
-  const statusOf = (error: unknown): ReturnType<typeof grpcStatus> => {
+  const statusOf = (error: unknown): ReturnType<typeof toServiceError> => {
     if (!(error instanceof CausewayError)) options.onError?.(error);
-    return grpcStatus(error);
+    return toServiceError(error);
   };
 
   const submit: handleUnaryCall<SubmitRequest, SubmitResponse> = (call, callback) => {
@@ -71,7 +71,7 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
       }
     })().then(
       () => call.end(),
-      (error: unknown) => call.destroy(statusOf(error) as unknown as Error),
+      (error: unknown) => call.destroy(statusOf(error)),
     );
   };
 
@@ -98,7 +98,7 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
       }
     })().then(
       () => call.end(),
-      (error: unknown) => call.destroy(statusOf(error) as unknown as Error),
+      (error: unknown) => call.destroy(statusOf(error)),
     );
   };
 

@@ -4,13 +4,19 @@ import { parseKey } from "../../credential/key-text.ts";
 import { parsePayload } from "../../credential/payloads.ts";
 import { networkId } from "../../credential/statement.ts";
 import type { NetworkBody } from "../../credential/statements.ts";
+import {
+  cosignatureType,
+  createVerifierKey,
+  ed25519Type,
+  type VerifierKey,
+  type VerifierKeyType,
+} from "../../note/verifier-key.ts";
 
 /** A city's one cosigning key and where its witness answers. */
 export interface CityWitness {
   readonly city: string;
-  /** Key name of its cosignatures: `causeway/<network id hex>/<city>`. */
-  readonly keyName: string;
-  readonly publicKey: Uint8Array;
+  /** The key of its cosignatures, named `causeway/<network id hex>/<city>`. */
+  readonly key: VerifierKey;
   /** `host:port` of `add-checkpoint` over HTTPS. */
   readonly address: string;
   /** SHA-256 of its TLS key's SPKI DER, lower-case hex. */
@@ -23,9 +29,8 @@ export interface LedgerNetwork {
   readonly id: Uint8Array;
   /** Number of the sequencer's appointment; the founding document names the one of term 0. */
   readonly term: bigint;
-  /** Origin and key name of the log: `causeway/<network id hex>/<term>`. */
-  readonly origin: string;
-  readonly logKey: Uint8Array;
+  /** The log's key; its name is the origin, `causeway/<network id hex>/<term>`. */
+  readonly logKey: VerifierKey;
   readonly sequencer: { readonly gateway: string; readonly address: string; readonly tls: string };
   readonly witnesses: readonly CityWitness[];
   readonly quorum: number;
@@ -44,13 +49,11 @@ export function readLedgerNetwork(payload: Uint8Array): LedgerNetwork {
   return {
     id,
     term,
-    origin: `${prefix}/${term}`,
-    logKey: keyOf(log),
+    logKey: verifierKey(`${prefix}/${term}`, ed25519Type, log),
     sequencer: { gateway, address, tls },
     witnesses: body.cities.map((city) => ({
       city: city.id,
-      keyName: `${prefix}/${city.id}`,
-      publicKey: keyOf(city.witness),
+      key: verifierKey(`${prefix}/${city.id}`, cosignatureType, city.witness),
       address: city.witness_address,
       tls: city.witness_tls,
     })),
@@ -61,8 +64,10 @@ export function readLedgerNetwork(payload: Uint8Array): LedgerNetwork {
   };
 }
 
-function keyOf(text: string): Uint8Array {
-  const key = parseKey(text);
-  if (key === undefined) throw new CausewayError("STATEMENT_INVALID", "a key has not 32 bytes");
-  return key;
+function verifierKey(name: string, type: VerifierKeyType, text: string): VerifierKey {
+  const publicKey = parseKey(text);
+  if (publicKey === undefined) {
+    throw new CausewayError("STATEMENT_INVALID", "a key has not 32 bytes");
+  }
+  return createVerifierKey({ name, type, publicKey });
 }

@@ -4,6 +4,7 @@
  * DESIGN.md sections 3 (frozen note, heartbeat) and 7 (embedded engine).
  */
 import type { ReasonCode } from "../../base/reasons.ts";
+import type { NoteSignature } from "../../note/note.ts";
 
 export interface SequencerConfig {
   readonly cities: readonly string[];
@@ -43,7 +44,7 @@ interface CityState {
 interface Round {
   readonly size: bigint;
   /** Cosignature lines by city. */
-  readonly lines: ReadonlyMap<string, string>;
+  readonly lines: ReadonlyMap<string, NoteSignature>;
 }
 
 export interface SequencerState {
@@ -64,7 +65,7 @@ export type SequencerEvent =
       readonly kind: "cosigned";
       readonly city: string;
       readonly size: bigint;
-      readonly line: string;
+      readonly line: NoteSignature;
     }
   /** The witness's latest cosigned size is another (409). */
   | { readonly kind: "conflict"; readonly city: string; readonly witnessSize: bigint }
@@ -78,7 +79,7 @@ export type SequencerEffect =
   | { readonly kind: "sign"; readonly size: bigint }
   | { readonly kind: "ask"; readonly city: string; readonly size: bigint; readonly oldSize: bigint }
   /** A quorum has cosigned: freeze the note if the size is new, else it is a heartbeat. */
-  | { readonly kind: "quorum"; readonly size: bigint; readonly lines: readonly string[] }
+  | { readonly kind: "quorum"; readonly size: bigint; readonly lines: readonly NoteSignature[] }
   | { readonly kind: "ahead"; readonly city: string; readonly witnessSize: bigint }
   | { readonly kind: "stop"; readonly reason: ReasonCode }
   /** Send a tick after this long, instead of an earlier wake. */
@@ -160,7 +161,7 @@ function accept(
 
 function acceptCosignature(
   state: SequencerState,
-  event: { readonly city: string; readonly size: bigint; readonly line: string },
+  event: { readonly city: string; readonly size: bigint; readonly line: NoteSignature },
   effects: SequencerEffect[],
 ): SequencerState {
   const settled = withCity(state, event.city, (city) => ({

@@ -8,14 +8,10 @@ import { CausewayError } from "../../base/errors.ts";
 import { witnessWaitingMax } from "../../base/limits.ts";
 import { emptyRoot } from "../../merkle/hash.ts";
 import { verifyConsistency } from "../../merkle/verify.ts";
+import { type AddCheckpointRequest, parseAddCheckpoint } from "../../note/add-checkpoint.ts";
 import type { WitnessedHead } from "../store/store.ts";
-import {
-  type AddCheckpoint,
-  conflictAnswer,
-  parseAddCheckpoint,
-  witnessAnswer,
-} from "./add-checkpoint.ts";
 import type { WitnessAnswer } from "./ports.ts";
+import { conflictAnswer, witnessAnswer } from "./witness-answers.ts";
 
 /** A checkpoint whose log signature verified. */
 export interface OpenedCheckpoint {
@@ -44,7 +40,7 @@ export type ReplicaVerdict =
   | { readonly kind: "distrusted" };
 
 interface Waiting {
-  readonly request: AddCheckpoint;
+  readonly request: AddCheckpointRequest;
   readonly checkpoint: OpenedCheckpoint;
   readonly deadlineMs: number;
 }
@@ -133,9 +129,9 @@ function receive(
     state,
     effects: [{ kind: "answer", id, answer }],
   });
-  const request = parseAddCheckpoint(event.body);
+  const request = readRequest(event.body);
   if (request === undefined) return refuse(witnessAnswer(400, "malformed request\n"));
-  const reading = state.config.readCheckpoint(request.note);
+  const reading = state.config.readCheckpoint(request.checkpoint);
   switch (reading.kind) {
     case "malformed":
       return refuse(witnessAnswer(400, "malformed checkpoint\n"));
@@ -162,6 +158,15 @@ function receive(
   };
 }
 
+function readRequest(body: Uint8Array): AddCheckpointRequest | undefined {
+  try {
+    return parseAddCheckpoint(body);
+  } catch (error) {
+    if (error instanceof CausewayError) return undefined;
+    throw error;
+  }
+}
+
 interface Refusal {
   readonly answer: WitnessAnswer;
   readonly fork?: { readonly held: Uint8Array | undefined; readonly shown: Uint8Array };
@@ -170,7 +175,7 @@ interface Refusal {
 /** The rows of FORMATS.md section 6 from the sizes on, in their order; `undefined` when the promise may grow. */
 function judge(
   state: WitnessState,
-  request: AddCheckpoint,
+  request: AddCheckpointRequest,
   checkpoint: OpenedCheckpoint,
 ): Refusal | undefined {
   const { oldSize, proof } = request;
