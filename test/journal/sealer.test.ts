@@ -420,7 +420,7 @@ describe("a damaged journal is STORAGE_FAILED:", () => {
     ["a leaf cut short", "UPDATE batches SET leaf = X'00' WHERE number = 1"],
     [
       "a changed signature at the tip",
-      `UPDATE batches SET leaf = zeroblob(64) || substr(leaf, 65) WHERE number = 2`,
+      `UPDATE batches SET leaf = CAST(zeroblob(64) || substr(leaf, 65) AS BLOB) WHERE number = 2`,
     ],
     [
       "two batches exchanged",
@@ -438,7 +438,7 @@ describe("a damaged journal is STORAGE_FAILED:", () => {
       const db = new Database(join(folder, "journal.db"));
       db.exec(sql);
       db.close();
-      await assert.rejects(openJournal(journalOptions(folder)), code("STORAGE_FAILED"));
+      await assert.rejects(openTestJournal(t, folder), code("STORAGE_FAILED"));
     });
   }
 });

@@ -1,5 +1,6 @@
 import { equalBytes } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
+import { journalLinksChecked } from "../../base/limits.ts";
 import type { Verifier } from "../../crypto/ports.ts";
 import { hashBytes } from "../../merkle/hash.ts";
 import { totalBytes } from "../../record/batch.ts";
@@ -11,7 +12,7 @@ import type { ChainTip, JournalBatch, JournalIdentity } from "./store.ts";
 /**
  * Checks the end of a chain as a journal has it: each batch follows the one before, and the newest
  * one agrees with its records and is signed by the own key; through `prev` that signature covers the
- * others. `newestFirst` is a run of batches that ends at the tip. Returns what the next header rests
+ * others. `newestFirst` are the newest `journalLinksChecked` batches. Returns what the next header rests
  * on, `undefined` for an empty journal. Throws STORAGE_FAILED, naming the batch.
  */
 export function checkChain(
@@ -21,6 +22,8 @@ export function checkChain(
   const [tip] = newestFirst;
   if (tip === undefined) return undefined;
   const leaves = newestFirst.map((batch) => openOwnLeaf(batch, own.identity));
+  const checked = Math.min(tip.number + 1, journalLinksChecked);
+  require(newestFirst.length === checked, tip, "stands above a gap");
   for (const [i, batch] of newestFirst.entries()) {
     const older = newestFirst[i + 1];
     if (older === undefined && batch.number > 0) break;
