@@ -19,7 +19,7 @@ import {
   SubmitStatementResponseSchema,
 } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
 import type { Engine } from "../../src/ledger/ports.ts";
-import { grpcStatus } from "../ledger/grpc-status.ts";
+import { toServiceError } from "../../src/exchange/transport/grpc-errors.ts";
 import { grantEntry, requestEntry, serviceEntry } from "./catalogue.ts";
 import { getRecord, listRecords, recordState, type RecordPorts } from "./records.ts";
 import { type StatementPorts, submitStatement } from "./submit-statement.ts";
@@ -42,7 +42,7 @@ function unary<Request>(ports: AdminPorts, answer: (request: Request) => unknown
       (response) => callback(null, response),
       (error: unknown) => {
         if (!(error instanceof CausewayError)) ports.onError(error);
-        callback(grpcStatus(error));
+        callback(toServiceError(error));
       },
     );
   };
@@ -83,7 +83,7 @@ export function createAdminService(ports: AdminPorts): UntypedServiceImplementat
         .then((content) => ports.engine.putBlob(content))
         .then(
           () => callback(null, create(PutBlobResponseSchema)),
-          (error: unknown) => callback(grpcStatus(error)),
+          (error: unknown) => callback(toServiceError(error)),
         );
     },
     listServices: unary(ports, () => {

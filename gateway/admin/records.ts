@@ -81,7 +81,10 @@ function detailOf({ body }: LedgerRecord): { readonly detail: string; readonly x
     case "refusal":
       return { detail: body.value.reason };
     case "closed":
-      return { detail: OutcomeSchema.value[body.value.outcome]?.localName ?? "", xid: body.value.xid };
+      return {
+        detail: OutcomeSchema.value[body.value.outcome]?.localName ?? "",
+        xid: body.value.xid,
+      };
     case "acknowledgement":
       return { detail: "", xid: body.value.xid };
     default:

@@ -37,7 +37,8 @@ import { acknowledgementFrame, callFrame, cancelFrame, proofOf } from "./frames.
 import type { KnownAttempts } from "./known-attempts.ts";
 import type { LeafCache } from "./leaf-cache.ts";
 import type { ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
-import { type CheckedProof, checkProof, checkSeen, type ProofCheck } from "./proof-check.ts";
+import { type CheckedProof, checkProof, checkSeen } from "./proof-check.ts";
+import { awaitProof, type ProofContext, readOpened, refusalReason } from "./received-proof.ts";
 import {
   checkReceipt,
   isSameCall,
@@ -47,7 +48,8 @@ import {
 } from "./receipt-check.ts";
 import type { AgencySystem, ResolvedCall } from "./resolve-call.ts";
 import { statusOf } from "./status.ts";
-import { type IssuedCall, TokenBatcher } from "./token-batcher.ts";
+import type { LinkExchanges } from "./link-exchanges.ts";
+import type { IssuedCall } from "./token-batcher.ts";
 import type { IncomingCall } from "./transport/ports.ts";
 import { attemptKey } from "./used-attempts.ts";
 
@@ -56,38 +58,6 @@ export interface ConsumerPorts extends ExchangePorts {
   connect(gateways: readonly string[]): Promise<LinkEnd>;
   /** Signs a call token for a provider gateway under its boot. */
   issueToken(to: LinkEnd, root: Uint8Array, n: number): { token: string; issuedAt: number };
-}
-
-/** The exchanges on one link, by the number that this side gives them. */
-export class LinkExchanges {
-  readonly #byNumber = new Map<bigint, ConsumerExchange>();
-  readonly batcher: TokenBatcher;
-  #next = 1n;
-
-  constructor(link: LinkEnd, ports: ConsumerPorts) {
-    this.batcher = new TokenBatcher(
-      (root, n) => ports.issueToken(link, root, n),
-      (work) => ports.defer(work),
-    );
-  }
-
-  add(exchange: ConsumerExchange): bigint {
-    const number = this.#next++;
-    this.#byNumber.set(number, exchange);
-    return number;
-  }
-
-  remove(number: bigint): void {
-    this.#byNumber.delete(number);
-  }
-
-  onFrame(frame: Frame): void {
-    this.#byNumber.get(frame.exchange)?.onFrame(frame);
-  }
-
-  lost(): void {
-    for (const exchange of [...this.#byNumber.values()]) exchange.onLinkLost();
-  }
 }
 
 export interface ExchangeOptions {
@@ -297,7 +267,8 @@ export class ConsumerExchange {
   async #checkAnswer(): Promise<void> {
     const attempt = this.#attempt as Attempt;
     const answer = this.#answer as AnswerFrame;
-    const checked = await this.#awaitProof(answer.proof, attempt);
+    const context = this.#context(attempt);
+    const checked = await awaitProof(answer.proof, context, () => this.#nextFinal());
     if (checked.kind === "interrupted") return;
     if (checked.kind === "invalid" || checked.proof.record.body.case !== "receipt") {
       return this.#step({ kind: "proof-invalid" });
@@ -315,45 +286,27 @@ export class ConsumerExchange {
       receipt: checked.proof.record.body.value,
       header: proof.header,
       sent: this.#sentCall(attempt),
-      opened: this.#receivedOpened(answer.opened, attempt),
+      opened: readOpened(answer.opened, context),
       replica,
       nowMs: clock.nowMs(),
     });
     this.#step({ kind: "checked", result });
   }
 
-  /** Checks a proof, waiting within the deadline for what only a newer replica can tell. */
-  async #awaitProof(
-    proof: AnswerFrame["proof"],
-    attempt: Attempt,
-  ): Promise<ProofCheck | { readonly kind: "interrupted" }> {
-    const { replica } = this.#o.ports;
-    for (;;) {
-      const checked = checkProof(proof, attempt.link.peer, replica, this.#o.leaves);
-      if (checked.kind === "invalid") return checked;
-      const { header } = checked.proof;
-      const finalSize = replica.final()?.size ?? 0n;
-      const waits =
-        checked.kind === "key-unknown"
-          ? finalSize < header.seenSize
-          : checkSeen(header, replica, attempt.link) === "ahead";
-      if (!waits) return checked;
-      await this.#nextFinal();
-      if (this.#state.phase !== "checking") return { kind: "interrupted" };
-    }
+  #context({ link }: Attempt): ProofContext {
+    return { link, replica: this.#o.ports.replica, leaves: this.#o.leaves };
   }
 
-  #nextFinal(): Promise<void> {
+  /** Resolves after the next final checkpoint; `false` when this exchange has ended meanwhile. */
+  #nextFinal(): Promise<boolean> {
     return new Promise((resolve) => {
-      const stop = this.#o.ports.replica.onFinal(() => {
+      const finish = (): void => {
         stop();
         this.#stopWaiting = undefined;
-        resolve();
-      });
-      this.#stopWaiting = () => {
-        stop();
-        resolve();
+        resolve(this.#state.phase === "checking");
       };
+      const stop = this.#o.ports.replica.onFinal(finish);
+      this.#stopWaiting = finish;
     });
   }
 
@@ -369,16 +322,6 @@ export class ConsumerExchange {
     };
   }
 
-  #receivedOpened(proof: AnswerFrame["opened"], attempt: Attempt): ReceivedOpened | undefined {
-    if (proof === undefined) return undefined;
-    const checked = checkProof(proof, attempt.link.peer, this.#o.ports.replica, this.#o.leaves);
-    if (checked.kind !== "valid" || checked.proof.record.body.case !== "opened") return undefined;
-    return {
-      recordHash: checked.proof.recordHash,
-      call: checked.proof.record.body.value.begin?.call,
-    };
-  }
-
   /** A refusal or closing of the provider: its record says the reason, not the frame. */
   #onRefused(frame: RefusedFrame): void {
     const attempt = this.#attempt as Attempt;
@@ -386,14 +329,13 @@ export class ConsumerExchange {
       this.#failure = fromBinary(StatusFrameSchema, frame.status);
       return this.#step({ kind: "refused" });
     }
-    const checked = checkProof(
-      frame.proof,
-      attempt.link.peer,
-      this.#o.ports.replica,
-      this.#o.leaves,
-    );
+    const context = this.#context(attempt);
+    const checked = checkProof(frame.proof, attempt.link.peer, context.replica, context.leaves);
+    const opened = readOpened(frame.opened, context);
     const reason =
-      checked.kind === "valid" ? this.#refusalReason(checked.proof, frame, attempt) : undefined;
+      checked.kind === "valid"
+        ? refusalReason(checked.proof, opened, attempt.issued.call)
+        : undefined;
     if (checked.kind !== "valid" || reason === undefined) {
       this.#failure = statusOf("RECEIPT_PROOF_INVALID");
       return this.#step({ kind: "failed", reason: "RECEIPT_PROOF_INVALID" });
@@ -403,25 +345,6 @@ export class ConsumerExchange {
     const called = (body.case === "refusal" || body.case === "closed") && body.value.upstreamCalled;
     this.#failure = statusOf(reason, called ? { upstream_called: "true" } : {});
     this.#step({ kind: "refused" });
-  }
-
-  #refusalReason(
-    proof: CheckedProof,
-    frame: RefusedFrame,
-    attempt: Attempt,
-  ): ReasonCode | undefined {
-    const { body } = proof.record;
-    if (body.case === "refusal") {
-      const { call, reason } = body.value;
-      // A refusal of a call that did not verify there holds a commitment in place of the call.
-      if (call !== undefined && !isSameCall(call, attempt.issued.call)) return undefined;
-      return isReasonCode(reason) ? reason : undefined;
-    }
-    if (body.case !== "closed") return undefined;
-    const opened = this.#receivedOpened(frame.opened, attempt);
-    const reason = body.value.status?.reason ?? "";
-    const bound = opened !== undefined && isSameCall(opened.call, attempt.issued.call);
-    return bound && isReasonCode(reason) ? reason : undefined;
   }
 
   // Sealing and handing over.
@@ -529,7 +452,8 @@ export class ConsumerExchange {
   #fail(reason: ReasonCode | undefined): void {
     const status = this.#failure ?? statusOf(reason ?? "INTERNAL");
     const receipt = this.#receipt;
-    const handle = receipt === undefined ? undefined : formatHandle(receipt.leafHash, receipt.position);
+    const handle =
+      receipt === undefined ? undefined : formatHandle(receipt.leafHash, receipt.position);
     const trailers = this.#trailers(status.trailers, handle);
     this.#o.incoming.end(create(StatusFrameSchema, { ...status, trailers }));
     this.#ended(reason ?? "failed", status.code, this.#o.ports);

@@ -12,10 +12,11 @@ import { transcriptOf } from "../crypto/transcript.ts";
 import { MetadataSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { type CallMetadata, readCallMetadata, withoutReserved } from "./call-metadata.ts";
-import { ConsumerExchange, type ConsumerPorts, LinkExchanges } from "./consumer-exchange.ts";
+import { ConsumerExchange, type ConsumerPorts } from "./consumer-exchange.ts";
 import { encodeAggregate, encodeConsumerRefusal } from "./consumer-records.ts";
 import { KnownAttempts } from "./known-attempts.ts";
 import { LeafCache } from "./leaf-cache.ts";
+import { LinkExchanges } from "./link-exchanges.ts";
 import type { LinkEnd } from "./ports.ts";
 import { RefusalLimiter } from "./refusal-limiter.ts";
 import { type AgencySystem, resolveCall, type Unresolved } from "./resolve-call.ts";
@@ -114,7 +115,11 @@ export class ConsumerSide {
   #exchangesOf(link: LinkEnd): LinkExchanges {
     let exchanges = this.#links.get(link);
     if (exchanges === undefined) {
-      exchanges = new LinkExchanges(link, this.#ports);
+      const ports = this.#ports;
+      exchanges = new LinkExchanges(
+        (root, n) => ports.issueToken(link, root, n),
+        (work) => ports.defer(work),
+      );
       this.#links.set(link, exchanges);
     }
     return exchanges;

@@ -1,0 +1,54 @@
+/** Whom this gateway talks to, from the ledger alone: certificates, addresses and token keys of gateways. */
+import { equalBytes, parseBase64, parseHex } from "../src/base/bytes.ts";
+import { thumbprint } from "../src/crypto/thumbprint.ts";
+import type { Replica } from "../src/ledger/ports.ts";
+import type { GatewayFact, RegistryState } from "../src/registry/state.ts";
+import { spkiDigest } from "./tls.ts";
+
+/** A gateway that the newest included state does not say is taken away. */
+function current(state: RegistryState, id: string): GatewayFact | undefined {
+  const fact = state.gateways.get(id)?.at(-1);
+  return fact?.standing.until === undefined ? fact : undefined;
+}
+
+/** DER of every certificate of every gateway in force. */
+export function trustedCertificates(state: RegistryState): Uint8Array[] {
+  return [...state.gateways.keys()].flatMap((id) => certificatesOf(state, id));
+}
+
+/** DER of the certificates of one gateway in force. */
+export function certificatesOf(state: RegistryState, gateway: string): Uint8Array[] {
+  const texts = current(state, gateway)?.body.certificates ?? [];
+  return texts.flatMap((text) => parseBase64(text) ?? []);
+}
+
+export interface Peer {
+  readonly gateway: string;
+  /** SHA-256 of the SPKI DER. */
+  readonly tlsKey: Uint8Array;
+}
+
+/** The gateway that shows exactly this certificate; looked up for each use, so that a taking acts at once. */
+export function peerOfCertificate(
+  certificate: Uint8Array | undefined,
+  replica: Replica,
+): Peer | undefined {
+  if (certificate === undefined) return undefined;
+  const tlsKey = parseHex(spkiDigest(certificate));
+  if (tlsKey === undefined) return undefined;
+  const fact = replica.view().gatewayOfTlsKey(tlsKey);
+  if (fact === undefined || fact.standing.until !== undefined) return undefined;
+  const exact = certificatesOf(replica.state(), fact.id).some((der) => equalBytes(der, certificate));
+  return exact ? { gateway: fact.id, tlsKey } : undefined;
+}
+
+/** The raw token key in force of a gateway under a thumbprint. */
+export function tokenKeyOf(
+  replica: Replica,
+  kid: string,
+  gateway: string,
+): Uint8Array | undefined {
+  const fact = replica.view().gateway(gateway);
+  if (fact === undefined || fact.standing.until !== undefined) return undefined;
+  return thumbprint(fact.tokenKey) === kid ? fact.tokenKey : undefined;
+}

@@ -1,0 +1,49 @@
+/** What a gateway process knows of itself before anything runs: founding document, keys, identity. */
+import type { GatewayConfig } from "./config.ts";
+import { readSecretFile } from "./config.ts";
+import { openKeyFolder, type CityKeys, type GatewayKeys } from "./keys/key-folder.ts";
+import { readStatementFile } from "./statement-file.ts";
+import { utf8 } from "../src/base/bytes.ts";
+import { CausewayError } from "../src/base/errors.ts";
+import { cityOf } from "../src/base/ids.ts";
+import { openStatement } from "../src/credential/statement.ts";
+import { type LedgerNetwork, readLedgerNetwork } from "../src/ledger/embedded/network.ts";
+
+export interface LocalIdentity {
+  readonly keys: GatewayKeys;
+  /** Set on the gateway that hosts its city's witness. */
+  readonly city: CityKeys | undefined;
+  /** Payload of the founding document. */
+  readonly founding: Uint8Array;
+  readonly network: LedgerNetwork;
+}
+
+/** Payload of a founding document whose signatures are well-formed; the fold verifies them. */
+export function readFounding(file: string): Uint8Array {
+  const { jws, payload } = readStatementFile(file);
+  const opened = openStatement(jws);
+  if (opened.statement.name !== "network" || payload !== new TextDecoder().decode(opened.payload)) {
+    throw new CausewayError("STATEMENT_INVALID", `${file} is not a founding document`);
+  }
+  return utf8(payload);
+}
+
+/** Opens the keys that the configuration names. Throws KEY_LOCKED, CONFIG_INVALID, FILE_UNREADABLE. */
+export async function openIdentity(config: GatewayConfig): Promise<LocalIdentity> {
+  const founding = readFounding(config.founding);
+  const passphrase = readSecretFile(config.passphrase_file);
+  const keys = await openKeyFolder(config.keys, passphrase, "gateway");
+  if (keys.card.id !== config.gateway) {
+    throw new CausewayError("CONFIG_INVALID", `${config.keys} holds the keys of ${keys.card.id}`);
+  }
+  return { keys, city: await openCity(config), founding, network: readLedgerNetwork(founding) };
+}
+
+async function openCity({ gateway, witness }: GatewayConfig): Promise<CityKeys | undefined> {
+  if (witness === undefined) return undefined;
+  const city = await openKeyFolder(witness.keys, readSecretFile(witness.passphrase_file), "city");
+  if (city.card.id !== cityOf(gateway)) {
+    throw new CausewayError("CONFIG_INVALID", `${witness.keys} holds the keys of ${city.card.id}`);
+  }
+  return city;
+}
