@@ -5,6 +5,7 @@ import {
   type ServerHttp2Stream,
   type ServerStreamResponseOptions,
 } from "node:http2";
+import type { Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import type { Metadata, StatusFrame } from "../../gen/causeway/exchange/v1/frames_pb.ts";
 import { statusOf } from "../status.ts";
@@ -30,6 +31,7 @@ export interface CallRequest {
   /** The `grpc-encoding` of the request. */
   readonly encoding: string | undefined;
   readonly messageBytesMax: number;
+  readonly scheduler: Scheduler;
 }
 
 interface PendingRead {
@@ -44,6 +46,7 @@ export class Http2Call implements IncomingCall {
   readonly peerCertificate: Uint8Array | undefined;
   readonly #stream: ServerHttp2Stream;
   readonly #reader: MessageReader;
+  readonly #scheduler: Scheduler;
   readonly #messages: Uint8Array[] = [];
   #pendingRead: PendingRead | undefined;
   #reading = false;
@@ -51,6 +54,8 @@ export class Http2Call implements IncomingCall {
   #failure: CausewayError | undefined;
   #trailers: OutgoingHttpHeaders | undefined;
   #finished = false;
+  #statusSent = false;
+  #stopping = false;
   #cancelled = false;
   #onCancelled: (() => void) | undefined;
 
@@ -61,6 +66,7 @@ export class Http2Call implements IncomingCall {
     this.peerCertificate = request.peerCertificate;
     this.#stream = stream;
     this.#reader = new MessageReader(request);
+    this.#scheduler = request.scheduler;
     stream.on("aborted", () => this.#gone());
     stream.on("close", () => this.#gone());
   }
@@ -162,12 +168,11 @@ export class Http2Call implements IncomingCall {
     }
   }
 
-  // A caller that still sends is told to stop, without an error (RFC 9113 section 8.1).
+  // A caller that still sends is told to stop, without an error (RFC 9113 section 8.1), in another
+  // turn: a reset from within the callback that takes the trailers would overtake them.
   #discardRequest(): void {
-    this.#stream.resume();
-    if (!this.#halfClosed && !this.#stream.readableEnded && !this.#stream.endAfterHeaders) {
-      this.#stream.close(constants.NGHTTP2_NO_ERROR);
-    }
+    this.#statusSent = true;
+    this.#resume();
   }
 
   #resume(): void {
@@ -181,6 +186,10 @@ export class Http2Call implements IncomingCall {
   }
 
   #received(chunk: Buffer): void {
+    if (this.#statusSent && !this.#stopping) {
+      this.#stopping = true;
+      this.#scheduler.after(0, () => this.#stream.close(constants.NGHTTP2_NO_ERROR));
+    }
     if (this.#finished || this.#failure !== undefined) return;
     try {
       for (const message of this.#reader.push(chunk)) this.#deliver(message);

@@ -150,6 +150,7 @@ function incomingCall(
       peerCertificate,
       encoding: fieldOf(rawHeaders, "grpc-encoding"),
       messageBytesMax: options.messageBytesMax ?? callMessageBytesMax,
+      scheduler: options.scheduler,
     });
   } catch (error) {
     if (!(error instanceof CausewayError)) throw error;
@@ -164,8 +165,7 @@ function incomingCall(
 
 function refuseHttp(stream: ServerHttp2Stream, status: number, fields: object = {}): void {
   stream.respond({ ":status": status, ...fields }, headersAndEnd);
-  stream.resume();
-  if (!stream.endAfterHeaders) stream.close(constants.NGHTTP2_NO_ERROR);
+  stream.on("data", () => stream.close(constants.NGHTTP2_NO_ERROR));
 }
 
 function updateTls(
