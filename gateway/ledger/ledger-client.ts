@@ -40,6 +40,8 @@ export function createLedgerClient(options: LedgerClientOptions): LedgerClient {
 }
 
 const unavailable = { unavailable: "LEDGER_UNAVAILABLE" } as const;
+// The certificate is pinned and carries no host name; an address of digits must not be sent as one.
+const serverName = "ledger.causeway";
 const putBlobDefinition = grpcDefinition(LedgerService)["putBlob"];
 
 class GrpcLedgerClient implements LedgerClient {
@@ -141,7 +143,7 @@ class GrpcLedgerClient implements LedgerClient {
       identity === undefined ? null : Buffer.from(identity.certificatePem),
       { checkServerIdentity: acceptOnly(pinned) },
     );
-    return createGrpcClient(address, secure);
+    return createGrpcClient(address, secure, { "grpc.ssl_target_name_override": serverName });
   }
 
   #drop(): void {

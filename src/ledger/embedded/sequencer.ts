@@ -64,6 +64,7 @@ export class Sequencer implements LedgerHost {
   #head: Head | undefined;
   #cancelWake: () => void = () => undefined;
   #isClosed = false;
+  readonly #ended = new AbortController();
 
   constructor(options: SequencerOptions) {
     this.#options = options;
@@ -114,13 +115,15 @@ export class Sequencer implements LedgerHost {
   follow(start: FollowStart, signal: AbortSignal): AsyncIterable<FollowItem> {
     const { replica } = this.#options;
     const published: Published = { head: () => this.#head, final: () => replica.final() };
-    return followItems({ reader: replica.reader, published, signal: this.#signal }, start, signal);
+    const source = { reader: replica.reader, published, signal: this.#signal };
+    return followItems(source, start, AbortSignal.any([signal, this.#ended.signal]));
   }
 
   close(): void {
     this.#isClosed = true;
     this.#cancelWake();
     this.#submissions.close("SHUTTING_DOWN");
+    this.#ended.abort();
   }
 
   /** Persisted sizes alone are published: what a signed head covers survives a crash. */

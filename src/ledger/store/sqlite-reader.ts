@@ -12,6 +12,11 @@ import type {
   StoredNote,
 } from "./store.ts";
 
+/** The driver's buffer as plain bytes: `slice` of a Buffer would be a view of it. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
 /** The key of a place in a chain: its order is that of (epoch, seq). */
 export function placeKey(place: ChainPlace): Uint8Array {
   return concatBytes(u64be(place.epoch), u64be(place.seq));
@@ -98,7 +103,7 @@ export class SqliteLedgerReader implements LedgerReader {
       const out: StoredBatch[] = [];
       let bytes = 0;
       for (const row of this.#from.iterate(range.from, range.countMax) as Iterable<BatchColumns>) {
-        out.push(toBatch(row));
+        out.push(toBatch(plain(row)));
         bytes += row.body.length;
         if (bytes >= range.bytesMax) break;
       }
@@ -109,7 +114,7 @@ export class SqliteLedgerReader implements LedgerReader {
   leaves(range: { from: bigint; count: number }): readonly Uint8Array[] {
     const end = range.from + BigInt(range.count);
     const rows = storing(() => this.#leaves.all(range.from, end)) as { leaf: Uint8Array }[];
-    return rows.map((row) => row.leaf);
+    return rows.map((row) => plainBytes(row.leaf));
   }
 
   indexOfLeaf(leafHash: Uint8Array): bigint | undefined {
@@ -118,9 +123,7 @@ export class SqliteLedgerReader implements LedgerReader {
 
   atPlace(place: ChainPlace): { index: bigint; leafHash: Uint8Array } | undefined {
     const row = get<BatchColumns>(this.#byPlace, place.gateway, placeKey(place));
-    return row === undefined
-      ? undefined
-      : { index: row.leaf_index, leafHash: new Uint8Array(row.leaf_hash) };
+    return row === undefined ? undefined : { index: row.leaf_index, leafHash: row.leaf_hash };
   }
 
   registryDigest(index: bigint): Uint8Array | undefined {
@@ -130,7 +133,7 @@ export class SqliteLedgerReader implements LedgerReader {
   readHash(level: number, index: bigint): Uint8Array {
     const row = get<{ hash: Uint8Array }>(this.#node, level, index);
     assertInvariant(row !== undefined, `no subtree ${level}/${index} in ${this.size()} leaves`);
-    return new Uint8Array(row.hash);
+    return row.hash;
   }
 
   voidReason(index: bigint, position: number): ReasonCode | undefined {
@@ -177,7 +180,7 @@ export class SqliteLedgerReader implements LedgerReader {
   }
 
   faults(): readonly Fault[] {
-    return storing(() => (this.#faults.all() as FaultColumns[]).map(toFault));
+    return storing(() => (this.#faults.all() as FaultColumns[]).map((row) => toFault(plain(row))));
   }
 
   #markOf(name: string): { size: bigint; value: Uint8Array } | undefined {
@@ -185,8 +188,16 @@ export class SqliteLedgerReader implements LedgerReader {
   }
 }
 
-function get<T>(statement: Statement, ...parameters: unknown[]): T | undefined {
-  return storing(() => statement.get(...parameters)) as T | undefined;
+function get<T extends object>(statement: Statement, ...parameters: unknown[]): T | undefined {
+  const row = storing(() => statement.get(...parameters)) as T | undefined;
+  return row === undefined ? undefined : plain(row);
+}
+
+function plain<T extends object>(row: T): T {
+  const entries = Object.entries(row) as [string, unknown][];
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, value instanceof Uint8Array ? plainBytes(value) : value]),
+  ) as T;
 }
 
 function toBatch(row: BatchColumns): StoredBatch {
@@ -194,7 +205,7 @@ function toBatch(row: BatchColumns): StoredBatch {
   return {
     index: row.leaf_index,
     leaf: row.leaf,
-    leafHash: new Uint8Array(row.leaf_hash),
+    leafHash: row.leaf_hash,
     body: row.body,
   };
 }

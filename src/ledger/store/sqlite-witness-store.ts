@@ -1,6 +1,7 @@
 import { storing } from "./sqlite-errors.ts";
 import { openSqlite, type Sqlite, type Statement } from "./sqlite-open.ts";
 import { witnessSchema } from "./sqlite-schema.ts";
+import { plainBytes } from "./sqlite-reader.ts";
 import type { WitnessedHead, WitnessStore } from "./store.ts";
 
 /** The promises of one city's witness. The comparison with what was promised stands in the statement itself. */
@@ -28,7 +29,9 @@ export class SqliteWitnessStore implements WitnessStore {
 
   latest(origin: string): WitnessedHead | undefined {
     const row = storing(() => this.#latest.get(origin)) as WitnessedHead | undefined;
-    return row === undefined ? undefined : { ...row, root: new Uint8Array(row.root) };
+    return row === undefined
+      ? undefined
+      : { size: row.size, root: plainBytes(row.root), note: plainBytes(row.note) };
   }
 
   advance(origin: string, before: WitnessedHead | undefined, after: WitnessedHead): boolean {

@@ -1,0 +1,314 @@
+/** Networks on real sockets: gRPC and HTTPS on port 0, self-signed certificates, SQLite in temporary folders. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type Server as HttpsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { createSelfSignedCertificate, type TlsKey } from "../../gateway/keys/tls.ts";
+import { createLedgerClient } from "../../gateway/ledger/ledger-client.ts";
+import { createLedgerService } from "../../gateway/ledger/ledger-service.ts";
+import { createWitnessClient, createWitnessHandler } from "../../gateway/ledger/witness-http.ts";
+import { systemScheduler } from "../../gateway/runtime.ts";
+import { certificatePem, spkiDigest } from "../../gateway/tls.ts";
+import { toBase64 } from "../../src/base/bytes.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import { CausewayError } from "../../src/base/errors.ts";
+import { defaultBounds } from "../../src/credential/statements.ts";
+import { grpcDefinition } from "../../src/exchange/transport/grpc-definition.ts";
+import { LedgerService } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
+import { foundLedger, joinLedger } from "../../src/ledger/embedded/founding.ts";
+import {
+  createLedgerNode,
+  type LedgerNode,
+  type LedgerNodeOptions,
+} from "../../src/ledger/embedded/ledger-node.ts";
+import type { LedgerClient, LedgerHost, WitnessPort } from "../../src/ledger/embedded/ports.ts";
+import type { LedgerReport } from "../../src/ledger/embedded/sequencer.ts";
+import { TestLedger } from "../support/ledger.ts";
+import {
+  createTestNetwork,
+  type TestNetwork,
+  type TestNetworkOptions,
+} from "../support/network.ts";
+
+/** A clock that a test moves. */
+export class TestClock implements Clock {
+  offsetMs = 0;
+  readonly nowMs = (): number => Date.now() + this.offsetMs;
+  readonly monotonicMs = (): number => performance.now();
+}
+
+export function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), "causeway-ledger-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export function tlsKey(name: string): TlsKey {
+  const day = 24 * 3600_000;
+  return createSelfSignedCertificate({
+    name,
+    notBeforeMs: Date.now() - day,
+    notAfterMs: Date.now() + day,
+  });
+}
+
+/** Waits until `probe` gives something; fails after `timeoutMs`. */
+export async function until<T>(
+  probe: () => T | undefined | false,
+  what: string,
+  timeoutMs = 15_000,
+): Promise<T> {
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const found = probe();
+    if (found !== undefined && found !== false) return found;
+    assert.ok(Date.now() < end, `not in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** The sockets of one process; what stands behind them may come and go. */
+export class Sockets {
+  /** Key of the gateway's peer listener; the witness has one of its own. */
+  readonly tls: TlsKey;
+  readonly witnessTls: TlsKey;
+  host: LedgerHost | undefined;
+  witness: WitnessPort | undefined;
+  /** Requests that reached the witness. */
+  witnessed = 0;
+  readonly #https: HttpsServer;
+  readonly #grpc = new Server();
+  #grpcPort = 0;
+
+  private constructor(name: string) {
+    this.tls = tlsKey(name);
+    this.witnessTls = tlsKey(`${name} witness`);
+    const key = this.witnessTls.privateKeyPem;
+    const cert = certificatePem(this.witnessTls.certificateDer);
+    const witness: WitnessPort = {
+      addCheckpoint: async (body) => {
+        this.witnessed++;
+        return present(this.witness).addCheckpoint(body);
+      },
+    };
+    this.#https = createServer({ key, cert, minVersion: "TLSv1.3" }, createWitnessHandler(witness));
+    const host: LedgerHost = {
+      submit: async (batch) => present(this.host).submit(batch),
+      putBlob: async (sha256, content) => present(this.host).putBlob(sha256, content),
+      blob: (sha256) => present(this.host).blob(sha256),
+      follow: (start, signal) => present(this.host).follow(start, signal),
+    };
+    this.#grpc.addService(
+      grpcDefinition(LedgerService),
+      createLedgerService({ host, isMember: () => true }),
+    );
+  }
+
+  static async open(t: TestContext, name: string): Promise<Sockets> {
+    const sockets = new Sockets(name);
+    await new Promise<void>((resolve) => sockets.#https.listen(0, "127.0.0.1", resolve));
+    const pair = {
+      private_key: Buffer.from(sockets.tls.privateKeyPem),
+      cert_chain: Buffer.from(certificatePem(sockets.tls.certificateDer)),
+    };
+    sockets.#grpcPort = await new Promise((resolve, reject) => {
+      sockets.#grpc.bindAsync(
+        "127.0.0.1:0",
+        ServerCredentials.createSsl(null, [pair]),
+        (e, port) => (e === null ? resolve(port) : reject(e)),
+      );
+    });
+    t.after(() => sockets.close());
+    return sockets;
+  }
+
+  get witnessAddress(): string {
+    return `127.0.0.1:${(this.#https.address() as AddressInfo).port}`;
+  }
+
+  get peerAddress(): string {
+    return `127.0.0.1:${this.#grpcPort}`;
+  }
+
+  close(): void {
+    this.#grpc.forceShutdown();
+    this.#https.closeAllConnections();
+    this.#https.close();
+  }
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new CausewayError("LEDGER_UNAVAILABLE", "not running");
+  return value;
+}
+
+/** A member's process in this one: a folder that outlives its nodes. */
+export class Member {
+  readonly city: string;
+  readonly folder: string;
+  readonly sockets: Sockets;
+  readonly reports: LedgerReport[] = [];
+  readonly fatal: unknown[] = [];
+  readonly clock: TestClock = new TestClock();
+  node: LedgerNode | undefined;
+
+  constructor(city: string, folder: string, sockets: Sockets) {
+    this.city = city;
+    this.folder = folder;
+    this.sockets = sockets;
+  }
+
+  get running(): LedgerNode {
+    return present(this.node);
+  }
+
+  async start(
+    options: Pick<LedgerNodeOptions, "founding" | "role" | "verifier"> & Partial<LedgerNodeOptions>,
+  ): Promise<LedgerNode> {
+    const node = await createLedgerNode({
+      folder: this.folder,
+      clock: this.clock,
+      scheduler: systemScheduler,
+      onReport: (report) => this.reports.push(report),
+      onFatal: (error) => this.fatal.push(error),
+      ...options,
+    });
+    this.node = node;
+    this.sockets.host = node.host;
+    this.sockets.witness = node.witness;
+    node.start();
+    return node;
+  }
+
+  async stop(): Promise<void> {
+    this.sockets.host = undefined;
+    this.sockets.witness = undefined;
+    const node = this.node;
+    this.node = undefined;
+    await node?.close();
+  }
+}
+
+/** Two cities with a quorum of both: Hangzhou sequences, Shenzhen follows, each hosts its witness. */
+export class TwoCities {
+  readonly network: TestNetwork;
+  readonly ledger: TestLedger;
+  readonly hangzhou: Member;
+  readonly shenzhen: Member;
+
+  private constructor(parts: Pick<TwoCities, "network" | "ledger" | "hangzhou" | "shenzhen">) {
+    this.network = parts.network;
+    this.ledger = parts.ledger;
+    this.hangzhou = parts.hangzhou;
+    this.shenzhen = parts.shenzhen;
+  }
+
+  /** Founded on both disks; nothing runs yet. */
+  static async found(
+    t: TestContext,
+    options: { readonly heartbeatS?: number } = {},
+  ): Promise<TwoCities> {
+    const hangzhou = new Member("hangzhou", temporaryFolder(t), await Sockets.open(t, "hangzhou"));
+    const shenzhen = new Member("shenzhen", temporaryFolder(t), await Sockets.open(t, "shenzhen"));
+    const network = createTestNetwork(
+      networkOptions([hangzhou, shenzhen], options.heartbeatS ?? defaultBounds.heartbeat_s),
+    );
+    const ledger = await TestLedger.founded(network);
+    const founding = network.payload;
+    const shared = { founding, verifier: network.verifier, clock: new TestClock() };
+    const [first] = ledger.batches;
+    assert.ok(first !== undefined);
+    await foundLedger({ ...shared, folder: hangzhou.folder }, first);
+    await joinLedger({ ...shared, folder: shenzhen.folder });
+    const cities = new TwoCities({ network, ledger, hangzhou, shenzhen });
+    t.after(async () => {
+      await cities.shenzhen.stop();
+      await cities.hangzhou.stop();
+    });
+    return cities;
+  }
+
+  async startSequencer(options: Partial<LedgerNodeOptions> = {}): Promise<LedgerNode> {
+    return this.hangzhou.start({
+      founding: this.network.payload,
+      verifier: this.network.verifier,
+      role: {
+        kind: "sequencer",
+        signer: this.network.log,
+        witnessOf: ({ address, tls }) => createWitnessClient({ address, tls }),
+      },
+      witness: { city: "hangzhou", signer: this.witnessKey(0) },
+      ...options,
+    });
+  }
+
+  async startFollower(options: { readonly client?: LedgerClient } = {}): Promise<LedgerNode> {
+    return this.shenzhen.start({
+      founding: this.network.payload,
+      verifier: this.network.verifier,
+      role: { kind: "follower", client: options.client ?? this.client() },
+      witness: { city: "shenzhen", signer: this.witnessKey(1) },
+    });
+  }
+
+  /** A client of the sequencer, as a member has it. */
+  client(): LedgerClient {
+    const { peerAddress, tls } = this.hangzhou.sockets;
+    return createLedgerClient({
+      address: peerAddress,
+      tls: spkiDigest(tls.certificateDer),
+      identity: {
+        keyPem: this.shenzhen.sockets.tls.privateKeyPem,
+        certificatePem: certificatePem(this.shenzhen.sockets.tls.certificateDer),
+      },
+      callTimeoutMs: 10_000,
+    });
+  }
+
+  witnessKey(position: 0 | 1): TestNetwork["log"] {
+    const city = this.network.cities[position];
+    assert.ok(city !== undefined);
+    return city.witness;
+  }
+
+  /** Both run, and batch 0 is final at both. */
+  async startBoth(): Promise<void> {
+    await this.startSequencer();
+    await this.startFollower();
+    await this.finalAtBoth(this.ledger.size);
+  }
+
+  async finalAtBoth(size: bigint): Promise<void> {
+    for (const member of [this.hangzhou, this.shenzhen]) {
+      await until(
+        () => (member.running.replica.final()?.size ?? 0n) >= size,
+        `size ${size} final at ${member.city}: ${JSON.stringify(member.reports, (_, v: unknown) => (typeof v === "bigint" ? String(v) : v instanceof Error ? v.message : v))}`,
+      );
+    }
+  }
+}
+
+export function networkOptions(
+  members: readonly [Member, Member],
+  heartbeatS: number,
+): TestNetworkOptions {
+  const memberOf = (owner: string): Member =>
+    owner.startsWith("hangzhou") ? members[0] : members[1];
+  return {
+    startMs: Date.now() - 5_000,
+    network: { bounds: { ...defaultBounds, heartbeat_s: heartbeatS } },
+    tls: (owner) => {
+      const { tls, witnessTls } = memberOf(owner).sockets;
+      const { certificateDer } = owner.includes("/") ? tls : witnessTls;
+      return { certificate: toBase64(certificateDer), digest: spkiDigest(certificateDer) };
+    },
+    address: (owner, listener) => {
+      const { sockets } = memberOf(owner);
+      return listener === "witness" ? sockets.witnessAddress : sockets.peerAddress;
+    },
+  };
+}
