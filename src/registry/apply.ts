@@ -39,8 +39,8 @@ export interface Applied {
  * @param index the next one, `state.size`.
  * @param rootAt root of the first `size` leaves, asked for sizes up to `index`.
  * @returns a rejection with `NETWORK_UNKNOWN`, `GATEWAY_UNKNOWN`, `KEY_UNKNOWN`, `BATCH_KNOWN`,
- * `CHAIN_FORK`, `CHAIN_GAP`, `SEEN_DECREASING` or `SEEN_INVALID`; for batch 0 also `BATCH_INVALID`, or
- * the reason for which its founding document would be void.
+ * `CHAIN_FORK`, `CHAIN_GAP`, `SEEN_DECREASING` or `SEEN_INVALID`; for batch 0 also the reason for which
+ * its founding document would be void.
  * @throws RangeError for another index, or a batch that `isVerifiedFor` excludes.
  */
 export function apply(
@@ -108,15 +108,8 @@ function effectOfFact(
   return fault ?? effectOf(fact.said, { address, recordHash: fact.recordHash }, ground);
 }
 
-/** Batch 0 founds the network, or there is none: its first record, and a sequencer that may go on. */
+/** Batch 0 founds the network by its first record and admits a sequencer that can go on, or there is none. */
 function foundingFaultOf({ state, voids }: Meaning, batch: VerifiedBatch): ReasonCode | undefined {
-  const [first] = batch.facts;
-  if (first?.kind === "statement" && first.said.statement.name !== "network") {
-    return "BATCH_INVALID";
-  }
-  if (first === undefined) return "BATCH_INVALID";
   const [voided] = voids;
-  if (voided?.position === 0) return voided.reason;
-  if (state.network?.body.sequencer.gateway !== batch.header.gateway) return "GATEWAY_UNKNOWN";
-  return keyFault(state, batch);
+  return voided?.position === 0 ? voided.reason : keyFault(state, batch);
 }

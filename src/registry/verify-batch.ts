@@ -6,6 +6,7 @@ import { boundKey } from "../credential/signers.ts";
 import { type OpenedStatement, openStatement, verifyStatement } from "../credential/statement.ts";
 import type { VerifiedStatement } from "../credential/statements.ts";
 import type { Verifier } from "../crypto/ports.ts";
+import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import { type BatchBytes, kindOfBatch, type OpenedBatch, openBatch } from "../record/batch.ts";
 import { keyDigest, verifyLeaf } from "../record/leaf.ts";
 import type { LedgerRecord, RecordKind } from "../record/record.ts";
@@ -50,7 +51,8 @@ type OpenedFact =
  * `state`, the registry before the batch; for batch 0 from earlier positions of the batch itself.
  *
  * @returns a rejection with the reasons of `openBatch` and `verifyLeaf`, `NETWORK_UNKNOWN`,
- * `GATEWAY_UNKNOWN` or `KEY_UNKNOWN`.
+ * `GATEWAY_UNKNOWN` or `KEY_UNKNOWN`; for batch 0 also `BATCH_INVALID`, or the reason for which its
+ * first record cannot be read.
  */
 export async function verifyBatch(
   state: RegistryState,
@@ -61,14 +63,12 @@ export async function verifyBatch(
     const opened = openBatch(batch);
     const { header } = opened;
     if (!equalBytes(header.network, state.networkId)) return rejected("NETWORK_UNKNOWN");
-    const facts = opened.records.map((record, i) =>
-      openFact(record, opened.recordHashes[i] as Uint8Array),
-    );
+    const recordKind = kindOfBatch(header);
+    const facts = recordKind === "governance" ? openFacts(opened) : [];
     const batchKey = findBatchKey(state, opened, facts);
     if (typeof batchKey === "string") return rejected(batchKey);
     verifyLeaf({ leaf: opened, publicKey: batchKey, verifier });
-    const recordKind = kindOfBatch(header);
-    const verified = recordKind === "governance" ? await verifyFacts(state, facts, verifier) : [];
+    const verified = await verifyFacts(state, facts, verifier);
     const stateSize = state.size;
     return { ...opened, kind: "verified", recordKind, batchKey, facts: verified, stateSize };
   } catch (cause) {
@@ -91,6 +91,10 @@ export function rejected(reason: ReasonCode): Rejection {
   return { kind: "rejected", reason };
 }
 
+function openFacts({ records, recordHashes }: OpenedBatch): readonly OpenedFact[] {
+  return records.map((record, i) => openFact(record, recordHashes[i] as Uint8Array));
+}
+
 function openFact({ body }: LedgerRecord, recordHash: Uint8Array): OpenedFact {
   if (body.case !== "statement") return { kind: "void", reason: "NOT_SUPPORTED" };
   return voidOnFailure(() => ({
@@ -105,11 +109,22 @@ function findBatchKey(
   { header }: OpenedBatch,
   facts: readonly OpenedFact[],
 ): Uint8Array | ReasonCode {
-  const { gateway, key } = header;
-  if (state.size > 0n) {
-    if (!state.gateways.has(gateway)) return "GATEWAY_UNKNOWN";
-    return batchKeyOf(state, gateway, key) ?? "KEY_UNKNOWN";
-  }
+  if (state.size === 0n) return findFoundingKey(header, facts);
+  if (!state.gateways.has(header.gateway)) return "GATEWAY_UNKNOWN";
+  return batchKeyOf(state, header.gateway, header.key) ?? "KEY_UNKNOWN";
+}
+
+/** The key of batch 0 stands in the gateway statement of the sequencer that the founding document names. */
+function findFoundingKey(
+  { gateway, key }: Header,
+  facts: readonly OpenedFact[],
+): Uint8Array | ReasonCode {
+  const [first] = facts;
+  if (first === undefined) return "BATCH_INVALID";
+  if (first.kind === "void") return first.reason;
+  const founding = first.opened.statement;
+  if (founding.name !== "network") return "BATCH_INVALID";
+  if (founding.body.sequencer.gateway !== gateway) return "GATEWAY_UNKNOWN";
   for (const fact of facts) {
     if (fact.kind === "void" || fact.opened.statement.name !== "gateway") continue;
     const { claims, body } = fact.opened.statement;

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import type { ReasonCode } from "../../src/base/reasons.ts";
+import { encodeSnapshot } from "../../src/registry/snapshot.ts";
+import type { BatchChange } from "../support/ledger.ts";
+import { TestLedger } from "../support/ledger.ts";
+import type { SignedStatement, TestGateway, TestNetwork } from "../support/network.ts";
+import { createTestNetwork } from "../support/network.ts";
+import { sayGrant, sayPolicy, sayRequest, sayService } from "../support/statements.ts";
+
+/** A ledger in the middle of a flow; tests fork it. */
+export interface Flow {
+  readonly network: TestNetwork;
+  readonly ledger: TestLedger;
+  /** Granted. */
+  readonly request: SignedStatement<"request">;
+  readonly grant: SignedStatement<"grant">;
+  /** Not answered. */
+  readonly open: SignedStatement<"request">;
+  readonly provider: TestGateway;
+  readonly consumer: TestGateway;
+}
+
+/** Founding, service, policy, two requests and a grant: five batches, nothing void. */
+export async function createFlow(): Promise<Flow> {
+  const network = createTestNetwork();
+  const ledger = await TestLedger.founded(network);
+  const provider = network.provider.gateway;
+  const consumer = network.consumer.gateway;
+  const request = sayRequest(network);
+  const open = sayRequest(network);
+  const grant = sayGrant(network, request);
+  const service = await ledger.append(provider, [sayService(network)]);
+  const policy = await ledger.append(provider, [sayPolicy(network)]);
+  const requests = await ledger.append(consumer, [request, open]);
+  const granted = await ledger.append(provider, [grant]);
+  for (const { voids } of [service, policy, requests, granted]) assert.deepEqual(voids, []);
+  return { network, ledger, request, grant, open, provider, consumer };
+}
+
+/** The reason for which the fold makes this one record void; `undefined` when it is applied. */
+export async function voidReason(
+  flow: Flow,
+  record: Uint8Array | SignedStatement,
+  change: BatchChange & { readonly carrier?: TestGateway } = {},
+): Promise<ReasonCode | undefined> {
+  const { carrier = flow.provider, ...fields } = change;
+  const ledger = flow.ledger.fork();
+  const before = encodeSnapshot({ ...ledger.state, chains: ledger.state.chains });
+  const { voids, state, effects } = await ledger.append(carrier, [record], fields);
+  assert.equal(effects.effects.length, 1);
+  if (voids[0] === undefined) return undefined;
+  assert.deepEqual(effects.effects[0]?.results, []);
+  // A void record stands in chain, size and digest, and changes nothing else.
+  const old = flow.ledger.state;
+  const { size, digest, chains } = old;
+  assert.deepEqual(encodeSnapshot({ ...state, size, digest, chains }), before);
+  return voids[0].reason;
+}
