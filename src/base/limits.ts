@@ -145,3 +145,5 @@ export const keyFileBytesMax: number = 16 * 1024;
 export const passphraseBytesMax: number = 1024;
 /** Milliseconds that a closing upstream connection waits for its open calls. */
 export const upstreamCloseMs: number = 2000;
+/** Milliseconds that a closed link waits for its other side to end too. */
+export const linkCloseMs: number = 2000;

@@ -29,6 +29,11 @@ function isJsonValue(value: unknown, depthLeft: number): value is JsonValue {
   );
 }
 
+/** Whether `value`, such as the result of `JSON.parse`, is a {@link JsonValue} of bounded depth. */
+export function isJson(value: unknown): value is JsonValue {
+  return isJsonValue(value, jsonDepthMax);
+}
+
 function print(value: JsonValue): string {
   if (typeof value !== "object") return JSON.stringify(value);
   if (isList(value)) return `[${value.map(print).join(",")}]`;
@@ -53,7 +58,7 @@ export function isObject(value: JsonValue): value is JsonObject {
  * @throws TypeError when `value` holds anything that {@link JsonValue} excludes, also `undefined`.
  */
 export function formatJcs(value: unknown): string {
-  if (!isJsonValue(value, jsonDepthMax)) {
+  if (!isJson(value)) {
     throw new TypeError("not JSON of strings, booleans and integers from 0 to 2^53-1");
   }
   return print(value);
@@ -75,7 +80,7 @@ export function parseJcs(bytes: Uint8Array): JsonValue {
   } catch (cause) {
     throw new CausewayError("MALFORMED", "not JSON", { cause });
   }
-  if (!isJsonValue(value, jsonDepthMax) || print(value) !== text) {
+  if (!isJson(value) || print(value) !== text) {
     throw new CausewayError("NOT_CANONICAL", "not canonical JSON (RFC 8785)");
   }
   return value;

@@ -1,0 +1,248 @@
+/** The key folder of a city, agency, gateway or administrator: private keys at rest and the public card. */
+import { join } from "node:path";
+import { equalBytes, parseBase64, toHex, utf8 } from "../../src/base/bytes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
+import { cardBytesMax, keyFileBytesMax } from "../../src/base/limits.ts";
+import { sha256 } from "../../src/base/sha256.ts";
+import { parseKey } from "../../src/credential/key-text.ts";
+import { importSigner } from "../../src/crypto/node.ts";
+import type { Signer } from "../../src/crypto/ports.ts";
+import { thumbprint } from "../../src/crypto/thumbprint.ts";
+import { spkiDigest } from "../tls.ts";
+import {
+  formatCard,
+  parseCard,
+  type AdministratorCard,
+  type AgencyCard,
+  type Card,
+  type CardKind,
+  type CityCard,
+  type GatewayCard,
+} from "./card.ts";
+import { assertFolderFree, createFolder, readBounded } from "./files.ts";
+import { createKeys, witnessName, type KeyName, type Owner } from "./new-keys.ts";
+import { assertPassphrase } from "./passphrase.ts";
+import { createFolderIdentity, openFolderIdentity, openKey, sealKey } from "./sealed-file.ts";
+import { commonName, isKeyOfCertificate, type TlsKey } from "./tls.ts";
+
+/** A signer with its private key, which a worker thread needs to sign with it. */
+export interface PrivateKey extends Signer {
+  /** The 32-byte private key of RFC 8032. */
+  readonly seed: Uint8Array;
+}
+
+export interface CityKeys {
+  readonly kind: "city";
+  readonly card: CityCard;
+  readonly authority: PrivateKey;
+  readonly nextAuthority: PrivateKey;
+  readonly witness: PrivateKey;
+  /** Of the witness's listener. */
+  readonly tls: TlsKey;
+}
+
+export interface AgencyKeys {
+  readonly kind: "agency";
+  readonly card: AgencyCard;
+  readonly authority: PrivateKey;
+  readonly nextAuthority: PrivateKey;
+}
+
+export interface GatewayKeys {
+  readonly kind: "gateway";
+  readonly card: GatewayCard;
+  readonly batch: PrivateKey;
+  readonly token: PrivateKey;
+  /** Of a sequencer only. */
+  readonly log?: PrivateKey;
+  /** With the first certificate of the card. */
+  readonly tls: TlsKey;
+}
+
+export interface AdministratorKeys {
+  readonly kind: "administrator";
+  readonly card: AdministratorCard;
+  readonly key: PrivateKey;
+}
+
+export type Keys = CityKeys | AgencyKeys | GatewayKeys | AdministratorKeys;
+
+const cardFile = "card.json";
+const identityFile = "identity.age";
+const keyFile = (name: KeyName): string => `${name}.age`;
+
+/**
+ * Makes the keys of `owner` in a new folder and returns the card to give to others. The folder appears
+ * whole or not at all, and never replaces one that holds anything.
+ *
+ * @param options.nowMs Unix milliseconds, from which certificates are valid.
+ * @param options.scryptLogN cost of a guess at the passphrase; by default that of the `age` program.
+ * @throws CausewayError `FOLDER_NOT_EMPTY`, `CARD_INVALID` when an id, name or address of `owner` is not
+ * as it should be, `CONFIG_INVALID` for a short passphrase, `STORAGE_FAILED`.
+ */
+export async function createKeyFolder<O extends Owner>(
+  owner: O,
+  folder: string,
+  options: {
+    readonly passphrase: string;
+    readonly nowMs: number;
+    readonly scryptLogN?: number;
+  },
+): Promise<Extract<Card, { kind: O["kind"] }>> {
+  assertPassphrase(options.passphrase);
+  await assertFolderFree(folder);
+  const { card, privateKeys } = createKeys(owner, options.nowMs);
+  const text = formatCard(card);
+  const checked = parseCard<O["kind"]>(utf8(text), owner.kind);
+  const identity = await createFolderIdentity(options.passphrase, options.scryptLogN);
+  const files = new Map<string, string | Uint8Array>([
+    [cardFile, text],
+    [identityFile, identity.sealed],
+  ]);
+  for (const [name, key] of privateKeys) {
+    files.set(keyFile(name), await sealKey(key, identity.secret));
+  }
+  await createFolder(folder, files);
+  return checked;
+}
+
+/**
+ * The card of a folder, without opening its keys.
+ *
+ * @throws CausewayError `FILE_UNREADABLE`, `CARD_INVALID`.
+ */
+export async function readCard<K extends CardKind = CardKind>(
+  folder: string,
+  kind?: K,
+): Promise<Extract<Card, { kind: K }>> {
+  return parseCard(await readBounded(join(folder, cardFile), cardBytesMax), kind);
+}
+
+type ReadKey = (name: KeyName) => Promise<Uint8Array>;
+
+/** The reader of one folder's private keys: the passphrase is spent once, on the identity. */
+async function unlock(folder: string, passphrase: string): Promise<ReadKey> {
+  const sealed = await readBounded(join(folder, identityFile), keyFileBytesMax);
+  const identity = await openFolderIdentity(sealed, passphrase);
+  return async (name) =>
+    openKey(await readBounded(join(folder, keyFile(name)), keyFileBytesMax), identity);
+}
+
+function mismatch(name: KeyName): CausewayError {
+  return new CausewayError("CARD_INVALID", `the card does not show the key in ${keyFile(name)}`);
+}
+
+async function privateKey(
+  read: ReadKey,
+  name: KeyName,
+  isShown: (publicKey: Uint8Array) => boolean,
+): Promise<PrivateKey> {
+  const seed = await read(name);
+  if (seed.length !== 32) throw mismatch(name);
+  const signer = importSigner(seed);
+  if (!isShown(signer.publicKey)) throw mismatch(name);
+  return { ...signer, seed };
+}
+
+/** Shown as itself. */
+function asKey(shown: string): (publicKey: Uint8Array) => boolean {
+  return (publicKey) => equalBytes(publicKey, parseKey(shown) as Uint8Array);
+}
+
+/** Shown as the SHA-256 of itself. */
+function asDigest(shown: string): (publicKey: Uint8Array) => boolean {
+  return (publicKey) => toHex(sha256(publicKey)) === shown;
+}
+
+/** The TLS key in a file, with the card's certificate of it. */
+async function tlsKey(
+  read: ReadKey,
+  name: KeyName,
+  shown: { readonly certificate: string; readonly spki: string; readonly commonName: string },
+): Promise<TlsKey> {
+  const certificateDer = parseBase64(shown.certificate) as Uint8Array;
+  if (commonName(certificateDer) !== shown.commonName) throw mismatch(name);
+  const privateKeyPem = Buffer.from(await read(name)).toString("utf8");
+  if (spkiDigest(certificateDer) !== shown.spki) throw mismatch(name);
+  if (!isKeyOfCertificate(privateKeyPem, certificateDer)) throw mismatch(name);
+  return { certificateDer, privateKeyPem };
+}
+
+async function cityKeys(card: CityCard, read: ReadKey): Promise<CityKeys> {
+  return {
+    kind: "city",
+    card,
+    authority: await privateKey(read, "authority", asKey(card.authority)),
+    nextAuthority: await privateKey(read, "next-authority", asDigest(card.next)),
+    witness: await privateKey(read, "witness", asKey(card.witness)),
+    tls: await tlsKey(read, "witness-tls", {
+      certificate: card.witness_certificate,
+      spki: card.witness_tls,
+      commonName: witnessName(card.id),
+    }),
+  };
+}
+
+async function agencyKeys(card: AgencyCard, read: ReadKey): Promise<AgencyKeys> {
+  return {
+    kind: "agency",
+    card,
+    authority: await privateKey(read, "authority", asKey(card.authority)),
+    nextAuthority: await privateKey(read, "next-authority", asDigest(card.next)),
+  };
+}
+
+async function gatewayKeys(card: GatewayCard, read: ReadKey): Promise<GatewayKeys> {
+  const { id, certificates, tls, log } = card;
+  return {
+    kind: "gateway",
+    card,
+    batch: await privateKey(read, "batch", asKey(card.batch)),
+    token: await privateKey(read, "token", asKey(card.token)),
+    ...(log === undefined ? {} : { log: await privateKey(read, "log", asKey(log)) }),
+    tls: await tlsKey(read, "tls", {
+      certificate: certificates[0] as string,
+      spki: tls[0] as string,
+      commonName: id,
+    }),
+  };
+}
+
+async function administratorKeys(
+  card: AdministratorCard,
+  read: ReadKey,
+): Promise<AdministratorKeys> {
+  const key = await privateKey(read, "administrator", asKey(card.key));
+  if (thumbprint(key.publicKey) !== card.id) throw mismatch("administrator");
+  return { kind: "administrator", card, key };
+}
+
+function keysOf(card: Card, read: ReadKey): Promise<Keys> {
+  switch (card.kind) {
+    case "city":
+      return cityKeys(card, read);
+    case "agency":
+      return agencyKeys(card, read);
+    case "gateway":
+      return gatewayKeys(card, read);
+    case "administrator":
+      return administratorKeys(card, read);
+  }
+}
+
+/**
+ * Opens a key folder; every private key is compared with what the card shows of it.
+ *
+ * @param kind the only kind that is accepted; without it any is.
+ * @throws CausewayError `FILE_UNREADABLE`, `KEY_LOCKED` when the passphrase is wrong or a file damaged,
+ * `CARD_INVALID` when the card is malformed, of another kind, or not of these keys.
+ */
+export async function openKeyFolder<K extends CardKind = CardKind>(
+  folder: string,
+  passphrase: string,
+  kind?: K,
+): Promise<Extract<Keys, { kind: K }>> {
+  const card: Card = await readCard(folder, kind);
+  const read = await unlock(folder, passphrase);
+  return (await keysOf(card, read)) as Extract<Keys, { kind: K }>;
+}
