@@ -12,10 +12,14 @@ import {
 import type { FollowItem } from "../../src/ledger/embedded/ports.ts";
 import type { SealedBatch, SubmitResult } from "../../src/ledger/ports.ts";
 
-/** Decoded bytes are views of the message they came in; a leaf is kept longer than its message. */
+/** Decoded bytes are views of the message they came in, and of the kind that it has: what is kept is copied. */
+function kept(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
 export function toSealedBatch(batch: Batch | undefined): SealedBatch {
   if (batch === undefined) throw new CausewayError("MALFORMED", "there is no batch");
-  return { leaf: batch.leaf.slice(), records: batch.records };
+  return { leaf: kept(batch.leaf), records: batch.records.map(kept) };
 }
 
 export function fromSubmitResult(result: SubmitResult): SubmitResponse {
@@ -68,11 +72,11 @@ export function toFollowItem({ item }: FollowResponse): FollowItem {
     case "head":
       return {
         kind: "head",
-        note: item.value.note.slice(),
-        registryDigest: item.value.registryDigest.slice(),
+        note: kept(item.value.note),
+        registryDigest: kept(item.value.registryDigest),
       };
     case "final":
-      return { kind: "final", note: item.value.note.slice() };
+      return { kind: "final", note: kept(item.value.note) };
     case undefined:
       throw new CausewayError("MALFORMED", "an item of the stream is empty");
   }

@@ -151,7 +151,7 @@ async function readBlob(
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const request of call) {
-    sha256 ??= request.sha256.slice();
+    sha256 ??= new Uint8Array(request.sha256);
     bytes += request.chunk.length;
     if (request.chunk.length > blobChunkBytesMax || bytes > blobBytesMax) {
       throw new CausewayError(

@@ -70,6 +70,8 @@ export class Sequencer implements LedgerHost {
     this.#options = options;
     const { replica, store, verifier } = options;
     const { network } = replica;
+    // What the sequencer says of its own registry is what the others compare theirs with.
+    replica.compareAll();
     this.#witnesses = new Map(
       network.witnesses.map((key) => [key.city, { key, port: options.witnessOf(key) }]),
     );
