@@ -1,0 +1,131 @@
+import Database from "better-sqlite3";
+import { utf8 } from "../../base/bytes.ts";
+import { CausewayError } from "../../base/errors.ts";
+import { assertPragma } from "../journal/sqlite-open.ts";
+import { storing } from "../store/sqlite-errors.ts";
+import { createOpeningsCipher, type OpeningsCipher } from "./openings-cipher.ts";
+
+type Statement = Database.Statement<unknown[]>;
+
+// Parts of one id are kept apart: an attempt learns its salts one after another.
+const schema = `
+CREATE TABLE IF NOT EXISTS openings (
+  number INTEGER PRIMARY KEY,
+  id BLOB NOT NULL,
+  part BLOB NOT NULL -- encrypted
+) STRICT;
+CREATE INDEX IF NOT EXISTS openings_by_id ON openings (id);
+CREATE TABLE IF NOT EXISTS key_check (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  part BLOB NOT NULL
+) STRICT;
+`;
+
+const checkId = utf8("key check");
+
+/** One part of an opening, in the clear. */
+export interface OpeningPart {
+  readonly id: Uint8Array;
+  readonly part: Uint8Array;
+}
+
+/** The database of the openings; one process has it open. */
+export class SqliteOpenings {
+  readonly #db: Database.Database;
+  readonly #cipher: OpeningsCipher;
+  readonly #insert: Statement;
+  readonly #select: Statement;
+  readonly #delete: Statement;
+
+  /** Throws KEY_LOCKED for another key than the database was made with, STORAGE_FAILED. */
+  constructor(path: string, key: Uint8Array) {
+    this.#cipher = createOpeningsCipher(key);
+    this.#db = openDatabase(path);
+    const prepare = (sql: string): Statement => storing(() => this.#db.prepare<unknown[]>(sql));
+    this.#insert = prepare("INSERT INTO openings (id, part) VALUES (?, ?)");
+    this.#select = prepare("SELECT part FROM openings WHERE id = ? ORDER BY number").pluck();
+    this.#delete = prepare("DELETE FROM openings WHERE id = ?");
+    try {
+      this.#checkKey();
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  /** One transaction. It outlives the process at once, and a loss of power from the next checkpoint on. */
+  put(parts: readonly OpeningPart[]): void {
+    this.#transaction(() => {
+      for (const { id, part } of parts) this.#insert.run(id, this.#cipher.encrypt(id, part));
+    });
+  }
+
+  /** The parts of `id` in the order they were put. */
+  get(id: Uint8Array): readonly Uint8Array[] {
+    const rows = storing(() => this.#select.all(id)) as Uint8Array[];
+    return rows.map((part) => this.#cipher.decrypt(id, part));
+  }
+
+  /**
+   * Deletes every part of each id and returns how many ids had any. When it returns, the pages are
+   * overwritten and durable, and the write-ahead log, which held them too, is empty.
+   */
+  erase(ids: readonly Uint8Array[]): number {
+    let erased = 0;
+    this.#transaction(() => {
+      for (const id of ids) if (this.#delete.run(id).changes > 0) erased += 1;
+    });
+    this.#writeBack();
+    return erased;
+  }
+
+  close(): void {
+    this.#writeBack();
+    storing(() => this.#db.close());
+  }
+
+  #transaction(work: () => void): void {
+    storing(() => this.#db.transaction(work).immediate());
+  }
+
+  #writeBack(): void {
+    writeBack(this.#db);
+  }
+
+  #checkKey(): void {
+    storing(() =>
+      this.#db
+        .prepare("INSERT OR IGNORE INTO key_check (id, part) VALUES (1, ?)")
+        .run(this.#cipher.encrypt(checkId, checkId)),
+    );
+    const part = storing(() => this.#db.prepare("SELECT part FROM key_check").pluck().get());
+    this.#cipher.decrypt(checkId, part as Uint8Array);
+  }
+}
+
+function openDatabase(path: string): Database.Database {
+  return storing(() => {
+    const db = new Database(path, { timeout: 0 });
+    try {
+      // Before the first table: a page that is freed is overwritten.
+      db.exec("PRAGMA secure_delete = ON; PRAGMA locking_mode = EXCLUSIVE;");
+      db.exec(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;",
+      );
+      assertPragma(db, { name: "secure_delete", expected: 1 });
+      assertPragma(db, { name: "journal_mode", expected: "wal" });
+      assertPragma(db, { name: "synchronous", expected: 1 });
+      writeBack(db);
+      db.exec(`BEGIN IMMEDIATE; ${schema} COMMIT;`);
+      return db;
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  });
+}
+
+function writeBack(db: Database.Database): void {
+  const [row] = storing(() => db.pragma("wal_checkpoint(TRUNCATE)")) as { busy: number }[];
+  if (row?.busy !== 0) throw new CausewayError("STORAGE_FAILED", "the WAL was not written back");
+}

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import Database from "better-sqlite3";
+import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
+import { createOpeningsCipher } from "../../src/ledger/openings/openings-cipher.ts";
+import type { Opening } from "../../src/ledger/openings/opening.ts";
+import { openOpenings, type Openings } from "../../src/ledger/openings/openings.ts";
+import { realScheduler, temporaryFolder } from "../journal/support.ts";
+
+const key = new Uint8Array(32).fill(1);
+const id = utf8("attempt-one");
+const other = utf8("attempt-two");
+const seed = new Uint8Array(32).fill(9);
+
+function opening(parts: {
+  seed?: Uint8Array;
+  values?: [string, Uint8Array][];
+  salts?: [string, Uint8Array][];
+}): Opening {
+  return {
+    ...(parts.seed === undefined ? {} : { seed: parts.seed }),
+    salts: new Map(parts.salts),
+    values: new Map(parts.values),
+  };
+}
+
+async function open(t: TestContext, folder: string, withKey: Uint8Array = key): Promise<Openings> {
+  const openings = await openOpenings({
+    path: join(folder, "openings.db"),
+    key: withKey,
+    scheduler: realScheduler,
+    onFailed: (error) => {
+      throw error;
+    },
+  });
+  t.after(() => openings.close());
+  return openings;
+}
+
+/** Every byte of every file of the folder. */
+function bytesOf(folder: string): Buffer {
+  return Buffer.concat(readdirSync(folder).map((name) => readFileSync(join(folder, name))));
+}
+
+function code(expected: string): (error: unknown) => boolean {
+  return (error) => error instanceof CausewayError && error.code === expected;
+}
+
+describe("openings", () => {
+  it("come back as they were put, also after a restart", async (t) => {
+    const folder = temporaryFolder(t);
+    const first = await open(t, folder);
+    const value = opening({
+      seed,
+      values: [["case", utf8("2026-17")]],
+      salts: [["request", seed]],
+    });
+    first.put(id, value);
+    assert.deepEqual(await first.get(id), value);
+    assert.equal(await first.get(other), undefined);
+    await first.close();
+    const second = await open(t, folder);
+    const again = await second.get(id);
+    assert.equal(toHex(again?.seed as Uint8Array), toHex(seed));
+    assert.equal(toHex(again?.values.get("case") as Uint8Array), toHex(utf8("2026-17")));
+    assert.equal(toHex(again?.salts.get("request") as Uint8Array), toHex(seed));
+  });
+
+  it("of one id add up, the later one replacing", async (t) => {
+    const openings = await open(t, temporaryFolder(t));
+    openings.put(id, opening({ seed, values: [["case", utf8("old")]] }));
+    openings.put(id, opening({ values: [["case", utf8("new")]], salts: [["status", seed]] }));
+    const merged = await openings.get(id);
+    assert.equal(toHex(merged?.seed as Uint8Array), toHex(seed));
+    assert.equal(toHex(merged?.values.get("case") as Uint8Array), toHex(utf8("new")));
+    assert.deepEqual([...(merged?.salts.keys() ?? [])], ["status"]);
+  });
+
+  it("do not stand in the clear in any file", async (t) => {
+    const folder = temporaryFolder(t);
+    const openings = await open(t, folder);
+    openings.put(id, opening({ values: [["official", utf8("a value to be found")]] }));
+    await openings.flush();
+    const before = bytesOf(folder);
+    assert.ok(before.includes(Buffer.from(id)), "the opening is not on disk at all");
+    assert.ok(!before.includes("a value to be found"));
+    assert.ok(!before.includes("official"));
+  });
+
+  it("are gone from every file once an erasure is answered, and the others stay", async (t) => {
+    const folder = temporaryFolder(t);
+    const openings = await open(t, folder);
+    openings.put(id, opening({ seed }));
+    openings.put(other, opening({ seed }));
+    await openings.close();
+    const db = new Database(join(folder, "openings.db"), { readonly: true });
+    const part = db.prepare("SELECT part FROM openings WHERE id = ?").pluck().get(Buffer.from(id));
+    db.close();
+    assert.ok(bytesOf(folder).includes(part as Buffer), "the ciphertext was not on disk before");
+    const again = await open(t, folder);
+    assert.equal(await again.erase([id, utf8("never put")]), 1);
+    const after = bytesOf(folder);
+    assert.ok(!after.includes(part as Buffer));
+    assert.ok(!after.includes(Buffer.from(id)));
+    assert.equal(await again.get(id), undefined);
+    assert.equal(toHex((await again.get(other))?.seed as Uint8Array), toHex(seed));
+  });
+
+  it("that are still buffered are erased too", async (t) => {
+    const folder = temporaryFolder(t);
+    const openings = await open(t, folder);
+    openings.put(id, opening({ seed }));
+    assert.equal(await openings.erase([id]), 1);
+    assert.ok(!bytesOf(folder).includes(Buffer.from(id)));
+  });
+
+  it("are KEY_LOCKED under another key", async (t) => {
+    const folder = temporaryFolder(t);
+    await (await open(t, folder)).close();
+    await assert.rejects(open(t, folder, new Uint8Array(32).fill(2)), code("KEY_LOCKED"));
+    await open(t, folder);
+  });
+
+  it("take nothing after they are closed", async (t) => {
+    const openings = await open(t, temporaryFolder(t));
+    await openings.close();
+    assert.throws(() => openings.put(id, opening({ seed })), code("SHUTTING_DOWN"));
+    await assert.rejects(openings.get(id), code("SHUTTING_DOWN"));
+  });
+});
+
+describe("the cipher of the openings", () => {
+  const cipher = createOpeningsCipher(key);
+
+  it("refuses a part that is moved to another id", () => {
+    assert.throws(() => cipher.decrypt(other, cipher.encrypt(id, seed)), code("KEY_LOCKED"));
+  });
+
+  it("refuses every single-bit change", () => {
+    const sealed = cipher.encrypt(id, utf8("x"));
+    for (let bit = 0; bit < sealed.length * 8; bit++) {
+      const changed = Uint8Array.from(sealed);
+      changed[bit >> 3] = (changed[bit >> 3] as number) ^ (1 << (bit & 7));
+      assert.throws(() => cipher.decrypt(id, changed), code("KEY_LOCKED"));
+    }
+  });
+
+  it("never encrypts one value to the same bytes twice", () => {
+    assert.notEqual(toHex(cipher.encrypt(id, seed)), toHex(cipher.encrypt(id, seed)));
+  });
+});
