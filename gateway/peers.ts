@@ -38,16 +38,14 @@ export function peerOfCertificate(
   if (tlsKey === undefined) return undefined;
   const fact = replica.view().gatewayOfTlsKey(tlsKey);
   if (fact === undefined || fact.standing.until !== undefined) return undefined;
-  const exact = certificatesOf(replica.state(), fact.id).some((der) => equalBytes(der, certificate));
+  const exact = certificatesOf(replica.state(), fact.id).some((der) =>
+    equalBytes(der, certificate),
+  );
   return exact ? { gateway: fact.id, tlsKey } : undefined;
 }
 
 /** The raw token key in force of a gateway under a thumbprint. */
-export function tokenKeyOf(
-  replica: Replica,
-  kid: string,
-  gateway: string,
-): Uint8Array | undefined {
+export function tokenKeyOf(replica: Replica, kid: string, gateway: string): Uint8Array | undefined {
   const fact = replica.view().gateway(gateway);
   if (fact === undefined || fact.standing.until !== undefined) return undefined;
   return thumbprint(fact.tokenKey) === kid ? fact.tokenKey : undefined;

@@ -62,6 +62,8 @@ export interface AttemptOptions {
   /** Number of the exchange on the link. */
   readonly exchange: bigint;
   readonly frame: CallFrame;
+  /** The receipt was sent to the consumer. */
+  released(receipt: SealedRecord): void;
   done(): void;
 }
 
@@ -408,6 +410,7 @@ export class ProviderAttempt {
       this.#opened === undefined ? undefined : proofOf(this.#opened);
     const answer = this.#answer;
     if (this.#receipt !== undefined && answer !== undefined && proof !== undefined) {
+      this.#o.released(this.#closing as SealedRecord);
       this.#send(answerFrame(answer, this.#receipt, proof, opened));
       return this.#ended("receipt", answer.grpcCode);
     }

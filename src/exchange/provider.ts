@@ -2,16 +2,18 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
-import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { Frame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { linkExchangesMax } from "../base/limits.ts";
 import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
+import { LeafCache } from "./leaf-cache.ts";
 import { isOpenStateKey, parseOpenAttempt } from "./open-attempts.ts";
 import type { LinkEnd } from "./ports.ts";
 import { ProviderAttempt, type ProviderPorts } from "./provider-attempt.ts";
 import { encodeProviderClosed } from "./provider-records.ts";
 import { RefusalLimiter } from "./refusal-limiter.ts";
 import { statusOf } from "./status.ts";
+import { UnacknowledgedReceipts } from "./unacknowledged.ts";
 import { UsedAttempts } from "./used-attempts.ts";
 
 export type { ProviderPorts } from "./provider-attempt.ts";
@@ -28,9 +30,17 @@ export class ProviderSide {
   readonly #limiter = new RefusalLimiter();
   readonly #open = new Set<ProviderAttempt>();
   readonly #tlsKeys = new Map<string, Uint8Array>();
+  readonly #unacknowledged = new UnacknowledgedReceipts();
+  readonly #leaves: LeafCache;
 
   constructor(ports: ProviderPorts) {
     this.#ports = ports;
+    this.#leaves = new LeafCache(ports.verifier);
+  }
+
+  /** Receipts that were released and are not acknowledged. */
+  get unacknowledgedReceipts(): number {
+    return this.#unacknowledged.count;
   }
 
   /** Attempts that are under way. */
@@ -44,6 +54,7 @@ export class ProviderSide {
     return {
       onFrame: ({ exchange, body }) => {
         if (body.case === "cancel") return attempts.get(exchange)?.interrupt("cancelled");
+        if (body.case === "acknowledgement") return this.#acknowledged(link, body.value.proof);
         if (body.case !== "call" || attempts.has(exchange)) return;
         if (attempts.size >= linkExchangesMax) return link.send(exchange, failedFrame("BUSY"));
         const attempt = new ProviderAttempt({
@@ -53,6 +64,7 @@ export class ProviderSide {
           link,
           exchange,
           frame: body.value,
+          released: (sealed) => this.#unacknowledged.released(link.peer, sealed),
           done: () => {
             attempts.delete(exchange);
             this.#open.delete(attempt);
@@ -66,6 +78,14 @@ export class ProviderSide {
         for (const attempt of [...attempts.values()]) attempt.interrupt("peer-lost");
       },
     };
+  }
+
+  #acknowledged(link: LinkEnd, proof: Proof | undefined): void {
+    const { events, replica } = this.#ports;
+    const context = { replica, leaves: this.#leaves };
+    if (!this.#unacknowledged.acknowledged(proof, link, context)) {
+      events.refused({ side: "provider", reason: "ACKNOWLEDGEMENT_INVALID" });
+    }
   }
 
   /** Ends every attempt that is still open, at shutdown. */

@@ -105,7 +105,8 @@ function timeCheck(
   if (sealedAtMs > nowMs + sent.skewMs || sealedAtMs < sent.issuedAt * 1000 - sent.skewMs) {
     return "time-implausible";
   }
-  const next = replica.frozenNote(header.seenSize);
+  const isNewest = (replica.final()?.size ?? 0n) <= header.seenSize;
+  const next = isNewest ? undefined : replica.frozenNote(header.seenSize);
   if (next !== undefined && sealedAtMs - next.timeMs > sent.maxStalenessMs) return "stale-seal";
   return undefined;
 }

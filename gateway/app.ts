@@ -1,0 +1,264 @@
+/** The composition root: everything that a gateway process is made of is wired here and nowhere else. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Logger, pino } from "pino";
+import type { Clock, RandomBytes, Scheduler } from "../src/base/clock.ts";
+import type { CausewayError } from "../src/base/errors.ts";
+import { agencyOf } from "../src/base/ids.ts";
+import type { ReasonCode } from "../src/base/reasons.ts";
+import { createNodeVerifier } from "../src/crypto/node.ts";
+import type { Self } from "../src/exchange/ports.ts";
+import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
+import { createGrpcUpstream } from "../src/exchange/transport/upstream-grpc.ts";
+import type { SealWorkerData } from "../src/ledger/journal/seal-message.ts";
+import { createSealWorker, openJournal, type SealWorker } from "../src/ledger/journal/sealer.ts";
+import { startSubmitter } from "../src/ledger/journal/submitter.ts";
+import type { Engine, Sealer } from "../src/ledger/ports.ts";
+import { emptyRoot } from "../src/merkle/hash.ts";
+import { ClockWatch } from "./clock-watch.ts";
+import type { GatewayConfig } from "./config.ts";
+import { createExchangeSides } from "./exchange-sides.ts";
+import { createLedgerPart } from "./ledger-part.ts";
+import { openListeners } from "./listeners.ts";
+import { createOpenings } from "./openings.ts";
+import { deferToEndOfTurn, systemClock, systemRandom, systemScheduler } from "./runtime.ts";
+import { openIdentity } from "./self.ts";
+import { createStatus } from "./status.ts";
+import { Telemetry } from "./telemetry.ts";
+import { parseHostPort } from "./tls.ts";
+
+/** What a test or a simulation puts in the place of the product's own adapters. */
+export interface GatewayOverrides {
+  readonly clock?: Clock;
+  readonly scheduler?: Scheduler;
+  readonly random?: RandomBytes;
+  readonly logger?: Logger;
+  createSealWorker?(data: SealWorkerData): SealWorker;
+  wrapSealer?(sealer: Sealer): Sealer;
+  wrapEngine?(engine: Engine): Engine;
+  wrapUpstream?(upstream: UpstreamConnector): UpstreamConnector;
+  readonly ledgerStores?: Parameters<typeof createLedgerPart>[0]["stores"];
+  onFatal?(error: unknown): void;
+}
+
+export interface Gateway {
+  /** Opens the listeners and joins the ledger. Resolves once calls are taken, also while not ready. */
+  start(): Promise<void>;
+  /** Reason codes for which it is not ready; empty when it is. */
+  notReady(): readonly ReasonCode[];
+  /** Drains, closes what is open with its records, and ends. */
+  close(): Promise<void>;
+}
+
+const drainMs = 5_000;
+const tickMs = 500;
+
+/** Builds a gateway from its configuration; nothing runs until `start`. */
+export async function createGateway(
+  config: GatewayConfig,
+  overrides: GatewayOverrides = {},
+): Promise<Gateway> {
+  const clock = overrides.clock ?? systemClock;
+  const scheduler = overrides.scheduler ?? systemScheduler;
+  const random = overrides.random ?? systemRandom;
+  const logger = overrides.logger ?? pino({ level: config.log, base: { gateway: config.gateway } });
+  const onFatal = overrides.onFatal ?? endProcess(logger);
+  const telemetry = new Telemetry(logger);
+  const identity = await openIdentity(config);
+  const { keys, network } = identity;
+  const verifier = createNodeVerifier();
+  mkdirSync(config.data, { recursive: true, mode: 0o700 });
+
+  const self: Self = {
+    gateway: config.gateway,
+    agency: agencyOf(config.gateway),
+    boot: random(16),
+    startedAtMs: clock.nowMs(),
+    network: network.id,
+  };
+  const ledger = await createLedgerPart({
+    config,
+    identity,
+    verifier,
+    clock,
+    scheduler,
+    stores: overrides.ledgerStores,
+    report: (report) => logger.warn({ ...report }, report.event),
+    onFatal,
+  });
+  const { replica } = ledger.node;
+  const engine = overrides.wrapEngine?.(ledger.node.engine) ?? ledger.node.engine;
+  const watch = new ClockWatch(clock, network.skewMs);
+  const journal = await openJournal({
+    path: join(config.data, "journal.sqlite"),
+    gateway: self.gateway,
+    network: network.id,
+    batchKeySeed: keys.batch.seed,
+    epoch: 0n,
+    boot: self.boot,
+    clock,
+    scheduler,
+    seen: () => replica.final() ?? { size: 0n, root: emptyRoot },
+    queueBytesMax: ledger.bounds.sealing_queue_bytes,
+    onFatal,
+    createWorker: overrides.createSealWorker ?? createSealWorker,
+  });
+  const halted = new Set<ReasonCode>();
+  const halt = (code: ReasonCode): void => {
+    if (!halted.has(code)) logger.error({ event: "sealing halted", code }, "sealing halted");
+    halted.add(code);
+    journal.halt(code);
+  };
+  const lift = (code: ReasonCode): void => {
+    if (halted.delete(code)) journal.lift(code);
+  };
+  const openings = await createOpenings({ folder: config.data, random, scheduler, onFatal });
+  const upstreams = createUpstreams(config, scheduler, overrides);
+  const localTakings = new Map<string, Uint8Array>();
+  const sealer = overrides.wrapSealer?.(journal.sealer) ?? journal.sealer;
+  const sides = createExchangeSides({
+    config,
+    identity,
+    journal: journal.reader,
+    localTakings,
+    upstreams,
+    watch,
+    logger,
+    halt,
+    ports: {
+      self,
+      clock,
+      scheduler,
+      defer: deferToEndOfTurn,
+      random,
+      verifier,
+      replica,
+      sealer,
+      openings,
+      events: telemetry,
+    },
+  });
+  const notReady = (): readonly ReasonCode[] => {
+    const reasons = new Set<ReasonCode>(halted);
+    const fault = replica.fault();
+    const final = replica.final();
+    if (fault !== undefined) reasons.add(fault.reason);
+    if (final === undefined) reasons.add("LEDGER_BEHIND");
+    else if (clock.nowMs() - final.timeMs > ledger.bounds.max_staleness_s * 1000) {
+      reasons.add("STALE_REPLICA");
+    }
+    return [...reasons];
+  };
+  let closing: Promise<void> | undefined;
+  let stop: () => Promise<void> = async () => undefined;
+
+  async function start(): Promise<void> {
+    const status = createStatus({ config, self, ledger, journal, clock, notReady });
+    const admin = {
+      agency: self.agency,
+      clock,
+      scheduler,
+      verifier,
+      replica,
+      sealer,
+      localTakings,
+      journal: journal.reader,
+      engine,
+      status,
+      onError: (error: unknown) => logger.error({ err: error }, "admin call failed"),
+    };
+    const listeners = await openListeners({
+      config,
+      identity,
+      ledger,
+      sides,
+      scheduler,
+      telemetry,
+      admin,
+      logger,
+      notReady,
+    });
+    const submitter = startSubmitter({
+      journal,
+      engine,
+      replica,
+      scheduler,
+      term: () => network.term,
+      onRefused: ({ number, reason }) => {
+        halted.add(reason);
+        logger.error({ event: "own batch refused", number, reason }, "own batch refused");
+      },
+    });
+    ledger.node.start();
+    await sides.provider.closeAfterRestart(journal.reader.states("provider/open/"));
+    const stopTicks = startTicks();
+    const stopFinal = replica.onFinal((final) => {
+      watch.final(final.timeMs);
+      sides.unknown.scan().catch((error: unknown) => logSealFailure(error));
+    });
+    logger.info({ event: "started", network: Buffer.from(network.id).toString("hex") }, "started");
+    stop = async () => {
+      await listeners.closeAgency(drainMs);
+      sides.provider.interruptAll();
+      sides.flushRefusals(true);
+      stopTicks();
+      stopFinal();
+      await journal.close();
+      submitter.stop();
+      sides.links.close();
+      await listeners.close();
+      await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+      await openings.close();
+      await ledger.close();
+      logger.info({ event: "stopped" }, "stopped");
+    };
+  }
+
+  function startTicks(): () => void {
+    let cancel: () => void;
+    const tick = (): void => {
+      sides.flushRefusals(false);
+      if (watch.isOff()) halt("CLOCK_OFF");
+      else lift("CLOCK_OFF");
+      cancel = scheduler.after(tickMs, tick);
+    };
+    cancel = scheduler.after(tickMs, tick);
+    return () => cancel();
+  }
+
+  function logSealFailure(error: unknown): void {
+    const code = (error as Partial<CausewayError>).code;
+    logger.warn({ event: "scan failed", code }, "an unknown attempt could not be closed yet");
+  }
+
+  return {
+    start,
+    notReady,
+    close: () => {
+      closing ??= stop();
+      return closing;
+    },
+  };
+}
+
+function createUpstreams(
+  config: GatewayConfig,
+  scheduler: Scheduler,
+  { wrapUpstream }: GatewayOverrides,
+): Map<string, UpstreamConnector> {
+  return new Map(
+    Object.entries(config.upstreams).map(([service, address]) => {
+      const { host, port } = parseHostPort(address);
+      const upstream = createGrpcUpstream({ host, port, scheduler });
+      return [service, wrapUpstream?.(upstream) ?? upstream];
+    }),
+  );
+}
+
+/** What is signed and not known to be durable must leave for nowhere: the process ends at once. */
+function endProcess(logger: Logger): (error: unknown) => void {
+  return (error) => {
+    logger.fatal({ err: error }, "storage failed or an invariant is broken");
+    process.exit(70);
+  };
+}

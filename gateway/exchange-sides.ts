@@ -1,0 +1,145 @@
+/** Both sides of the exchange with the links between gateways. */
+import type { Logger } from "pino";
+import { toHex } from "../src/base/bytes.ts";
+import type { ReasonCode } from "../src/base/reasons.ts";
+import { createCallToken, verifyCallToken } from "../src/credential/call-token.ts";
+import { RememberedSignatures } from "../src/credential/remembered-signatures.ts";
+import { ConsumerSide } from "../src/exchange/consumer.ts";
+import { KnownAttempts } from "../src/exchange/known-attempts.ts";
+import type { ExchangePorts } from "../src/exchange/ports.ts";
+import { ProviderSide } from "../src/exchange/provider.ts";
+import type { AgencySystem } from "../src/exchange/resolve-call.ts";
+import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
+import { UnknownAttempts } from "../src/exchange/unknown-attempts.ts";
+import { readFinal } from "../src/ledger/embedded/checkpoints.ts";
+import type { JournalReader } from "../src/ledger/journal/store.ts";
+import { createCedarEngine } from "../src/policy/cedar-engine.ts";
+import { decide } from "../src/policy/decide.ts";
+import { memoiseVerdicts } from "../src/policy/memo.ts";
+import type { ClockWatch } from "./clock-watch.ts";
+import type { GatewayConfig } from "./config.ts";
+import { Links } from "./links.ts";
+import { tokenKeyOf } from "./peers.ts";
+import type { LocalIdentity } from "./self.ts";
+import { certificatePem } from "./tls.ts";
+
+export interface ExchangeSides {
+  readonly consumer: ConsumerSide;
+  readonly provider: ProviderSide;
+  readonly unknown: UnknownAttempts;
+  readonly links: Links;
+  readonly system: AgencySystem | undefined;
+  flushRefusals(all: boolean): void;
+}
+
+export interface ExchangeSidesOptions {
+  readonly config: GatewayConfig;
+  readonly identity: LocalIdentity;
+  readonly ports: ExchangePorts;
+  readonly journal: JournalReader;
+  readonly localTakings: ReadonlyMap<string, Uint8Array>;
+  readonly upstreams: ReadonlyMap<string, UpstreamConnector>;
+  readonly watch: ClockWatch;
+  readonly logger: Logger;
+  halt(code: ReasonCode): void;
+}
+
+/** Claims of a call token last this long, in seconds, within what the network allows. */
+const tokenLifeS = 60;
+
+export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSides {
+  const { config, identity, ports, journal, logger } = options;
+  const { keys, network } = identity;
+  const { clock, random, replica, self, verifier } = ports;
+  const engine = memoiseVerdicts(createCedarEngine());
+  const remembered = new RememberedSignatures();
+  const bounds = (): { skew_s: number; token_life_s: number } =>
+    replica.view().network?.bounds ?? { skew_s: 5, token_life_s: tokenLifeS };
+  const net = toHex(self.network);
+  const keyOf = (kid: string, issuer: string): Uint8Array | undefined =>
+    tokenKeyOf(replica, kid, issuer);
+
+  const provider = new ProviderSide({
+    ...ports,
+    localTakings: options.localTakings,
+    upstream: (service) => options.upstreams.get(service),
+    decide: (view, attempt, earlyTakings) =>
+      decide({ view, attempt, earlyTakings, blob: (digest) => replica.blob(digest) }, [], engine),
+    verifyToken: (token, issuer) =>
+      verifyCallToken({
+        token,
+        expected: {
+          issuer,
+          audience: self.gateway,
+          network: net,
+          boot: self.boot,
+          nowMs: clock.nowMs(),
+          skewS: bounds().skew_s,
+          lifeS: bounds().token_life_s,
+        },
+        keyOf,
+        verifier,
+        remembered,
+      }),
+  });
+  const known = new KnownAttempts();
+  known.load(journal.states("consumer/"));
+  const unknown = new UnknownAttempts(
+    { ...ports, ownTokenKeys: () => [keys.token.publicKey] },
+    known,
+  );
+  const links: Links = new Links({
+    ...ports,
+    tokenSigner: keys.token,
+    ownBatchKeys: [keys.batch.publicKey],
+    tls: {
+      certificate: certificatePem(keys.tls.certificateDer),
+      privateKey: keys.tls.privateKeyPem,
+    },
+    readFinal: (note) => readFinal(network, note, { verifier }),
+    onHello: (peer, { clockMs, ownLeafHash }) => {
+      options.watch.hello(peer, clockMs);
+      if (ownLeafHash !== undefined && journal.batchByLeafHash(ownLeafHash) === undefined) {
+        options.halt("JOURNAL_ROLLED_BACK");
+      }
+    },
+    serve: (link) => provider.serve(link),
+    onFrame: (link, frame) => consumer.onFrame(link, frame),
+    onLost: (link) => {
+      options.watch.forget(link.peer);
+      consumer.onLinkLost(link);
+    },
+    onRefused: (error) => logger.warn({ event: "link refused", code: error.code }, "link refused"),
+  });
+  const consumer = new ConsumerSide(
+    {
+      ...ports,
+      connect: (gateways) => links.connect(gateways),
+      issueToken: (to, root, n) => {
+        const issuedAt = Math.floor(clock.nowMs() / 1000);
+        const exp = issuedAt + Math.min(tokenLifeS, bounds().token_life_s);
+        const claims = {
+          iss: self.gateway,
+          aud: to.peer,
+          net,
+          jti: random(16),
+          nonce: to.peerBoot,
+        };
+        const token = createCallToken({ ...claims, iat: issuedAt, exp, root, n }, keys.token);
+        return { token, issuedAt };
+      },
+    },
+    known,
+  );
+  return {
+    consumer,
+    provider,
+    unknown,
+    links,
+    system: config.agency_system,
+    flushRefusals: (all) => {
+      consumer.flushRefusals(all);
+      provider.flushRefusals(all);
+    },
+  };
+}

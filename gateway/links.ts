@@ -1,0 +1,289 @@
+/**
+ * The multiplexed links of this gateway: those that consumers open to it, and those that it opens to
+ * providers. Who is at the other end is said by the certificate, looked up on the ledger.
+ */
+import { create } from "@bufbuild/protobuf";
+import { parseHex } from "../src/base/bytes.ts";
+import { CausewayError } from "../src/base/errors.ts";
+import { acceptHello, type AcceptedHello, createHello } from "../src/exchange/hello.ts";
+import type { ExchangePorts, LinkEnd, Self } from "../src/exchange/ports.ts";
+import type { LinkHandler } from "../src/exchange/provider.ts";
+import { type Link, type LinkHooks, type LinkTiming } from "../src/exchange/transport/link.ts";
+import { openLink } from "../src/exchange/transport/link-client.ts";
+import {
+  createLinkService,
+  type LinkServiceHandler,
+} from "../src/exchange/transport/link-server.ts";
+import type { PeerTls } from "../src/exchange/transport/tls-options.ts";
+import type { Signer } from "../src/crypto/ports.ts";
+import type { Hello } from "../src/gen/causeway/exchange/v1/link_pb.ts";
+import { type Frame, FrameSchema } from "../src/gen/causeway/exchange/v1/link_pb.ts";
+import type { FinalCheckpoint, Replica } from "../src/ledger/ports.ts";
+import { certificatesOf, peerOfCertificate, tokenKeyOf } from "./peers.ts";
+import { spkiDigest } from "./tls.ts";
+
+export interface LinksOptions extends Pick<ExchangePorts, "clock" | "scheduler" | "verifier"> {
+  readonly self: Self;
+  readonly replica: Replica;
+  readonly tokenSigner: Signer;
+  /** Raw batch keys of this gateway. */
+  readonly ownBatchKeys: readonly Uint8Array[];
+  readonly tls: Pick<PeerTls, "certificate" | "privateKey">;
+  defer(work: () => void): void;
+  /** Verifies the quorum of a note; throws a CausewayError. */
+  readFinal(note: Uint8Array): FinalCheckpoint;
+  /** A verified Hello: its clock, and an own leaf that the journal must hold. */
+  onHello(peer: string, hello: AcceptedHello): void;
+  /** A consumer has opened a link. */
+  serve(link: LinkEnd): LinkHandler;
+  /** A frame, or the loss, of a link that this gateway has opened. */
+  onFrame(link: LinkEnd, frame: Frame): void;
+  onLost(link: LinkEnd): void;
+  onRefused(error: CausewayError): void;
+}
+
+/** Checkpoints of one peer that are remembered; headers name recent ones. */
+const shownMax = 256;
+/** After a failed attempt to connect, calls fail at once for this long. */
+const redialMs = 250;
+
+class Peered implements LinkEnd {
+  readonly link: Link;
+  readonly peer: string;
+  readonly peerTlsKey: Uint8Array;
+  readonly peerBoot: Uint8Array;
+  lost = false;
+  readonly #shown = new Map<bigint, Uint8Array>();
+
+  constructor(link: Link, peer: string, boot: Uint8Array) {
+    this.link = link;
+    this.peer = peer;
+    this.peerTlsKey = parseHex(spkiDigest(link.peerCertificate)) as Uint8Array;
+    this.peerBoot = boot;
+  }
+
+  shownRoot(size: bigint): Uint8Array | undefined {
+    return this.#shown.get(size);
+  }
+
+  show({ size, root }: FinalCheckpoint): void {
+    if (this.#shown.size >= shownMax) this.#shown.delete(this.#shown.keys().next().value ?? 0n);
+    this.#shown.set(size, root);
+  }
+
+  send(exchange: bigint, body: Exclude<Frame["body"], { case: undefined }>): void {
+    this.link.send(create(FrameSchema, { exchange, body }));
+  }
+}
+
+interface Dialled {
+  readonly end: Promise<Peered>;
+  established: Peered | undefined;
+  failedAtMs: number | undefined;
+}
+
+export class Links {
+  readonly #o: LinksOptions;
+  readonly #accepted = new WeakMap<
+    Hello,
+    { readonly peer: string; readonly hello: AcceptedHello }
+  >();
+  readonly #open = new Set<Peered>();
+  readonly #dialled = new Map<string, Dialled>();
+  readonly #stopListening: () => void;
+  readonly service: LinkServiceHandler;
+  #closed = false;
+
+  constructor(options: LinksOptions) {
+    this.#o = options;
+    const { scheduler, replica, defer } = options;
+    this.service = createLinkService({
+      ...this.#hooks(),
+      scheduler,
+      defer,
+      refuses: (certificate) =>
+        peerOfCertificate(certificate, replica) === undefined
+          ? new CausewayError("MEMBER_NOT_ACTIVE", "no gateway in force has this certificate")
+          : undefined,
+      onLink: (link) => this.#serve(link),
+      onRefused: (error) => options.onRefused(error),
+    });
+    this.#stopListening = replica.onFinal(({ note }) => this.#push(note));
+  }
+
+  /** A link to the first of the gateways that can be reached. Rejects with PEER_UNAVAILABLE. */
+  async connect(gateways: readonly string[]): Promise<LinkEnd> {
+    for (const gateway of gateways) {
+      const established = this.#dialled.get(gateway)?.established;
+      if (established !== undefined && !established.link.draining && !established.link.congested) {
+        return established;
+      }
+    }
+    let last: unknown;
+    for (const gateway of gateways) {
+      try {
+        return await this.#dial(gateway).end;
+      } catch (error) {
+        last = error;
+      }
+    }
+    throw new CausewayError("PEER_UNAVAILABLE", "no gateway of the provider can be reached", {
+      cause: last,
+    });
+  }
+
+  /** Ends the links of certificates that are taken away. */
+  recheck(): void {
+    this.service.recheck();
+    for (const end of this.#open) {
+      if (peerOfCertificate(end.link.peerCertificate, this.#o.replica) === undefined) {
+        end.link.close(new CausewayError("MEMBER_NOT_ACTIVE", "the certificate is not in force"));
+      }
+    }
+  }
+
+  drain(): void {
+    this.service.drain();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopListening();
+    this.service.close();
+    for (const end of this.#open) end.link.close();
+  }
+
+  #timing(): LinkTiming {
+    const { scheduler, defer } = this.#o;
+    return { scheduler, defer };
+  }
+
+  #hooks(): LinkHooks {
+    const { replica, self, verifier, ownBatchKeys } = this.#o;
+    return {
+      hello: async (certificate) => {
+        const peer = this.#peerOf(certificate);
+        const tip = replica.state().chains.get(peer);
+        return createHello({
+          self,
+          peer,
+          clockMs: this.#o.clock.nowMs(),
+          checkpoint: replica.final()?.note,
+          leafOfPeer: tip === undefined ? undefined : replica.batch(tip.index)?.leaf,
+          signer: this.#o.tokenSigner,
+        });
+      },
+      onHello: async (hello, certificate) => {
+        try {
+          const peer = this.#peerOf(certificate);
+          const keyOf = (kid: string, issuer: string): Uint8Array | undefined =>
+            tokenKeyOf(replica, kid, issuer);
+          const accepted = await acceptHello({ hello, self, peer, keyOf, ownBatchKeys, verifier });
+          this.#accepted.set(hello, { peer, hello: accepted });
+          this.#o.onHello(peer, accepted);
+          return undefined;
+        } catch (error) {
+          if (error instanceof CausewayError) return error;
+          throw error;
+        }
+      },
+    };
+  }
+
+  #peerOf(certificate: Uint8Array): string {
+    const peer = peerOfCertificate(certificate, this.#o.replica);
+    if (peer === undefined) {
+      throw new CausewayError("MEMBER_NOT_ACTIVE", "no gateway in force has this certificate");
+    }
+    return peer.gateway;
+  }
+
+  #admit(link: Link): Peered {
+    const accepted = this.#accepted.get(link.hello);
+    if (accepted === undefined) throw new TypeError("a link without an accepted Hello");
+    const end = new Peered(link, accepted.peer, accepted.hello.boot);
+    if (accepted.hello.checkpoint !== undefined) this.#show(end, accepted.hello.checkpoint);
+    this.#open.add(end);
+    return end;
+  }
+
+  #serve(link: Link): void {
+    const end = this.#admit(link);
+    const handler = this.#o.serve(end);
+    link.onFrame((frame) => {
+      if (frame.body.case === "checkpoint") this.#show(end, frame.body.value.note);
+      else handler.onFrame(frame);
+    });
+    link.onClose(() => {
+      this.#open.delete(end);
+      handler.onLost();
+    });
+  }
+
+  #dial(gateway: string): Dialled {
+    const known = this.#dialled.get(gateway);
+    const nowMs = this.#o.clock.monotonicMs();
+    const failedLately = known?.failedAtMs !== undefined && nowMs - known.failedAtMs < redialMs;
+    if (known !== undefined && (known.failedAtMs === undefined || failedLately)) return known;
+    const end = this.#openTo(gateway);
+    const dialled: Dialled = { end, established: undefined, failedAtMs: undefined };
+    this.#dialled.set(gateway, dialled);
+    end.then(
+      (established) => {
+        if (established.lost) this.#dialled.delete(gateway);
+        else dialled.established = established;
+      },
+      () => {
+        dialled.failedAtMs = this.#o.clock.monotonicMs();
+      },
+    );
+    return dialled;
+  }
+
+  async #openTo(gateway: string): Promise<Peered> {
+    const { replica, tls } = this.#o;
+    const fact = replica.view().gateway(gateway);
+    if (fact === undefined || this.#closed) {
+      throw new CausewayError("PEER_UNAVAILABLE", `${gateway} is not in force`);
+    }
+    const trusted = certificatesOf(replica.state(), gateway);
+    const target = { address: fact.body.endpoints.peer, tls: { ...tls, trusted } };
+    const link = await openLink(target, this.#hooks(), this.#timing());
+    const end = this.#admit(link);
+    link.onFrame((frame) => {
+      if (frame.body.case === "checkpoint") this.#show(end, frame.body.value.note);
+      else this.#o.onFrame(end, frame);
+    });
+    link.onDrain(() => this.#forget(gateway, end));
+    link.onClose(() => {
+      end.lost = true;
+      this.#open.delete(end);
+      this.#forget(gateway, end);
+      this.#o.onLost(end);
+    });
+    return end;
+  }
+
+  /** The next call opens another link. */
+  #forget(gateway: string, end: Peered): void {
+    if (this.#dialled.get(gateway)?.established === end) this.#dialled.delete(gateway);
+  }
+
+  #show(end: Peered, note: Uint8Array): void {
+    try {
+      end.show(this.#o.readFinal(note));
+    } catch (error) {
+      // A note without a quorum shows nothing.
+      if (!(error instanceof CausewayError)) throw error;
+    }
+  }
+
+  #push(note: Uint8Array): void {
+    for (const end of this.#open) {
+      end.send(0n, {
+        case: "checkpoint",
+        value: { $typeName: "causeway.exchange.v1.FinalCheckpoint", note },
+      });
+    }
+  }
+}

@@ -1,0 +1,221 @@
+/** The four listeners of a gateway, and that of its city's witness where it is hosted here (DESIGN section 9). */
+import { rmSync } from "node:fs";
+import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import type { Scheduler } from "../src/base/clock.ts";
+import type { ReasonCode } from "../src/base/reasons.ts";
+import { statusOf } from "../src/exchange/status.ts";
+import { grpcDefinition } from "../src/exchange/transport/grpc-definition.ts";
+import { grpcServerOptions } from "../src/exchange/transport/grpc-options.ts";
+import { type Http2Listener, listenHttp2 } from "../src/exchange/transport/http2-listener.ts";
+import { PeerServerCredentials } from "../src/exchange/transport/peer-credentials.ts";
+import type { IncomingCall } from "../src/exchange/transport/ports.ts";
+import type { PeerTls } from "../src/exchange/transport/tls-options.ts";
+import { AdminService } from "../src/gen/causeway/admin/v1/admin_pb.ts";
+import { LedgerService } from "../src/gen/causeway/ledger/v1/ledger_pb.ts";
+import { type AdminPorts, createAdminService } from "./admin/admin-service.ts";
+import type { GatewayConfig } from "./config.ts";
+import type { ExchangeSides } from "./exchange-sides.ts";
+import { createLedgerReadHandler } from "./ledger/http-read.ts";
+import { createLedgerService } from "./ledger/ledger-service.ts";
+import { createWitnessHandler } from "./ledger/witness-http.ts";
+import type { LedgerPart } from "./ledger-part.ts";
+import { peerOfCertificate, trustedCertificates } from "./peers.ts";
+import type { LocalIdentity } from "./self.ts";
+import { type FirstLinks, learnFirstLinks } from "./sequencer-trust.ts";
+import type { Telemetry } from "./telemetry.ts";
+import { certificatePem, parseHostPort } from "./tls.ts";
+
+export interface ListenerOptions {
+  readonly config: GatewayConfig;
+  readonly identity: LocalIdentity;
+  readonly ledger: LedgerPart;
+  readonly sides: ExchangeSides;
+  readonly scheduler: Scheduler;
+  readonly telemetry: Telemetry;
+  readonly admin: AdminPorts;
+  readonly logger: Logger;
+  notReady(): readonly ReasonCode[];
+}
+
+export interface Listeners {
+  /** Takes no new calls and lets open ones end, for at most `graceMs`. */
+  closeAgency(graceMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openListeners(options: ListenerOptions): Promise<Listeners> {
+  const closers: (() => Promise<void> | void)[] = [];
+  try {
+    closers.push(await openWitness(options));
+    closers.push(await openHttp(options));
+    closers.push(await openAdmin(options));
+    closers.push(await openPeer(options));
+    const agency = await openAgency(options);
+    return {
+      closeAgency: (graceMs) => agency.close(graceMs),
+      close: async () => {
+        for (const close of closers.toReversed()) await close();
+      },
+    };
+  } catch (error) {
+    for (const close of closers.toReversed()) await close();
+    throw error;
+  }
+}
+
+function listen(server: HttpServer, address: string): Promise<() => Promise<void>> {
+  const { host, port } = parseHostPort(address);
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => {
+      server.off("error", reject);
+      resolve(
+        () =>
+          new Promise((closed) => {
+            server.close(() => closed());
+            server.closeAllConnections();
+          }),
+      );
+    });
+  });
+}
+
+async function openWitness({
+  config,
+  identity,
+  ledger,
+  logger,
+}: ListenerOptions): Promise<() => Promise<void>> {
+  const { witness } = ledger.node;
+  if (witness === undefined || identity.city === undefined || config.witness === undefined) {
+    return async () => undefined;
+  }
+  const { privateKeyPem, certificateDer } = identity.city.tls;
+  const server = createHttpsServer(
+    { key: privateKeyPem, cert: certificatePem(certificateDer), minVersion: "TLSv1.3" },
+    createWitnessHandler(witness, (error) => logger.error({ err: error }, "witness failed")),
+  );
+  return listen(server, config.witness.listen);
+}
+
+async function openHttp(options: ListenerOptions): Promise<() => Promise<void>> {
+  const { config, ledger, telemetry, sides } = options;
+  const { replica } = ledger.node;
+  const readLedger = createLedgerReadHandler({
+    reader: replica.reader,
+    final: () => replica.final(),
+  });
+  const server = createHttpServer((request, response) => {
+    if (readLedger(request, response)) return;
+    if (request.url === "/metrics") {
+      const body = telemetry.format({
+        causeway_open_exchanges: sides.consumer.openExchanges,
+        causeway_open_attempts: sides.provider.openAttempts,
+        causeway_unacknowledged_receipts: sides.provider.unacknowledgedReceipts,
+        causeway_included_size: Number(replica.state().size),
+        causeway_final_size: Number(replica.final()?.size ?? 0n),
+      });
+      response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(body);
+      return;
+    }
+    if (request.url === "/healthz") {
+      const reasons = options.notReady();
+      const body = JSON.stringify({ ready: reasons.length === 0, reasons });
+      response.writeHead(reasons.length === 0 ? 200 : 503, { "content-type": "application/json" });
+      response.end(`${body}\n`);
+      return;
+    }
+    response.writeHead(404, { "content-type": "text/plain" }).end("not found\n");
+  });
+  return listen(server, config.listeners.http);
+}
+
+function bind(server: GrpcServer, address: string, credentials: ServerCredentials): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (error) => (error === null ? resolve() : reject(error)));
+  });
+}
+
+function shutDown(server: GrpcServer): Promise<void> {
+  return new Promise((resolve) => {
+    server.tryShutdown(() => resolve());
+    server.forceShutdown();
+  });
+}
+
+async function openAdmin({ config, admin }: ListenerOptions): Promise<() => Promise<void>> {
+  const server = new GrpcServer(grpcServerOptions);
+  server.addService(grpcDefinition(AdminService), createAdminService(admin));
+  const path = config.listeners.admin;
+  // A socket that an earlier process left behind; the journal's lock tells whether one still runs.
+  rmSync(path, { force: true });
+  await bind(server, `unix:${path}`, ServerCredentials.createInsecure());
+  return async () => {
+    await shutDown(server);
+    rmSync(path, { force: true });
+  };
+}
+
+async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> {
+  const { config, identity, ledger, sides, scheduler, logger } = options;
+  const { node } = ledger;
+  const { keys } = identity;
+  const firstLinks: FirstLinks | undefined =
+    node.host === undefined
+      ? undefined
+      : learnFirstLinks(node.network.witnesses, scheduler, () => update());
+  const tls = (): PeerTls => ({
+    certificate: certificatePem(keys.tls.certificateDer),
+    privateKey: keys.tls.privateKeyPem,
+    trusted: [...trustedCertificates(node.replica.state()), ...(firstLinks?.certificates() ?? [])],
+  });
+  const credentials = new PeerServerCredentials(tls());
+  const update = (): void => credentials.update(tls());
+  const server = new GrpcServer(grpcServerOptions);
+  const { definition, implementation } = sides.links.service;
+  server.addService(definition, implementation);
+  if (node.host !== undefined) {
+    const service = createLedgerService({
+      host: node.host,
+      isMember: (certificate) =>
+        certificate !== undefined &&
+        (peerOfCertificate(certificate, node.replica) !== undefined ||
+          firstLinks?.isWitness(certificate) === true),
+      onError: (error) => logger.error({ err: error }, "ledger call failed"),
+    });
+    server.addService(grpcDefinition(LedgerService), service);
+  }
+  let gateways = node.replica.state().gateways;
+  const stopListening = node.replica.onIncluded(() => {
+    // Membership changes with governance only: the map is another value then.
+    if (node.replica.state().gateways === gateways) return;
+    gateways = node.replica.state().gateways;
+    update();
+    sides.links.recheck();
+  });
+  await bind(server, config.listeners.peer, credentials);
+  return async () => {
+    stopListening();
+    firstLinks?.close();
+    await shutDown(server);
+  };
+}
+
+function openAgency(options: ListenerOptions): Promise<Http2Listener> {
+  const { config, ledger, logger, scheduler, sides } = options;
+  const { host, port } = parseHostPort(config.listeners.agency);
+  const onCall = (call: IncomingCall): void => {
+    const { system } = sides;
+    if (system === undefined) return call.end(statusOf("CALLER_UNKNOWN"));
+    // Before the first final checkpoint nothing is known: no catalogue, no key, no place for a record.
+    if (ledger.node.replica.final() === undefined) return call.end(statusOf("LEDGER_BEHIND"));
+    sides.consumer.handle(call, system).catch((error: unknown) => {
+      logger.error({ err: error }, "call failed");
+      call.end(statusOf("INTERNAL"));
+    });
+  };
+  return listenHttp2({ host, port, scheduler, onCall });
+}

@@ -1,0 +1,64 @@
+/** The store of openings of this gateway: what reveals a commitment, kept here and nowhere else. */
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import type { RandomBytes, Scheduler } from "../src/base/clock.ts";
+import { concatBytes, u32be } from "../src/base/bytes.ts";
+import { CausewayError } from "../src/base/errors.ts";
+import type { AttemptOpenings, OpeningsWriter } from "../src/exchange/ports.ts";
+import { type Openings, openOpenings } from "../src/ledger/openings/openings.ts";
+
+export interface OpeningsStore extends OpeningsWriter {
+  readonly openings: Openings;
+  close(): Promise<void>;
+}
+
+const keyBytes = 32;
+
+/** Reads the key file, or makes it at the first start. It belongs in no backup of the ledger. */
+function readKey(file: string, random: RandomBytes): Uint8Array {
+  if (!existsSync(file)) {
+    const descriptor = openSync(file, "wx", 0o600);
+    writeSync(descriptor, random(keyBytes));
+    fsyncSync(descriptor);
+    closeSync(descriptor);
+  }
+  const key = new Uint8Array(readFileSync(file));
+  if (key.length !== keyBytes) {
+    throw new CausewayError("KEY_LOCKED", `${file} does not hold a key of ${keyBytes} bytes`);
+  }
+  return key;
+}
+
+/** Names the openings of one attempt on one side. */
+export function openingId({
+  xid,
+  attempt,
+  side,
+}: Pick<AttemptOpenings, "xid" | "attempt" | "side">): Uint8Array {
+  return concatBytes(xid, u32be(attempt), Uint8Array.of(side === "consumer" ? 1 : 2));
+}
+
+export async function createOpenings(options: {
+  /** Data folder of the gateway. */
+  readonly folder: string;
+  readonly random: RandomBytes;
+  readonly scheduler: Scheduler;
+  onFatal(error: unknown): void;
+}): Promise<OpeningsStore> {
+  const openings = await openOpenings({
+    path: join(options.folder, "openings.sqlite"),
+    key: readKey(join(options.folder, "openings.key"), options.random),
+    scheduler: options.scheduler,
+    onFailed: (error) => options.onFatal(error),
+  });
+  return {
+    openings,
+    put: (attempt) => {
+      const { items, seed } = attempt;
+      const salts = new Map(items.map(({ label, salt }) => [label, salt]));
+      const values = new Map(items.map(({ label, value }) => [label, value]));
+      openings.put(openingId(attempt), { seed, salts, values });
+    },
+    close: () => openings.close(),
+  };
+}

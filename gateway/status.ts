@@ -1,0 +1,61 @@
+/** What `causeway ledger status` shows. */
+import { create } from "@bufbuild/protobuf";
+import type { Clock } from "../src/base/clock.ts";
+import type { ReasonCode } from "../src/base/reasons.ts";
+import type { Self } from "../src/exchange/ports.ts";
+import {
+  type GetStatusResponse,
+  GetStatusResponseSchema,
+} from "../src/gen/causeway/admin/v1/admin_pb.ts";
+import type { Journal } from "../src/ledger/journal/sealer.ts";
+import { formatVerifierKey } from "../src/note/verifier-key.ts";
+import type { GatewayConfig } from "./config.ts";
+import type { LedgerPart } from "./ledger-part.ts";
+
+export const version: string = "0.1.0";
+
+export function createStatus(options: {
+  readonly config: GatewayConfig;
+  readonly self: Self;
+  readonly ledger: LedgerPart;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  notReady(): readonly ReasonCode[];
+}): () => GetStatusResponse {
+  const { config, self, ledger, journal } = options;
+  const { network, replica, host, witness } = ledger.node;
+  return () => {
+    const final = replica.final();
+    const state = replica.state();
+    const sealed = journal.reader.batchCount();
+    return create(GetStatusResponseSchema, {
+      gateway: self.gateway,
+      network: self.network,
+      boot: self.boot,
+      version,
+      sequencer: host !== undefined,
+      witness: witness !== undefined,
+      origin: network.logKey.name,
+      logVerifierKey: formatVerifierKey(network.logKey),
+      cosigners: network.witnesses.map(({ city, key }) => ({
+        city,
+        verifierKey: formatVerifierKey(key),
+      })),
+      quorum: network.quorum,
+      includedSize: state.size,
+      ...(final === undefined
+        ? {}
+        : {
+            finalSize: final.size,
+            finalRoot: final.root,
+            finalAgeMs: BigInt(Math.max(0, options.clock.nowMs() - final.timeMs)),
+            finalNote: final.note,
+          }),
+      registryDigest: state.digest,
+      journalSealed: BigInt(sealed),
+      journalNotFinal: BigInt(sealed - journal.reader.finalCount()),
+      listeners: Object.entries(config.listeners).map(([name, address]) => ({ name, address })),
+      notReady: [...options.notReady()],
+    });
+  };
+}
