@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { test } from "node:test";
 import type { ReasonCode } from "../../src/base/reasons.ts";
+import type { AuthorizationDetail } from "../../src/credential/statements.ts";
 import { encodeSnapshot } from "../../src/registry/snapshot.ts";
 import type { BatchChange } from "../support/ledger.ts";
 import { TestLedger } from "../support/ledger.ts";
@@ -55,4 +57,45 @@ export async function voidReason(
   const { size, digest, chains } = old;
   assert.deepEqual(encodeSnapshot({ ...state, size, digest, chains }), before);
   return voids[0].reason;
+}
+
+/** A record and what the fold makes of it; without a reason it is applied. */
+export interface Case {
+  readonly what: string;
+  readonly record: Uint8Array | SignedStatement;
+  readonly reason: ReasonCode | undefined;
+  readonly change?: BatchChange & { readonly carrier?: TestGateway };
+  /** Instead of the flow that `checkAll` is given. */
+  readonly on?: Flow;
+}
+
+/** One test for each case. */
+export function checkAll(flow: Flow, cases: readonly Case[]): void {
+  for (const { what, record, reason, change, on = flow } of cases) {
+    test(`${what} is ${reason === undefined ? "applied" : `void ${reason}`}`, async () => {
+      assert.equal(await voidReason(on, record, change), reason);
+    });
+  }
+}
+
+/** The flow after more batches of the provider, in which nothing is void. */
+export async function after(
+  flow: Flow,
+  ...batches: readonly (readonly SignedStatement[])[]
+): Promise<Flow> {
+  const ledger = flow.ledger.fork();
+  for (const records of batches) {
+    const { voids } = await ledger.append(flow.provider, records);
+    assert.deepEqual(voids, []);
+  }
+  return { ...flow, ledger };
+}
+
+/** A detail like the one of the flow's requests. */
+export function detailed(
+  flow: Flow,
+  change: Partial<AuthorizationDetail>,
+): { readonly authorization_details: readonly AuthorizationDetail[] } {
+  const [asked] = flow.request.body.authorization_details as readonly [AuthorizationDetail];
+  return { authorization_details: [{ ...asked, ...change }] };
 }
