@@ -150,9 +150,13 @@ test("two gateways that know each other's certificate speak TLS 1.3 both ways", 
     const wrongServer = dial(consumer, stranger);
     const [refused] = (await once(wrongServer, "error")) as [NodeJS.ErrnoException];
     assert.match(String(refused.code), /SELF_SIGNED|SIGNATURE|ISSUER/);
-    const wrongClient = dial(stranger, provider);
-    const [alert] = (await once(wrongClient, "error")) as [NodeJS.ErrnoException];
-    assert.match(String(alert.code), /ALERT|ECONNRESET/);
+    // The server ends the connection of a client that it does not know; no secure one follows.
+    let secure = 0;
+    server.on("secureConnection", () => (secure += 1));
+    const wrongClient = dial(stranger, provider).on("error", () => undefined);
+    wrongClient.resume();
+    await once(wrongClient, "close");
+    assert.equal(secure, 0);
   } finally {
     server.close();
   }
