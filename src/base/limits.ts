@@ -147,3 +147,7 @@ export const passphraseBytesMax: number = 1024;
 export const upstreamCloseMs: number = 2000;
 /** Milliseconds that a closed link waits for its other side to end too. */
 export const linkCloseMs: number = 2000;
+/** Names in a schema once every type is written out: the engine writes them out, and types can double. */
+export const policySchemaNamesMax: number = 10_000;
+/** Types that one type of a schema may lead through. */
+export const policySchemaTypesMax: number = 32;

@@ -7,6 +7,8 @@ import { utf8 } from "../base/bytes.ts";
 import {
   policyBracketsMax,
   policyLevelsMax,
+  policySchemaNamesMax,
+  policySchemaTypesMax,
   policyTextBytesMax,
   policyUnitsMax,
 } from "../base/limits.ts";
@@ -43,7 +45,38 @@ export function excessOf(text: string, kind: "policy" | "schema"): Excess | unde
     if (found === ";") units = 0;
   }
   units += text.length - end;
-  return kind === "policy" && units > policyUnitsMax ? lengthExcess(text.length) : undefined;
+  if (kind === "policy") return units > policyUnitsMax ? lengthExcess(text.length) : undefined;
+  return namesOf(text) > policySchemaNamesMax
+    ? { message: `the types hold more than ${policySchemaNamesMax} names`, start: 0 }
+    : undefined;
+}
+
+/**
+ * How many names a schema holds once its types are written out, counted generously: a name that is
+ * also a type's counts as that type wherever it stands.
+ */
+function namesOf(schemaText: string): number {
+  const bare = schemaText.replace(token, (found) => (/^["/]/.test(found) ? " " : found));
+  const bodies = new Map<string, string>();
+  for (const declaration of bare.split(";")) {
+    const [, name, body] = /\btype\s+(\w+)\s*=(.*)$/s.exec(declaration) ?? [];
+    if (name !== undefined) bodies.set(name, `${bodies.get(name) ?? ""} ${body}`);
+  }
+  const counts = new Map<string, number>();
+  function count(text: string, typesLeft: number): number {
+    let names = 0;
+    for (const [name] of text.matchAll(/\w+/g)) names += 1 + countType(name, typesLeft);
+    return names;
+  }
+  function countType(name: string, typesLeft: number): number {
+    const body = bodies.get(name);
+    if (body === undefined) return 0;
+    if (typesLeft === 0) return Number.POSITIVE_INFINITY;
+    const known = counts.get(name) ?? count(body, typesLeft - 1);
+    counts.set(name, known);
+    return known;
+  }
+  return count(bare, policySchemaTypesMax);
 }
 
 function lengthExcess(start: number): Excess {

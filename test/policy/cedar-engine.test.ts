@@ -234,6 +234,36 @@ for (const [name, condition] of depths) {
   });
 }
 
+function chain(length: number, uses: number): string {
+  const types = Array.from({ length }, (_, i) => {
+    const next = i + 1 < length ? `T${i + 1}` : "Long";
+    const members = Array.from({ length: uses }, (__, member) => `m${member}: ${next}`);
+    return `type T${i} = { ${members.join(", ")} };`;
+  });
+  return `${types.join("\n")}\n${standardSchemaText}`;
+}
+
+const expansions: readonly (readonly [claim: string, schemaText: string])[] = [
+  ["types that double forty times", chain(40, 2)],
+  ["types that double twenty times", chain(20, 2)],
+  ["types of a hundred members three deep", chain(3, 100)],
+  ["a chain of thousands of types", chain(8000, 1)],
+  ["a type of itself", `type Loop = { again?: Loop };\n${standardSchemaText}`],
+];
+for (const [claim, schemaText] of expansions) {
+  test(`a schema with ${claim} is refused before the engine reads it`, () => {
+    const blobs = { policy: utf8(permitAll), schema: utf8(schemaText) };
+    const [problem] = engine.validate(blobs);
+    assert.equal(problem?.message, "the types hold more than 10000 names");
+    assert.equal(engine.evaluate(queryOf(blobs)).verdict, "deny");
+  });
+}
+
+test("a schema of a few types within types is accepted", () => {
+  const blobs = { policy: utf8(permitAll), schema: utf8(chain(8, 2)) };
+  assert.deepEqual(engine.validate(blobs), []);
+});
+
 test("a long set of texts is no deep policy", () => {
   const codes = Array.from({ length: 2000 }, (_, i) => `"purpose-(${i}"`).join(", ");
   const policyText = `@id("listed") permit(principal, action, resource) when { ![${codes}].contains(context.purpose) };`;
