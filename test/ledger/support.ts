@@ -41,7 +41,10 @@ export class TestClock implements Clock {
   readonly monotonicMs = (): number => performance.now();
 }
 
-export function temporaryFolder(t: TestContext): string {
+/** What the helpers need of a test: to be told of its end. */
+export type Cleanup = Pick<TestContext, "after">;
+
+export function temporaryFolder(t: Cleanup): string {
   const folder = mkdtempSync(join(tmpdir(), "causeway-ledger-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
@@ -71,6 +74,14 @@ export async function until<T>(
   }
 }
 
+/** Keys and ports that another process goes on with. */
+export interface SocketPlaces {
+  readonly tls: TlsKey;
+  readonly witnessTls: TlsKey;
+  readonly peerPort: number;
+  readonly witnessPort: number;
+}
+
 /** The sockets of one process; what stands behind them may come and go. */
 export class Sockets {
   /** Key of the gateway's peer listener; the witness has one of its own. */
@@ -84,9 +95,9 @@ export class Sockets {
   readonly #grpc = new Server();
   #grpcPort = 0;
 
-  private constructor(name: string) {
-    this.tls = tlsKey(name);
-    this.witnessTls = tlsKey(`${name} witness`);
+  private constructor(keys: Pick<SocketPlaces, "tls" | "witnessTls">) {
+    this.tls = keys.tls;
+    this.witnessTls = keys.witnessTls;
     const key = this.witnessTls.privateKeyPem;
     const cert = certificatePem(this.witnessTls.certificateDer);
     const witness: WitnessPort = {
@@ -108,22 +119,32 @@ export class Sockets {
     );
   }
 
-  static async open(t: TestContext, name: string): Promise<Sockets> {
-    const sockets = new Sockets(name);
-    await new Promise<void>((resolve) => sockets.#https.listen(0, "127.0.0.1", resolve));
-    const pair = {
-      private_key: Buffer.from(sockets.tls.privateKeyPem),
-      cert_chain: Buffer.from(certificatePem(sockets.tls.certificateDer)),
-    };
-    sockets.#grpcPort = await new Promise((resolve, reject) => {
-      sockets.#grpc.bindAsync(
-        "127.0.0.1:0",
-        ServerCredentials.createSsl(null, [pair]),
-        (e, port) => (e === null ? resolve(port) : reject(e)),
-      );
-    });
+  /** New keys and free ports, or those of `places`. */
+  static async open(t: Cleanup, name: string, places?: SocketPlaces): Promise<Sockets> {
+    const fresh = { tls: tlsKey(name), witnessTls: tlsKey(`${name} witness`) };
+    const sockets = new Sockets(places ?? fresh);
+    await sockets.#listen(places?.peerPort ?? 0, places?.witnessPort ?? 0);
     t.after(() => sockets.close());
     return sockets;
+  }
+
+  async #listen(peerPort: number, witnessPort: number): Promise<void> {
+    await new Promise<void>((resolve) => this.#https.listen(witnessPort, "127.0.0.1", resolve));
+    const pair = {
+      private_key: Buffer.from(this.tls.privateKeyPem),
+      cert_chain: Buffer.from(certificatePem(this.tls.certificateDer)),
+    };
+    const secure = ServerCredentials.createSsl(null, [pair]);
+    this.#grpcPort = await new Promise((resolve, reject) => {
+      this.#grpc.bindAsync(`127.0.0.1:${peerPort}`, secure, (error, port) =>
+        error === null ? resolve(port) : reject(error),
+      );
+    });
+  }
+
+  get places(): SocketPlaces {
+    const { port: witnessPort } = this.#https.address() as AddressInfo;
+    return { tls: this.tls, witnessTls: this.witnessTls, peerPort: this.#grpcPort, witnessPort };
   }
 
   get witnessAddress(): string {
