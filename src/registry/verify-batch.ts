@@ -6,7 +6,6 @@ import { boundKey } from "../credential/signers.ts";
 import { type OpenedStatement, openStatement, verifyStatement } from "../credential/statement.ts";
 import type { VerifiedStatement } from "../credential/statements.ts";
 import type { Verifier } from "../crypto/ports.ts";
-import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import { type BatchBytes, kindOfBatch, type OpenedBatch, openBatch } from "../record/batch.ts";
 import { keyDigest, verifyLeaf } from "../record/leaf.ts";
 import type { LedgerRecord, RecordKind } from "../record/record.ts";
@@ -63,14 +62,13 @@ export async function verifyBatch(
     const opened = openBatch(batch);
     const { header } = opened;
     if (!equalBytes(header.network, state.networkId)) return rejected("NETWORK_UNKNOWN");
-    const recordKind = kindOfBatch(header);
-    const facts = recordKind === "governance" ? openFacts(opened) : [];
-    const batchKey = findBatchKey(state, opened, facts);
+    const batchKey =
+      state.size === 0n ? findFoundingKey(opened) : findBatchKey(state, header.gateway, header.key);
     if (typeof batchKey === "string") return rejected(batchKey);
     verifyLeaf({ leaf: opened, publicKey: batchKey, verifier });
-    const verified = await verifyFacts(state, facts, verifier);
-    const stateSize = state.size;
-    return { ...opened, kind: "verified", recordKind, batchKey, facts: verified, stateSize };
+    const facts = await verifyFacts(state, openFacts(opened), verifier);
+    const recordKind = kindOfBatch(header);
+    return { ...opened, kind: "verified", recordKind, batchKey, facts, stateSize: state.size };
   } catch (cause) {
     if (cause instanceof CausewayError) return rejected(cause.code);
     throw cause;
@@ -91,7 +89,8 @@ export function rejected(reason: ReasonCode): Rejection {
   return { kind: "rejected", reason };
 }
 
-function openFacts({ records, recordHashes }: OpenedBatch): readonly OpenedFact[] {
+function openFacts({ header, records, recordHashes }: OpenedBatch): readonly OpenedFact[] {
+  if (kindOfBatch(header) === "evidence") return [];
   return records.map((record, i) => openFact(record, recordHashes[i] as Uint8Array));
 }
 
@@ -106,19 +105,17 @@ function openFact({ body }: LedgerRecord, recordHash: Uint8Array): OpenedFact {
 
 function findBatchKey(
   state: RegistryState,
-  { header }: OpenedBatch,
-  facts: readonly OpenedFact[],
+  gateway: string,
+  digest: Uint8Array,
 ): Uint8Array | ReasonCode {
-  if (state.size === 0n) return findFoundingKey(header, facts);
-  if (!state.gateways.has(header.gateway)) return "GATEWAY_UNKNOWN";
-  return batchKeyOf(state, header.gateway, header.key) ?? "KEY_UNKNOWN";
+  if (!state.gateways.has(gateway)) return "GATEWAY_UNKNOWN";
+  return batchKeyOf(state, gateway, digest) ?? "KEY_UNKNOWN";
 }
 
 /** The key of batch 0 stands in the gateway statement of the sequencer that the founding document names. */
-function findFoundingKey(
-  { gateway, key }: Header,
-  facts: readonly OpenedFact[],
-): Uint8Array | ReasonCode {
+function findFoundingKey(batch: OpenedBatch): Uint8Array | ReasonCode {
+  const { gateway, key } = batch.header;
+  const facts = openFacts(batch);
   const [first] = facts;
   if (first === undefined) return "BATCH_INVALID";
   if (first.kind === "void") return first.reason;
