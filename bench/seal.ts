@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { CausewayError } from "../src/base/errors.ts";
 import { emptyRoot } from "../src/merkle/hash.ts";
-import { type Journal, openJournal } from "../src/ledger/journal/sealer.ts";
+import type { Journal } from "../src/ledger/journal/journal.ts";
+import { openJournal } from "../src/ledger/journal/sealer.ts";
 
 export interface SealLoad {
   /** Callers that each seal one record after another. */

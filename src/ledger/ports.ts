@@ -58,8 +58,10 @@ export interface SealedRecord {
 export interface Sealer {
   /**
    * Resolves once the record is durable, with `undefined` when its recheck dropped it.
-   * Rejects with BUSY when the queue is full, and with SHUTTING_DOWN, CLOCK_OFF or
-   * JOURNAL_ROLLED_BACK when nothing is sealed any more.
+   * Rejects with BUSY when the queue is full, TOO_LARGE for a record that fits no batch, LEDGER_BEHIND
+   * or LEDGER_FORK while the replica does not bear out what the own chain has seen, and with
+   * SHUTTING_DOWN, CLOCK_OFF, JOURNAL_ROLLED_BACK or the ledger's reason for refusing an own batch
+   * when nothing is sealed any more. Never settles when the disk failed: the process ends.
    */
   seal(record: QueuedRecord): Promise<SealedRecord | undefined>;
 }

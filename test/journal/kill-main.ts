@@ -4,7 +4,8 @@
  */
 import { writeSync } from "node:fs";
 import { parseUtf8, toHex, utf8 } from "../../src/base/bytes.ts";
-import { createSealWorker, openJournal, type SealWorker } from "../../src/ledger/journal/sealer.ts";
+import type { SealWorker } from "../../src/ledger/journal/journal.ts";
+import { createSealWorker, openJournal } from "../../src/ledger/journal/sealer.ts";
 import type { SealWorkerData } from "../../src/ledger/journal/seal-message.ts";
 import { journalOptions } from "./support.ts";
 

@@ -4,7 +4,7 @@ import { describe, it, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseUtf8, toHex } from "../../src/base/bytes.ts";
 import { createNodeVerifier } from "../../src/crypto/node.ts";
-import type { Journal } from "../../src/ledger/journal/sealer.ts";
+import type { Journal } from "../../src/ledger/journal/journal.ts";
 import { openJournal } from "../../src/ledger/journal/sealer.ts";
 import { openLeaf, verifyLeaf } from "../../src/record/leaf.ts";
 import { batchKey, journalOptions, temporaryFolder } from "./support.ts";

@@ -9,7 +9,7 @@ import { CausewayError } from "../../src/base/errors.ts";
 import { createNodeVerifier } from "../../src/crypto/node.ts";
 import type { QueuedRecord, SealedRecord, Seen } from "../../src/ledger/ports.ts";
 import { openJournal } from "../../src/ledger/journal/sealer.ts";
-import type { Journal, SealerOptions } from "../../src/ledger/journal/sealer.ts";
+import type { Journal, SealerOptions } from "../../src/ledger/journal/journal.ts";
 import { openLeaf, verifyLeaf } from "../../src/record/leaf.ts";
 import { recordHash } from "../../src/record/record.ts";
 import { rootOfInclusion } from "../../src/merkle/verify.ts";

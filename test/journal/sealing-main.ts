@@ -6,7 +6,8 @@ import { writeSync } from "node:fs";
 import { randomUUID } from "node:crypto";
 import { parseUtf8, toHex, utf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
-import { openJournal, type Journal } from "../../src/ledger/journal/sealer.ts";
+import type { Journal } from "../../src/ledger/journal/journal.ts";
+import { openJournal } from "../../src/ledger/journal/sealer.ts";
 import { journalOptions } from "./support.ts";
 
 const [folder, callers] = process.argv.slice(2) as [string, string];

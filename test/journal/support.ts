@@ -6,7 +6,7 @@ import type { Clock, Scheduler } from "../../src/base/clock.ts";
 import { defaultBounds } from "../../src/credential/statements.ts";
 import { createEd25519KeyPair } from "../../src/crypto/node.ts";
 import type { Seen } from "../../src/ledger/ports.ts";
-import type { Journal, SealerOptions } from "../../src/ledger/journal/sealer.ts";
+import type { Journal, SealerOptions } from "../../src/ledger/journal/journal.ts";
 import { openJournal } from "../../src/ledger/journal/sealer.ts";
 import { emptyRoot } from "../../src/merkle/hash.ts";
 

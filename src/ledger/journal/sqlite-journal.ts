@@ -1,5 +1,5 @@
 import type Database from "better-sqlite3";
-import { fsyncSync, openSync, closeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
 import { journalLinksChecked } from "../../base/limits.ts";
@@ -8,7 +8,7 @@ import type { StateChange } from "../ports.ts";
 import { storing } from "../store/sqlite-errors.ts";
 import { checkChain } from "./check-chain.ts";
 import { lockJournal, openJournalDatabase } from "./sqlite-open.ts";
-import { SqliteJournalReader } from "./sqlite-reader.ts";
+import { SqliteJournalReader, stageNumbers } from "./sqlite-reader.ts";
 import type {
   BatchRow,
   ChainTip,
@@ -17,7 +17,6 @@ import type {
   JournalWriter,
   Mark,
 } from "./store.ts";
-import { stageNumbers } from "./sqlite-reader.ts";
 
 type Statement = Database.Statement<unknown[]>;
 
@@ -66,8 +65,7 @@ class SqliteJournal implements JournalWriter {
   readonly #setState: Statement;
   readonly #deleteState: Statement;
   readonly #boot: Statement;
-  readonly #append: (row: BatchRow, states: readonly StateChange[], deferred: Deferred) => void;
-  readonly #save: (deferred: Deferred) => void;
+  readonly #transaction: Database.Transaction<(work: () => void) => void>;
   #tip: ChainTip | undefined;
 
   constructor(
@@ -103,12 +101,7 @@ class SqliteJournal implements JournalWriter {
     );
     this.#deleteState = prepare("DELETE FROM states WHERE key = ?");
     this.#boot = prepare("INSERT OR IGNORE INTO boots (boot, started_at_ms) VALUES (?, ?)");
-    this.#append = db.transaction((row, states, deferred) => {
-      this.#writeDeferred(deferred);
-      this.#writeBatch(row);
-      this.#writeStates(states);
-    }).immediate;
-    this.#save = db.transaction((deferred) => this.#writeDeferred(deferred)).immediate;
+    this.#transaction = db.transaction((work: () => void) => work());
     const reader = new SqliteJournalReader(db);
     this.#tip = checkChain(reader.newest({ countMax: journalLinksChecked }), options);
   }
@@ -127,11 +120,17 @@ class SqliteJournal implements JournalWriter {
   }
 
   append(row: BatchRow, states: readonly StateChange[], deferred: Deferred): void {
-    storing(() => this.#append(row, states, deferred));
+    storing(() =>
+      this.#transaction.immediate(() => {
+        this.#writeDeferred(deferred);
+        this.#writeBatch(row);
+        this.#writeStates(states);
+      }),
+    );
   }
 
   save(deferred: Deferred): void {
-    storing(() => this.#save(deferred));
+    storing(() => this.#transaction.immediate(() => this.#writeDeferred(deferred)));
   }
 
   close(): void {

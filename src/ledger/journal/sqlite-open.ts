@@ -1,7 +1,6 @@
 import Database from "better-sqlite3";
-import { utf8 } from "../../base/bytes.ts";
+import { equalBytes, utf8 } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
-import { equalBytes } from "../../base/bytes.ts";
 import { storing } from "../store/sqlite-errors.ts";
 import { journalSchema, journalVersion } from "./sqlite-schema.ts";
 import type { JournalIdentity } from "./store.ts";
@@ -12,18 +11,17 @@ import type { JournalIdentity } from "./store.ts";
  * Throws JOURNAL_LOCKED.
  */
 export function lockJournal(path: string): Database.Database {
-  const lock = storing(() => new Database(`${path}.lock`, { timeout: 0 }));
-  try {
-    lock.exec("BEGIN EXCLUSIVE");
-    return lock;
-  } catch (cause) {
-    lock.close();
-    if (!isBusy(cause))
-      return storing(() => {
-        throw cause;
-      });
-    throw new CausewayError("JOURNAL_LOCKED", `another process holds ${path}`, { cause });
-  }
+  return storing(() => {
+    const lock = new Database(`${path}.lock`, { timeout: 0 });
+    try {
+      lock.exec("BEGIN EXCLUSIVE");
+      return lock;
+    } catch (cause) {
+      lock.close();
+      if (!isBusy(cause)) throw cause;
+      throw new CausewayError("JOURNAL_LOCKED", `another process holds ${path}`, { cause });
+    }
+  });
 }
 
 function isBusy(error: unknown): boolean {

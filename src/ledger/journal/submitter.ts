@@ -2,7 +2,7 @@ import type { Scheduler } from "../../base/clock.ts";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { Engine, FinalCheckpoint, Replica } from "../ports.ts";
-import type { Journal } from "./sealer.ts";
+import type { Journal } from "./journal.ts";
 import type { JournalBatch } from "./store.ts";
 import {
   createSubmissionState,
@@ -85,7 +85,7 @@ class SubmissionDriver implements Submitter {
   }
 
   #perform(effect: SubmissionEffect): void {
-    const { journal, scheduler, onRefused } = this.#options;
+    const { journal, scheduler } = this.#options;
     switch (effect.kind) {
       case "submit":
         void this.#submit(effect.number);
@@ -101,7 +101,7 @@ class SubmissionDriver implements Submitter {
         return;
       case "refused":
         journal.halt(effect.reason);
-        onRefused({ number: effect.number, reason: effect.reason });
+        this.#options.onRefused({ number: effect.number, reason: effect.reason });
     }
   }
 
