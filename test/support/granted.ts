@@ -1,0 +1,54 @@
+/** Publishes the division service, and gives the consumer a grant for it. */
+import type { AuthorizationDetail } from "../../src/credential/statements.ts";
+import type { AdminClient } from "./admin-client.ts";
+import {
+  divisionsService,
+  getDivision,
+  listVillages,
+  publication,
+  reportCorrection,
+  type TwoCities,
+} from "./two-cities.ts";
+
+async function applied(admin: AdminClient, jws: readonly string[]): Promise<void> {
+  const state = await admin.submit(jws);
+  if (!state.final || state.voidReason !== "") {
+    throw new Error(`final ${state.final}, void ${state.voidReason}`);
+  }
+}
+
+/** The `jti` of the grant. */
+export async function grantAccess(
+  cities: TwoCities,
+  admins: { readonly provider: AdminClient; readonly consumer: AdminClient },
+): Promise<string> {
+  const { provider, consumer, blobs } = cities;
+  for (const blob of [blobs.descriptor, blobs.policy, blobs.schema])
+    await admins.provider.putBlob(blob);
+  const { service, policy } = publication(cities);
+  await applied(admins.provider, cities.sign(provider, "service", divisionsService, service).jws);
+  await applied(admins.provider, cities.sign(provider, "policy", divisionsService, policy).jws);
+  const details: AuthorizationDetail[] = [
+    {
+      type: "causeway-service",
+      service: divisionsService,
+      methods: [getDivision, listVillages, reportCorrection].toSorted(),
+      purposes: ["address-check"],
+      legal_basis: "order-809-12",
+    },
+  ];
+  const request = cities.sign(consumer, "request", divisionsService, {
+    authorization_details: details,
+  });
+  await applied(admins.consumer, request.jws);
+  const nowS = Math.floor(Date.now() / 1000);
+  const grant = cities.sign(
+    provider,
+    "grant",
+    consumer.agency.card.id,
+    { request: request.jti, authorization_details: details },
+    { nbf: nowS - 10, exp: nowS + 86_400 },
+  );
+  await applied(admins.provider, grant.jws);
+  return grant.jti;
+}

@@ -1,0 +1,416 @@
+/**
+ * Two cities with real keys in real folders: Hangzhou provides (and sequences), Shenzhen consumes. Makes
+ * the founding document, batch 0 and the configurations; gateways are started by the test, in this
+ * process or as programs of their own.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { stringify } from "yaml";
+import { toHex } from "../../src/base/bytes.ts";
+import { createUuidV7, formatUuid } from "../../src/base/ids.ts";
+import { sha256 } from "../../src/base/sha256.ts";
+import { formatPayload } from "../../src/credential/payloads.ts";
+import { createStatement, networkId } from "../../src/credential/statement.ts";
+import {
+  defaultBounds,
+  type Bounds,
+  type Statement,
+  type StatementBodies,
+  type StatementName,
+} from "../../src/credential/statements.ts";
+import { createNodeVerifier } from "../../src/crypto/node.ts";
+import { file_causeway_demo_v1_division } from "../../src/gen/causeway/demo/v1/division_pb.ts";
+import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { foundLedger } from "../../src/ledger/embedded/founding.ts";
+import { openJournal } from "../../src/ledger/journal/sealer.ts";
+import { emptyRoot } from "../../src/merkle/hash.ts";
+import { encodeRecord } from "../../src/record/record.ts";
+import { standardPolicyText, standardSchemaText } from "../../src/policy/standard.ts";
+import {
+  type AdministratorKeys,
+  type AgencyKeys,
+  type CityKeys,
+  createKeyFolder,
+  type GatewayKeys,
+  openKeyFolder,
+} from "../../gateway/keys/key-folder.ts";
+import { systemClock, systemRandom, systemScheduler } from "../../gateway/runtime.ts";
+import { writeStatementFile } from "../../gateway/statement-file.ts";
+
+export const passphrase: string = "correct horse battery";
+const scryptLogN = 4;
+export const divisionsService: string = "hangzhou/civil-affairs/divisions";
+export const getDivision: string = "/causeway.demo.v1.DivisionService/GetDivision";
+export const reportCorrection: string = "/causeway.demo.v1.DivisionService/ReportCorrection";
+export const listVillages: string = "/causeway.demo.v1.DivisionService/ListVillages";
+
+/** A free TCP port of the loopback interface. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function loopback(): Promise<string> {
+  return `127.0.0.1:${await freePort()}`;
+}
+
+export interface Member {
+  readonly city: CityKeys;
+  readonly agency: AgencyKeys;
+  readonly gateway: GatewayKeys;
+  readonly administrator: AdministratorKeys;
+  readonly folder: string;
+  readonly configFile: string;
+  readonly addresses: {
+    readonly agency: string;
+    readonly peer: string;
+    readonly http: string;
+    readonly witness: string;
+    readonly admin: string;
+  };
+}
+
+export interface TwoCities {
+  readonly folder: string;
+  readonly networkId: string;
+  readonly provider: Member;
+  readonly consumer: Member;
+  /** A signed statement of an administrator of one member's agency. */
+  sign<N extends StatementName>(
+    by: Member,
+    name: N,
+    sub: string,
+    body: StatementBodies[N],
+    times?: { readonly nbf?: number; readonly exp?: number },
+  ): { readonly jti: string; readonly jws: readonly string[] };
+  readonly blobs: {
+    readonly descriptor: Uint8Array;
+    readonly policy: Uint8Array;
+    readonly schema: Uint8Array;
+  };
+  remove(): void;
+}
+
+const nowS = (): number => Math.floor(Date.now() / 1000);
+const newJti = (): string => formatUuid(createUuidV7(Date.now(), systemRandom(10)));
+
+interface Names {
+  readonly city: string;
+  readonly division: string;
+  readonly agency: string;
+  readonly sequencer: boolean;
+}
+
+async function createMember(root: string, names: Names): Promise<Member> {
+  const folder = join(root, names.city);
+  mkdirSync(folder, { recursive: true });
+  const [agency, peer, http, witness] = await Promise.all([
+    loopback(),
+    loopback(),
+    loopback(),
+    loopback(),
+  ]);
+  const options = { passphrase, nowMs: Date.now() - 60_000, scryptLogN };
+  const id = `${names.city}/${names.agency}`;
+  const { city, division } = names;
+  await createKeyFolder(
+    { kind: "city", id: city, division, witnessAddress: witness },
+    join(folder, "city"),
+    options,
+  );
+  await createKeyFolder(
+    { kind: "agency", id, name: names.agency, roles: ["consumer", "provider"] },
+    join(folder, "agency"),
+    options,
+  );
+  await createKeyFolder(
+    { kind: "gateway", id: `${id}/gw1`, endpoints: { peer, http }, sequencer: names.sequencer },
+    join(folder, "gateway"),
+    options,
+  );
+  await createKeyFolder(
+    { kind: "administrator", agency: id, roles: ["approver", "operator"] },
+    join(folder, "administrator"),
+    options,
+  );
+  const [cityKeys, agencyKeys, gatewayKeys, administratorKeys] = await Promise.all([
+    openKeyFolder(join(folder, "city"), passphrase, "city"),
+    openKeyFolder(join(folder, "agency"), passphrase, "agency"),
+    openKeyFolder(join(folder, "gateway"), passphrase, "gateway"),
+    openKeyFolder(join(folder, "administrator"), passphrase, "administrator"),
+  ]);
+  return {
+    city: cityKeys,
+    agency: agencyKeys,
+    gateway: gatewayKeys,
+    administrator: administratorKeys,
+    folder,
+    configFile: join(folder, "gateway.yaml"),
+    addresses: { agency, peer, http, witness, admin: join(folder, "admin.sock") },
+  };
+}
+
+function writeConfig(member: Member, extra: Record<string, unknown>): void {
+  const { addresses, folder, configFile, gateway } = member;
+  writeFileSync(join(folder, "passphrase"), `${passphrase}\n`, { mode: 0o600 });
+  writeFileSync(
+    configFile,
+    stringify({
+      gateway: gateway.card.id,
+      keys: "gateway",
+      passphrase_file: "passphrase",
+      founding: "founding.json",
+      data: "data",
+      listeners: {
+        agency: addresses.agency,
+        peer: addresses.peer,
+        admin: "admin.sock",
+        http: addresses.http,
+      },
+      witness: { keys: "city", passphrase_file: "passphrase", listen: addresses.witness },
+      log: "warn",
+      ...extra,
+    }),
+  );
+}
+
+function networkBody(
+  provider: Member,
+  consumer: Member,
+  bounds: Partial<Bounds>,
+): StatementBodies["network"] {
+  const cities = [provider, consumer].map(({ city }) => {
+    const { kind: _kind, witness_certificate: _certificate, ...founding } = city.card;
+    return founding;
+  });
+  const { card } = provider.gateway;
+  return {
+    name: "two-cities",
+    cities: cities.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    quorum: 2,
+    faults: 0,
+    bounds: { ...defaultBounds, ...bounds },
+    rules: 1,
+    calendar: { years: [] },
+    sequencer: {
+      gateway: card.id,
+      address: provider.addresses.peer,
+      tls: card.tls[0] as string,
+      log: card.log as string,
+    },
+  };
+}
+
+function memberStatements(
+  { city, agency, gateway, administrator }: Member,
+  net: string,
+): string[][] {
+  const iat = nowS();
+  const claims = (iss: string, sub: string): Statement["claims"] => ({
+    iss,
+    sub,
+    net,
+    jti: newJti(),
+    iat,
+  });
+  const { kind: _a, id: agencyId, ...agencyBody } = agency.card;
+  const { kind: _g, id: gatewayId, log: _log, ...gatewayBody } = gateway.card;
+  const { kind: _k, id: kid, agency: _agency, ...administratorBody } = administrator.card;
+  return [
+    createStatement({ name: "agency", claims: claims(city.card.id, agencyId), body: agencyBody }, [
+      city.authority,
+      agency.authority,
+    ]),
+    createStatement({ name: "gateway", claims: claims(agencyId, gatewayId), body: gatewayBody }, [
+      agency.authority,
+      gateway.batch,
+      gateway.token,
+    ]),
+    createStatement(
+      { name: "administrator", claims: claims(agencyId, kid), body: administratorBody },
+      [agency.authority, administrator.key],
+    ),
+  ].map((jws) => [...jws]);
+}
+
+/** Seals batch 0 into the provider's data folder. */
+async function found(
+  provider: Member,
+  founding: Uint8Array,
+  statements: readonly (readonly string[])[],
+): Promise<void> {
+  const data = join(provider.folder, "data");
+  mkdirSync(data, { recursive: true });
+  const journal = await openJournal({
+    path: join(data, "journal.sqlite"),
+    gateway: provider.gateway.card.id,
+    network: networkId(founding),
+    batchKeySeed: provider.gateway.batch.seed,
+    epoch: 0n,
+    boot: systemRandom(16),
+    clock: systemClock,
+    scheduler: systemScheduler,
+    seen: () => ({ size: 0n, root: emptyRoot }),
+    queueBytesMax: 1024 * 1024,
+    onFatal: (error) => {
+      throw error;
+    },
+  });
+  const sealed = statements.map((jws) =>
+    journal.sealer.seal({
+      kind: "governance",
+      record: encodeRecord(
+        create(RecordSchema, { body: { case: "statement", value: { jws: [...jws] } } }),
+      ),
+      decidedAtMs: Date.now(),
+      states: [],
+    }),
+  );
+  await Promise.all(sealed);
+  const batch = journal.reader.tip();
+  if (batch === undefined) throw new Error("batch 0 was not sealed");
+  await foundLedger(
+    { folder: data, founding, verifier: createNodeVerifier(), clock: systemClock },
+    batch,
+  );
+  await journal.close();
+}
+
+export async function createTwoCities(
+  options: {
+    readonly upstream?: string;
+    readonly bounds?: Partial<Bounds>;
+    readonly log?: string;
+  } = {},
+): Promise<TwoCities> {
+  const root = mkdtempSync(join(tmpdir(), "causeway-"));
+  const provider = await createMember(root, {
+    city: "hangzhou",
+    division: "330100",
+    agency: "civil-affairs",
+    sequencer: true,
+  });
+  const consumer = await createMember(root, {
+    city: "shenzhen",
+    division: "440300",
+    agency: "market-regulation",
+    sequencer: false,
+  });
+  const body = networkBody(provider, consumer, options.bounds ?? {});
+  const network: Statement = {
+    name: "network",
+    claims: { iss: body.name, sub: body.name, jti: newJti(), iat: nowS() },
+    body,
+  };
+  const founding = formatPayload(network);
+  const jws = createStatement(network, [
+    provider.city.authority,
+    provider.city.witness,
+    consumer.city.authority,
+    consumer.city.witness,
+    provider.gateway.log as NonNullable<GatewayKeys["log"]>,
+  ]);
+  const net = toHex(networkId(founding));
+  const log = options.log === undefined ? {} : { log: options.log };
+  for (const member of [provider, consumer]) {
+    writeStatementFile(join(member.folder, "founding.json"), {
+      typ: "causeway-network+jwt",
+      payload: new TextDecoder().decode(founding),
+      jws,
+    });
+  }
+  writeConfig(provider, {
+    ...log,
+    ...(options.upstream === undefined
+      ? {}
+      : { upstreams: { [divisionsService]: options.upstream } }),
+  });
+  writeConfig(consumer, { ...log, agency_system: { id: "registry-desk" } });
+  const statements = [...memberStatements(provider, net), ...memberStatements(consumer, net)];
+  await found(provider, founding, [jws, ...statements.toSorted((a, b) => order(a) - order(b))]);
+  const descriptor = toBinary(
+    FileDescriptorSetSchema,
+    create(FileDescriptorSetSchema, { file: [file_causeway_demo_v1_division.proto] }),
+  );
+  return {
+    folder: root,
+    networkId: net,
+    provider,
+    consumer,
+    sign: (by, name, sub, body_, times = {}) => {
+      const jti = newJti();
+      const claims = { iss: by.agency.card.id, sub, net, jti, iat: nowS(), ...times };
+      const statement = { name, claims, body: body_ } as unknown as Statement;
+      return { jti, jws: createStatement(statement, [by.administrator.key]) };
+    },
+    blobs: {
+      descriptor,
+      policy: new TextEncoder().encode(standardPolicyText),
+      schema: new TextEncoder().encode(standardSchemaText),
+    },
+    remove: () => rmSync(root, { recursive: true, force: true }),
+  };
+}
+
+// Agencies before gateways before administrators: each rests on what stands before it.
+function order([first = ""]: readonly string[]): number {
+  const header = JSON.parse(atob(first.split(".")[0] ?? "")) as { typ: string };
+  return ["agency", "gateway", "administrator"].findIndex(
+    (name) => header.typ === `causeway-${name}+jwt`,
+  );
+}
+
+export interface Published {
+  readonly service: StatementBodies["service"];
+  readonly policy: StatementBodies["policy"];
+}
+
+/** The statements that publish the division service and the standard policy. */
+export function publication({ blobs }: TwoCities): Published {
+  const digest = (bytes: Uint8Array): string => toHex(sha256(bytes));
+  const method = (
+    path: string,
+    writes: boolean,
+  ): StatementBodies["service"]["methods"][number] => ({
+    path,
+    writes,
+    client_streaming: false,
+    server_streaming: false,
+  });
+  return {
+    service: {
+      version: 1,
+      descriptor: digest(blobs.descriptor),
+      descriptor_bytes: blobs.descriptor.length,
+      methods: [
+        method(getDivision, false),
+        method(listVillages, false),
+        method(reportCorrection, true),
+      ],
+      sharing: "conditional",
+      purposes: ["address-check", "statistics"],
+      subject_paths: [],
+      attributes: [],
+      approval: { approvals: 1 },
+      deadline: { name: "plain", check_days: 2, answer_days: 5 },
+      max_staleness_s: 900,
+    },
+    policy: {
+      version: 1,
+      policy: digest(blobs.policy),
+      policy_bytes: blobs.policy.length,
+      schema: digest(blobs.schema),
+      schema_bytes: blobs.schema.length,
+    },
+  };
+}
