@@ -148,9 +148,9 @@ describe("the multiplexed link over mutual TLS", () => {
     const peer = await serve();
     const messages: number[] = [];
     const { duplex, greet } = rawConnect(peer.port, consumer);
-    greet();
-    await until(() => peer.accepted.length === 1);
     duplex.on("data", (message: Buffer) => messages.push(decodeBatch(message).length));
+    greet();
+    await until(() => messages.length === 1);
     for (let i = 0; i < 50; i++) peer.accepted[0]?.send(failedFrame(BigInt(i)));
     await until(() => messages.length >= 2);
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -273,7 +273,8 @@ describe("the multiplexed link over mutual TLS", () => {
     const own: (string | undefined)[] = [];
     link.onClose((error) => own.push(error?.code));
     peer.server.forceShutdown();
-    await until(() => own.length > 0 && ends.length > 0);
+    await until(() => own.length > 0, "the loss at the one side");
+    await until(() => ends.length > 0, "the loss at the other side");
     link.send(failedFrame(1n));
     link.close();
     await new Promise((resolve) => setTimeout(resolve, 30));

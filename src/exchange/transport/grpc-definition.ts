@@ -29,8 +29,8 @@ export function grpcDefinition(service: DescService): ServiceDefinition {
 }
 
 interface Codec {
-  serialize(message: unknown): Buffer;
-  deserialize(bytes: Buffer): unknown;
+  readonly serialize: (message: unknown) => Buffer;
+  readonly deserialize: (bytes: Buffer) => unknown;
 }
 
 function codec(schema: DescMessage): Codec {

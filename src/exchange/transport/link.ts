@@ -244,7 +244,7 @@ class LinkEnd implements Link {
   #finish(): void {
     const { duplex, abort } = this.#stream;
     const cancel = this.#timing.scheduler.after(linkCloseMs, () => abort(lost("closed")));
-    duplex.on("close", cancel).on("end", cancel).on("error", cancel);
+    for (const event of ["close", "end", "error"]) duplex.on(event, cancel);
     this.#ended(undefined);
   }
 
