@@ -4,6 +4,7 @@ import type {
   handleClientStreamingCall,
   handleServerStreamingCall,
   handleUnaryCall,
+  sendUnaryData,
   ServerWritableStream,
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
@@ -33,9 +34,9 @@ export interface LedgerServiceOptions {
    * Whether the holder of a client certificate (DER; `undefined` without one) is a member.
    * Heads that are not final yet stay inside the membership.
    */
-  isMember(certificate: Uint8Array | undefined): boolean;
+  readonly isMember: (certificate: Uint8Array | undefined) => boolean;
   /** Told of every error that leaves as INTERNAL. */
-  onError?(error: unknown): void;
+  readonly onError?: (error: unknown) => void;
 }
 
 /** Handlers for `server.addService(grpcDefinition(LedgerService), …)`. */
@@ -48,13 +49,11 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
   };
 
   const submit: handleUnaryCall<SubmitRequest, SubmitResponse> = (call, callback) => {
-    void (async () => {
+    const run = async (): Promise<SubmitResponse> => {
       assertMember(options, call);
       return fromSubmitResult(await host.submit(toSealedBatch(call.request.batch)));
-    })().then(
-      (response) => callback(null, response),
-      (error: unknown) => callback(statusOf(error)),
-    );
+    };
+    void respond(run, callback, statusOf);
   };
 
   const follow: handleServerStreamingCall<FollowRequest, FollowResponse> = (call) => {
@@ -76,15 +75,13 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
   };
 
   const putBlob: handleClientStreamingCall<PutBlobRequest, PutBlobResponse> = (call, callback) => {
-    void (async () => {
+    const run = async (): Promise<PutBlobResponse> => {
       assertMember(options, call);
       const { sha256, content } = await readBlob(call);
       await host.putBlob(sha256, content);
       return create(PutBlobResponseSchema);
-    })().then(
-      (response) => callback(null, response),
-      (error: unknown) => callback(statusOf(error)),
-    );
+    };
+    void respond(run, callback, statusOf);
   };
 
   const getBlob: handleServerStreamingCall<GetBlobRequest, GetBlobResponse> = (call) => {
@@ -103,6 +100,21 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
   };
 
   return { submit, follow, putBlob, getBlob } as unknown as UntypedServiceImplementation;
+}
+
+async function respond<Response>(
+  run: () => Promise<Response>,
+  send: sendUnaryData<Response>,
+  statusOf: (error: unknown) => ReturnType<typeof toServiceError>,
+): Promise<void> {
+  let response: Response;
+  try {
+    response = await run();
+  } catch (error) {
+    send(statusOf(error));
+    return;
+  }
+  send(null, response);
 }
 
 interface PeerCall {

@@ -100,7 +100,7 @@ test("a head of another root is LEDGER_FORK, and both signed heads are kept", as
 test("a second history of the same size is LEDGER_FORK", async (t) => {
   const lie = await followed(t);
   const { sequencer, cities } = lie;
-  const other = (await cities.ledger.fork()) as TestLedger;
+  const other = cities.ledger.fork();
   const { gateway } = cities.network.provider;
   await cities.ledger.appendEvidence(gateway, [statusRecord(1)]);
   await other.appendEvidence(gateway, [statusRecord(2)]);

@@ -6,7 +6,7 @@ import { verifyInclusion } from "../../src/merkle/verify.ts";
 import { sealBatch } from "../../src/record/batch.ts";
 import { statusRecord } from "../support/ledger.ts";
 import { sayPolicy, sayService } from "../support/statements.ts";
-import { TwoCities, until } from "./support.ts";
+import { Member, Sockets, temporaryFolder, TwoCities, until } from "./support.ts";
 
 test("a batch submitted by a follower becomes final at both cities, with one tree and one note", async (t) => {
   const cities = await TwoCities.found(t);
@@ -103,6 +103,63 @@ test("the same batch submitted again and at once has one index", async (t) => {
   assert.deepEqual(results, [included, included]);
   assert.deepEqual(await engine.submit(batch), included);
   assert.equal(cities.hangzhou.running.replica.state().size, 2n);
+});
+
+test("of two batches at one place of a chain that come at once the first is included, the other CHAIN_FORK", async (t) => {
+  const cities = await TwoCities.found(t);
+  await cities.startBoth();
+  const { engine } = cities.hangzhou.running;
+  const { gateway } = cities.network.provider;
+  const other = cities.ledger.seal(gateway, [statusRecord(9)], { kind: "evidence" });
+  const { batch } = await cities.ledger.appendEvidence(gateway);
+  const included = { kind: "included", index: 1n };
+  assert.deepEqual(
+    await Promise.all([engine.submit(batch), engine.submit(other), engine.submit(batch)]),
+    [included, { kind: "rejected", reason: "CHAIN_FORK", atSize: 2n }, included],
+  );
+});
+
+test("a refused batch does not stand in the way of the right one at its place", async (t) => {
+  const cities = await TwoCities.found(t);
+  await cities.startBoth();
+  const { engine } = cities.hangzhou.running;
+  const { gateway } = cities.network.provider;
+  const signer = cities.network.signer("a stranger");
+  const forged = cities.ledger.seal(gateway, [statusRecord()], { kind: "evidence", signer });
+  const { batch } = await cities.ledger.appendEvidence(gateway);
+  assert.deepEqual(await Promise.all([engine.submit(forged), engine.submit(batch)]), [
+    { kind: "rejected", reason: "KEY_UNKNOWN", atSize: 1n },
+    { kind: "included", index: 1n },
+  ]);
+});
+
+test("a clock behind the checkpoints by more than the skew is CLOCK_OFF, and mends with the clock", async (t) => {
+  const cities = await TwoCities.found(t);
+  const { hangzhou, shenzhen, ledger, network } = cities;
+  await cities.startBoth();
+  await shenzhen.stop();
+  // The witness of the follower has to be as far ahead: only the replica's own clock is behind.
+  shenzhen.clock.offsetMs = 60_000;
+  hangzhou.clock.offsetMs = 60_000;
+  await cities.startFollower();
+  const { batch } = await ledger.appendEvidence(network.provider.gateway);
+  await hangzhou.running.engine.submit(batch);
+  await cities.finalAtBoth(2n);
+  await shenzhen.stop();
+  const folder = temporaryFolder(t);
+  const late = new Member("shenzhen", folder, await Sockets.open(t, "late"));
+  t.after(() => late.stop());
+  await late.start({
+    founding: network.payload,
+    verifier: network.verifier,
+    role: { kind: "follower", client: cities.client() },
+  });
+  await until(() => late.reports.some(({ reason }) => reason === "CLOCK_OFF"), "CLOCK_OFF");
+  assert.equal(late.running.replica.isClockBehind(), true);
+  assert.equal(late.running.replica.fault(), undefined);
+  late.clock.offsetMs = 60_000;
+  await until(() => late.running.replica.final()?.size === 2n, "the checkpoint is taken");
+  assert.equal(late.running.replica.isClockBehind(), false);
 });
 
 test("another batch at the same place of a chain is CHAIN_FORK and changes nothing", async (t) => {

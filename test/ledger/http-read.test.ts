@@ -30,8 +30,8 @@ function withLength(bytes: Uint8Array, width: 2 | 4): Buffer {
 interface Served {
   readonly cities: TwoCities;
   readonly leaves: readonly Uint8Array[];
-  get(path: string, method?: string): Promise<Response>;
-  bytes(path: string): Promise<Buffer>;
+  readonly get: (path: string, method?: string) => Promise<Response>;
+  readonly bytes: (path: string) => Promise<Buffer>;
 }
 
 /** Serves what Shenzhen's replica holds after `count` more batches are final. */

@@ -61,9 +61,13 @@ function post(
 /** Hangzhou's witness, whose replica has 4 leaves, and which has cosigned nothing yet. */
 async function witnessed(t: test.TestContext): Promise<{
   readonly cities: TwoCities;
-  head(size: bigint, change?: { root?: Uint8Array; signer?: Signer }): Uint8Array;
-  ask(oldSize: bigint, checkpoint: Uint8Array, proof?: readonly Uint8Array[]): Promise<Answer>;
-  proof(from: bigint, to: bigint): readonly Uint8Array[];
+  readonly head: (size: bigint, change?: { root?: Uint8Array; signer?: Signer }) => Uint8Array;
+  readonly ask: (
+    oldSize: bigint,
+    checkpoint: Uint8Array,
+    proof?: readonly Uint8Array[],
+  ) => Promise<Answer>;
+  readonly proof: (from: bigint, to: bigint) => readonly Uint8Array[];
 }> {
   const cities = await TwoCities.found(t);
   const { hangzhou, ledger, network } = cities;

@@ -25,7 +25,7 @@ export async function foldBatch(options: {
   readonly state: RegistryState;
   readonly batch: SealedBatch;
   /** Root of the first `size` leaves, for sizes up to that of `state`. */
-  rootAt(size: bigint): Uint8Array | undefined;
+  readonly rootAt: (size: bigint) => Uint8Array | undefined;
   readonly verifier: Verifier;
 }): Promise<FoldedBatch> {
   const { state, batch, verifier } = options;

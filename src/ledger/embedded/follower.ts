@@ -19,9 +19,9 @@ export interface FollowerOptions {
   readonly replica: LedgerReplica;
   readonly client: LedgerClient;
   readonly scheduler: Scheduler;
-  onReport(report: LedgerReport): void;
+  readonly onReport: (report: LedgerReport) => void;
   /** The store failed, or an invariant is broken: the process has to end. */
-  onFatal(error: unknown): void;
+  readonly onFatal: (error: unknown) => void;
 }
 
 /** Keeps a replica up with a sequencer, and believes nothing that it has not verified. */

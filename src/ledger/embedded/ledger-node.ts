@@ -25,7 +25,7 @@ export interface SequencerRole {
   readonly kind: "sequencer";
   readonly signer: Signer;
   /** Not asked for the witness that this process hosts itself. */
-  witnessOf(witness: CityWitness): WitnessPort;
+  readonly witnessOf: (witness: CityWitness) => WitnessPort;
 }
 
 /** A follower reaches the sequencer. */
@@ -44,9 +44,9 @@ export interface LedgerNodeOptions {
   readonly verifier: Verifier;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
-  onReport?(report: LedgerReport): void;
+  readonly onReport?: (report: LedgerReport) => void;
   /** The store failed, or an invariant is broken: the process has to end. */
-  onFatal(error: unknown): void;
+  readonly onFatal: (error: unknown) => void;
   /** Stands in for the stores of the folder: wrapped ones of a test that ends the process between two steps. */
   readonly stores?: {
     ledger?(open: () => LedgerWriter): LedgerWriter;

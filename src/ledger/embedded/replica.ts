@@ -6,8 +6,7 @@ import type { ReasonCode } from "../../base/reasons.ts";
 import type { Verifier } from "../../crypto/ports.ts";
 import { proveConsistency, proveInclusion } from "../../merkle/prove.ts";
 import { openLeaf } from "../../record/leaf.ts";
-import { initialState } from "../../registry/initial.ts";
-import { decodeSnapshot, encodeSnapshot } from "../../registry/snapshot.ts";
+import { encodeSnapshot } from "../../registry/snapshot.ts";
 import type { RegistryState, RegistryView } from "../../registry/state.ts";
 import { view } from "../../registry/view.ts";
 import type { FinalCheckpoint, IncludedBatch, Replica, SealedBatch } from "../ports.ts";
@@ -19,6 +18,7 @@ import { foldBatch } from "./fold.ts";
 import { GrowingTree } from "./growing-tree.ts";
 import { Listeners } from "./listeners.ts";
 import type { LedgerNetwork } from "./network.ts";
+import { reloadState } from "./reload.ts";
 import type { ReplicaVerdict } from "./witness-machine.ts";
 
 export interface ReplicaOptions {
@@ -54,6 +54,7 @@ export class LedgerReplica implements Replica {
     | undefined;
   #final: FinalCheckpoint | undefined;
   #fault: Fault | undefined;
+  #isClockBehind = false;
   /** Size up to which the registry digest was compared with the sequencer's. */
   #comparedSize: bigint = 0n;
   #work: Promise<unknown> = Promise.resolve();
@@ -167,6 +168,11 @@ export class LedgerReplica implements Replica {
   /** Why this ledger is trusted no more; `undefined` while it is. */
   fault(): Fault | undefined {
     return this.#fault;
+  }
+
+  /** Whether the newest final checkpoint that was shown is ahead of the own clock by more than the skew. */
+  isClockBehind(): boolean {
+    return this.#isClockBehind;
   }
 
   /** The own tree at a size, for a witness that is asked to cosign it. */
@@ -301,11 +307,11 @@ export class LedgerReplica implements Replica {
   /**
    * Takes a final checkpoint: the first note of a new size is frozen for ever, a later one of the newest
    * size is its heartbeat; anything older changes nothing. `false` when it contradicts the own tree.
-   * Throws what `readFinal` throws, and LEDGER_BEHIND when it is ahead of this replica.
+   * Throws what `readFinal` throws, LEDGER_BEHIND when it is ahead of this replica, and CLOCK_OFF when
+   * there is a quorum only for a clock that is ahead of the own one by more than the skew.
    */
   takeFinal(note: Uint8Array): boolean {
-    const nowMs = this.#clock.nowMs();
-    const final = readFinal(this.network, note, { verifier: this.#verifier, nowMs });
+    const final = this.#readNewFinal(note);
     if (final.size > this.#state.size) {
       throw new CausewayError("LEDGER_BEHIND", "a final checkpoint ahead of this replica", {
         fields: { size: String(final.size) },
@@ -326,6 +332,28 @@ export class LedgerReplica implements Replica {
     this.#finals.call(final);
     this.#changes.call();
     return true;
+  }
+
+  #readNewFinal(note: Uint8Array): FinalCheckpoint {
+    const verifier = this.#verifier;
+    const nowMs = this.#clock.nowMs();
+    try {
+      const final = readFinal(this.network, note, { verifier, nowMs });
+      this.#isClockBehind = false;
+      return final;
+    } catch (error) {
+      if (!(error instanceof CausewayError) || error.code !== "QUORUM_NOT_MET") throw error;
+      const { timeMs } = readFinal(this.network, note, { verifier });
+      this.#isClockBehind = true;
+      throw new CausewayError(
+        "CLOCK_OFF",
+        "the newest final checkpoint is ahead of the own clock",
+        {
+          cause: error,
+          fields: { aheadMs: String(timeMs - nowMs) },
+        },
+      );
+    }
   }
 
   #hasRoot(size: bigint, root: Uint8Array): boolean {
@@ -352,48 +380,6 @@ export class LedgerReplica implements Replica {
     this.#faults.call(this.#fault);
     this.#changes.call();
   }
-}
-
-async function reloadState(options: ReplicaOptions): Promise<RegistryState> {
-  const { reader } = options.store;
-  const snapshot = reader.snapshot();
-  // Another release's snapshot is none: everything is folded again.
-  const start = snapshot === undefined ? undefined : decodeSnapshot(snapshot.state);
-  let state = start ?? initialState(options.network.id);
-  assertStored(state, reader);
-  const size = reader.size();
-  const tree = new GrowingTree(reader, size);
-  while (state.size < size) {
-    for (const stored of reader.batches({ from: state.size, countMax: 64, bytesMax: 1 << 20 })) {
-      state = await refold(state, stored, { tree, verifier: options.verifier });
-    }
-    assertStored(state, reader);
-  }
-  return state;
-}
-
-async function refold(
-  state: RegistryState,
-  stored: StoredBatch,
-  { tree, verifier }: { readonly tree: GrowingTree; readonly verifier: Verifier },
-): Promise<RegistryState> {
-  const folded = await foldBatch({
-    state,
-    batch: { leaf: stored.leaf, records: parseBody(stored.body) },
-    rootAt: (size) => (size > stored.index ? undefined : tree.rootAt(size)),
-    verifier,
-  });
-  if (folded.kind === "accepted") return folded.state;
-  throw new CausewayError("STORAGE_FAILED", `stored batch ${stored.index} is not accepted`, {
-    fields: { index: String(stored.index), reason: folded.reason },
-  });
-}
-
-function assertStored(state: RegistryState, reader: LedgerReader): void {
-  if (state.size === 0n) return;
-  const digest = reader.registryDigest(state.size - 1n);
-  if (digest !== undefined && equalBytes(digest, state.digest)) return;
-  throw new CausewayError("STORAGE_FAILED", `the registry at ${state.size} is not the stored one`);
 }
 
 function toIncluded(stored: StoredBatch): IncludedBatch {

@@ -27,12 +27,12 @@ export interface SequencerOptions {
   readonly verifier: Verifier;
   /** The log key of the term. */
   readonly signer: Signer;
-  witnessOf(witness: CityWitness): WitnessPort;
+  readonly witnessOf: (witness: CityWitness) => WitnessPort;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
-  onReport(report: LedgerReport): void;
+  readonly onReport: (report: LedgerReport) => void;
   /** The store failed: nothing more is answered, and the process has to end. */
-  onFatal(error: unknown): void;
+  readonly onFatal: (error: unknown) => void;
 }
 
 /** Something that an operator wants to know; nothing waits for it. */

@@ -13,8 +13,8 @@ import type { LedgerReplica } from "./replica.ts";
 interface Submission {
   readonly batch: SealedBatch;
   readonly leaf: OpenedLeaf;
-  resolve(result: SubmitResult): void;
-  reject(error: unknown): void;
+  readonly resolve: (result: SubmitResult) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /**
@@ -37,8 +37,8 @@ export class Submissions {
     readonly replica: LedgerReplica;
     readonly store: LedgerWriter;
     readonly verifier: Verifier;
-    onStored(): void;
-    onFatal(error: unknown): void;
+    readonly onStored: () => void;
+    readonly onFatal: (error: unknown) => void;
   }) {
     this.#replica = options.replica;
     this.#store = options.store;
@@ -83,8 +83,17 @@ export class Submissions {
   async #group(group: readonly Submission[]): Promise<void> {
     try {
       const fresh: Submission[] = [];
-      const later = new Map<string, Submission[]>();
-      for (const submission of group) this.#sort(submission, fresh, later);
+      const again: Submission[] = [];
+      const places = new Set<string>();
+      for (const submission of group) {
+        const known = this.#known(submission) ?? this.#withoutBlob(submission);
+        if (known !== undefined) submission.resolve(known);
+        else if (places.has(placeOf(submission))) again.push(submission);
+        else {
+          places.add(placeOf(submission));
+          fresh.push(submission);
+        }
+      }
       const batches = fresh.map(({ batch }) => batch);
       const inclusions = fresh.length === 0 ? [] : await this.#replica.include(batches, "skip");
       if (inclusions.some(({ kind }) => kind === "included")) this.#onStored();
@@ -93,31 +102,13 @@ export class Submissions {
         assertInvariant(result !== undefined, "every submitted batch is judged");
         submission.resolve(result);
       }
-      // The same place twice in one group: what was just stored decides.
-      for (const submission of [...later.values()].flat()) {
-        submission.resolve(this.#known(submission) ?? this.#rejected("CHAIN_GAP"));
-      }
+      // The same place twice in one group: the next group knows what became of the first.
+      this.#queue.unshift(...again);
     } catch (error) {
       for (const { reject } of group) reject(error);
       if (error instanceof CausewayError && error.code !== "STORAGE_FAILED") return;
       this.close("STORAGE_FAILED");
       this.#onFatal(error);
-    }
-  }
-
-  #sort(submission: Submission, fresh: Submission[], later: Map<string, Submission[]>): void {
-    const known = this.#known(submission) ?? this.#withoutBlob(submission);
-    if (known !== undefined) {
-      submission.resolve(known);
-      return;
-    }
-    const { gateway, epoch, seq } = submission.leaf.header;
-    const place = `${gateway} ${epoch} ${seq}`;
-    const waiting = later.get(place);
-    if (waiting !== undefined) waiting.push(submission);
-    else {
-      later.set(place, []);
-      fresh.push(submission);
     }
   }
 
@@ -155,6 +146,11 @@ export class Submissions {
     const reason = missingBlob(batch, this.#store.reader);
     return reason === undefined ? undefined : this.#rejected(reason);
   }
+}
+
+function placeOf({ leaf }: Submission): string {
+  const { gateway, epoch, seq } = leaf.header;
+  return `${gateway} ${epoch} ${seq}`;
 }
 
 function missingBlob(

@@ -1,0 +1,61 @@
+import { equalBytes } from "../../base/bytes.ts";
+import { CausewayError } from "../../base/errors.ts";
+import type { Verifier } from "../../crypto/ports.ts";
+import { initialState } from "../../registry/initial.ts";
+import { decodeSnapshot } from "../../registry/snapshot.ts";
+import type { RegistryState } from "../../registry/state.ts";
+import type { LedgerReader, LedgerWriter, StoredBatch } from "../store/store.ts";
+import { parseBody } from "./bodies.ts";
+import { foldBatch } from "./fold.ts";
+import { GrowingTree } from "./growing-tree.ts";
+import type { LedgerNetwork } from "./network.ts";
+
+/**
+ * The registry after everything stored: the snapshot, and the fold of what came after it.
+ * Throws STORAGE_FAILED when what is stored does not give the stored digests.
+ */
+export async function reloadState(options: {
+  readonly network: LedgerNetwork;
+  readonly store: LedgerWriter;
+  readonly verifier: Verifier;
+}): Promise<RegistryState> {
+  const { reader } = options.store;
+  const snapshot = reader.snapshot();
+  // Another release's snapshot is none: everything is folded again.
+  const start = snapshot === undefined ? undefined : decodeSnapshot(snapshot.state);
+  let state = start ?? initialState(options.network.id);
+  assertStored(state, reader);
+  const size = reader.size();
+  const tree = new GrowingTree(reader, size);
+  while (state.size < size) {
+    for (const stored of reader.batches({ from: state.size, countMax: 64, bytesMax: 1 << 20 })) {
+      state = await refold(state, stored, { tree, verifier: options.verifier });
+    }
+    assertStored(state, reader);
+  }
+  return state;
+}
+
+async function refold(
+  state: RegistryState,
+  stored: StoredBatch,
+  { tree, verifier }: { readonly tree: GrowingTree; readonly verifier: Verifier },
+): Promise<RegistryState> {
+  const folded = await foldBatch({
+    state,
+    batch: { leaf: stored.leaf, records: parseBody(stored.body) },
+    rootAt: (size) => (size > stored.index ? undefined : tree.rootAt(size)),
+    verifier,
+  });
+  if (folded.kind === "accepted") return folded.state;
+  throw new CausewayError("STORAGE_FAILED", `stored batch ${stored.index} is not accepted`, {
+    fields: { index: String(stored.index), reason: folded.reason },
+  });
+}
+
+function assertStored(state: RegistryState, reader: LedgerReader): void {
+  if (state.size === 0n) return;
+  const digest = reader.registryDigest(state.size - 1n);
+  if (digest !== undefined && equalBytes(digest, state.digest)) return;
+  throw new CausewayError("STORAGE_FAILED", `the registry at ${state.size} is not the stored one`);
+}
