@@ -160,6 +160,7 @@ const rows = {
   KEY_LOCKED: ["FAILED_PRECONDITION", "The key file cannot be opened with this passphrase.", "无法用该口令打开密钥。", "Give the passphrase of the folder."],
   CARD_INVALID: ["INVALID_ARGUMENT", "The public card is malformed or is not of these keys.", "公开卡片格式错误或与密钥不符。", "Send the card that init printed."],
   FOLDER_NOT_EMPTY: ["ALREADY_EXISTS", "The folder holds keys already.", "目录中已有密钥。", "Choose another folder: keys are never overwritten."],
+  GATEWAY_UNAVAILABLE: ["UNAVAILABLE", "The own gateway does not answer on its admin socket.", "本网关的管理套接字无应答。", "Start it with `causeway gateway run`, or check --admin."],
   FILE_UNREADABLE: ["FAILED_PRECONDITION", "A file cannot be read.", "文件无法读取。", "Check the path and the permissions."],
   YEAR_NOT_PUBLISHED: ["FAILED_PRECONDITION", "The calendar on the ledger does not hold this year.", "账本上的日历未公布该年份。", "Have the network publish the year's calendar."],
   FINDINGS: ["DATA_LOSS", "The replay found something wrong.", "重放发现问题。", "Read the findings."],

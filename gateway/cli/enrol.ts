@@ -1,0 +1,74 @@
+/** Statements that let a member in: written from its card, signed by the folders at hand. */
+import { toHex } from "../../src/base/bytes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
+import { networkId } from "../../src/credential/statement.ts";
+import type { Statement } from "../../src/credential/statements.ts";
+import { carryDraft, type CarryOptions } from "./carry.ts";
+import {
+  assertComplete,
+  createClaims,
+  createDraft,
+  type Draft,
+  missingSignatures,
+  readDraft,
+  signDraft,
+  writeDraft,
+} from "./drafts.ts";
+import type { Io } from "./io.ts";
+import { openFolders, type SignerOptions } from "./key-folders.ts";
+
+export interface EnrolOptions extends SignerOptions, Partial<CarryOptions> {
+  /** Founding document, or its draft: the statement names its network. */
+  readonly network: string;
+  /** Card of who is enrolled: a file or its key folder. */
+  readonly card: string;
+  /** Statement file to write. */
+  readonly out?: string | undefined;
+}
+
+type Told = {
+  [N in Statement["name"]]: {
+    readonly name: N;
+    readonly iss: string;
+    readonly sub: string;
+    readonly body: Extract<Statement, { name: N }>["body"];
+  };
+}[Statement["name"]];
+
+/** The network id of a founding document or its draft. */
+export async function readNetworkId(file: string): Promise<string> {
+  const { statement, payload } = await readDraft(file);
+  if (statement.name !== "network") {
+    throw new CausewayError("STATEMENT_INVALID", `${file} is not a founding document`);
+  }
+  return toHex(networkId(payload));
+}
+
+/** Writes the statement, with the signatures of the folders given, to a file or through a gateway. */
+export async function enrol(told: Told, options: EnrolOptions, io: Io): Promise<void> {
+  const { out, admin } = options;
+  if (out === undefined && admin === undefined) {
+    throw new CausewayError("CONFIG_INVALID", "give --out to write a file, or --admin to carry it");
+  }
+  const { name, iss, sub, body } = told;
+  const net = await readNetworkId(options.network);
+  const claims = createClaims({ iss, sub, net }, io);
+  let draft = createDraft({ name, claims, body } as Statement);
+  for (const keys of await openFolders(options, io)) draft = signDraft(draft, keys);
+  if (out !== undefined) {
+    writeDraft(out, draft);
+    tellMissing(out, draft, io);
+  }
+  if (admin === undefined) return;
+  assertComplete(draft, out ?? "the statement");
+  await carryDraft(draft, { ...options, admin }, io);
+}
+
+/** Says who still has to sign a statement file. */
+export function tellMissing(file: string, draft: Draft, io: Pick<Io, "warn">): void {
+  const missing = missingSignatures(draft);
+  const { name, claims } = draft.statement;
+  const what = `The ${name} statement about ${claims.sub} is in ${file}`;
+  if (missing.length === 0) io.warn(`${what}, signed by all.\n`);
+  else io.warn(`${what}. Still to sign: ${missing.join(", ")}.\n`);
+}

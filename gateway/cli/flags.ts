@@ -1,0 +1,95 @@
+/** Flags that several commands share, and how their texts are read. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Bounds } from "../../src/credential/statements.ts";
+import { defaultBounds } from "../../src/credential/statements.ts";
+import { outputFormats } from "./output.ts";
+
+/** Reads an integer of at least `min`. */
+export function integerFlag(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d{1,15}$/.test(text) && value >= min) return value;
+    throw new InvalidArgumentError(`It is an integer of at least ${min}.`);
+  };
+}
+
+/** Collects `name=value` of the network's bounds. */
+export function boundFlag(text: string, before: Partial<Bounds> | undefined): Partial<Bounds> {
+  const [name = "", value = "", ...more] = text.split("=");
+  if (more.length > 0 || !Object.hasOwn(defaultBounds, name)) {
+    throw new InvalidArgumentError(
+      `It is name=value, of: ${Object.keys(defaultBounds).join(", ")}.`,
+    );
+  }
+  return { ...before, [name]: integerFlag(1)(value) };
+}
+
+export function withFormat(command: Command): Command {
+  return command.addOption(
+    new Option("--format <format>", "how to print").choices(outputFormats).default("table"),
+  );
+}
+
+export function withNewFolder(command: Command): Command {
+  return command
+    .requiredOption(
+      "--folder <dir>",
+      "folder to create; its keys are encrypted with the passphrase",
+    )
+    .option(
+      "--passphrase-file <file>",
+      "file with the passphrase; asked for at a terminal without it",
+    )
+    .option("--card <file>", "where to write the public card; standard output without it");
+}
+
+const folderText = "key folder to sign with; may be given several times";
+const passphraseText =
+  "file with the passphrase: one for all folders, or one for each in their order";
+
+/** Key folders that sign a statement file. */
+export function withSigners(command: Command): Command {
+  return command
+    .requiredOption("--folder <dir...>", folderText)
+    .option("--passphrase-file <file...>", passphraseText);
+}
+
+/** Key folders that sign what they can; without one a statement file is left unsigned. */
+export function withOptionalSigners(command: Command): Command {
+  return command
+    .option("--folder <dir...>", folderText)
+    .option("--passphrase-file <file...>", passphraseText);
+}
+
+export function withAdmin(command: Command): Command {
+  return command.requiredOption("--admin <socket>", "admin socket of the own gateway");
+}
+
+/** What carries a statement through the own gateway, until it is final. */
+export function withWait(command: Command): Command {
+  return command
+    .option("--no-wait", "do not wait until the statement is final")
+    .option("--timeout <seconds>", "how long to wait", integerFlag(1), 60);
+}
+
+/** A command that an administrator signs. */
+export function withAdministrator(command: Command): Command {
+  withAdmin(command)
+    .requiredOption("--folder <dir>", "key folder of the administrator")
+    .option(
+      "--passphrase-file <file>",
+      "file with its passphrase; asked for at a terminal without it",
+    );
+  return withFormat(withWait(command));
+}
+
+/** A command that writes the statement of a new member. */
+export function withEnrol(command: Command): Command {
+  command
+    .requiredOption("--network <file>", "founding document, or its draft")
+    .requiredOption("--card <file>", "card of who is enrolled: the file, or its key folder");
+  withOptionalSigners(command)
+    .option("--out <file>", "statement file to write, complete or to be signed further")
+    .option("--admin <socket>", "carry it at once through this gateway's admin socket");
+  return withFormat(withWait(command));
+}

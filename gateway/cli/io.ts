@@ -1,0 +1,34 @@
+/** What a command is given of the process around it. */
+import type { Clock, RandomBytes, Scheduler } from "../../src/base/clock.ts";
+import { type Environment, readEnvironment } from "../env.ts";
+import { systemClock, systemRandom, systemScheduler } from "../runtime.ts";
+import { terminalPrompt } from "./prompt.ts";
+
+export interface Io {
+  /** Standard output: what the command was asked for. */
+  write(text: string): void;
+  /** Standard error: progress, warnings and errors. */
+  warn(text: string): void;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: RandomBytes;
+  readonly environment: Environment;
+  /** Asks the person at the terminal without showing the answer; absent when nobody is there. */
+  readonly ask?: (question: string) => Promise<string>;
+  /** Cost of a guess at the passphrase of a new key folder; that of the `age` program unless given. */
+  readonly scryptLogN?: number;
+}
+
+/** The process's own streams, clock and environment. */
+export function createProcessIo(): Io {
+  const ask = terminalPrompt();
+  return {
+    write: (text) => void process.stdout.write(text),
+    warn: (text) => void process.stderr.write(text),
+    clock: systemClock,
+    scheduler: systemScheduler,
+    random: systemRandom,
+    environment: readEnvironment(),
+    ...(ask === undefined ? {} : { ask }),
+  };
+}

@@ -1,0 +1,123 @@
+/** Key folders as commands use them: made with a card to give away, opened with a passphrase. */
+import { statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CausewayError } from "../../src/base/errors.ts";
+import { cardBytesMax } from "../../src/base/limits.ts";
+import { type Card, type CardKind, formatCard, parseCard } from "../keys/card.ts";
+import { readBounded } from "../keys/files.ts";
+import { createKeyFolder, type Keys, openKeyFolder } from "../keys/key-folder.ts";
+import type { Owner } from "../keys/new-keys.ts";
+import { findPassphrase } from "../keys/passphrase.ts";
+import type { Io } from "./io.ts";
+
+export interface NewFolderOptions {
+  readonly folder: string;
+  readonly passphraseFile?: string | undefined;
+  /** File of the card; standard output without it. */
+  readonly card?: string | undefined;
+}
+
+export interface SignerOptions {
+  readonly folder?: readonly string[] | undefined;
+  readonly passphraseFile?: readonly string[] | undefined;
+}
+
+/** Makes the key folder of `owner`, and writes its public card. */
+export async function createFolderWithCard(
+  owner: Owner,
+  options: NewFolderOptions,
+  io: Io,
+): Promise<void> {
+  const { ask, environment, scryptLogN } = io;
+  const passphrase = await findPassphrase({
+    file: options.passphraseFile,
+    environment,
+    prompt: ask && (() => askTwice(ask)),
+  });
+  const card: Card = await createKeyFolder(owner, options.folder, {
+    passphrase,
+    nowMs: io.clock.nowMs(),
+    ...(scryptLogN === undefined ? {} : { scryptLogN }),
+  });
+  writeText(options.card, formatCard(card), io);
+  io.warn(
+    `The keys of ${nameOf(card)} are in ${options.folder}. Keep it, and give away only the card.\n`,
+  );
+}
+
+async function askTwice(ask: NonNullable<Io["ask"]>): Promise<string> {
+  const passphrase = await ask("Passphrase for the new keys: ");
+  if ((await ask("Once more: ")) === passphrase) return passphrase;
+  throw new CausewayError("CONFIG_INVALID", "the two passphrases differ");
+}
+
+function nameOf(card: Card): string {
+  return card.kind === "administrator" ? `an administrator of ${card.agency}` : card.id;
+}
+
+/** Writes to a new or existing file, or to standard output without one. */
+export function writeText(file: string | undefined, text: string, io: Pick<Io, "write">): void {
+  if (file === undefined) {
+    io.write(text);
+    return;
+  }
+  try {
+    writeFileSync(file, text);
+  } catch (cause) {
+    throw new CausewayError("STORAGE_FAILED", `${file} cannot be written`, { cause });
+  }
+}
+
+/** The card in a file, or that of a key folder. Throws FILE_UNREADABLE, CARD_INVALID. */
+export async function readCardAt<K extends CardKind>(
+  path: string,
+  kind: K,
+): Promise<Extract<Card, { kind: K }>> {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  try {
+    return parseCard(
+      await readBounded(isFolder ? join(path, "card.json") : path, cardBytesMax),
+      kind,
+    );
+  } catch (error) {
+    if (!(error instanceof CausewayError) || error.code !== "CARD_INVALID") throw error;
+    const message = `${path} is not the card of one ${kind}: ${error.message}`;
+    throw new CausewayError(error.code, message, { cause: error, fields: error.fields });
+  }
+}
+
+/** Opens one folder. Throws what `openKeyFolder` throws, and CONFIG_INVALID without a passphrase. */
+export async function openFolder<K extends CardKind>(
+  options: { readonly folder: string; readonly passphraseFile?: string | undefined },
+  kind: K,
+  io: Io,
+): Promise<Extract<Keys, { kind: K }>> {
+  return openKeyFolder(
+    options.folder,
+    await passphraseOf(options.folder, options.passphraseFile, io),
+    kind,
+  );
+}
+
+/** Opens every folder, with the one passphrase or with its own. */
+export async function openFolders(options: SignerOptions, io: Io): Promise<readonly Keys[]> {
+  const { folder: folders = [], passphraseFile: files = [] } = options;
+  if (files.length > 1 && files.length !== folders.length) {
+    throw new CausewayError("CONFIG_INVALID", "give one passphrase file, or one for each folder");
+  }
+  const opened: Keys[] = [];
+  for (const [i, folder] of folders.entries()) {
+    const passphrase = await passphraseOf(folder, files[i] ?? files[0], io);
+    opened.push(await openKeyFolder(folder, passphrase));
+  }
+  return opened;
+}
+
+function passphraseOf(folder: string, file: string | undefined, io: Io): Promise<string> {
+  const { ask, environment } = io;
+  return findPassphrase({
+    file,
+    environment,
+    prompt: ask && (() => ask(`Passphrase of ${folder}: `)),
+  });
+}

@@ -1,0 +1,60 @@
+/** The command `causeway`: every group of commands, and what a failure looks like. */
+import { Command, CommanderError } from "commander";
+import { CausewayError } from "../../src/base/errors.ts";
+import { reason } from "../../src/base/reasons.ts";
+import { registerAdministrator } from "./administrator.ts";
+import { registerAgency } from "./agency.ts";
+import { registerCity } from "./city.ts";
+import { type ExitCode, exitCodeOf, exitCodes } from "./exit-codes.ts";
+import { registerGateway } from "./gateway.ts";
+import type { Io } from "./io.ts";
+import { registerNetwork } from "./network.ts";
+import { registerStatement } from "./statement.ts";
+
+const description = `A cross-agency data-sharing gateway whose every grant, refusal and exchange stands, signed, on one
+shared append-only ledger.`;
+
+const exitCodesText = `
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 verification failed, 5 unavailable.
+Passphrases come from --passphrase-file, the file that CAUSEWAY_PASSPHRASE_FILE names, or the terminal.`;
+
+/** The whole command line over `io`. */
+export function createProgram(io: Io): Command {
+  const program = new Command("causeway")
+    .description(description)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => io.write(text), writeErr: (text) => io.warn(text) })
+    .showHelpAfterError("(causeway <command> --help says more)")
+    .addHelpText("after", exitCodesText);
+  registerCity(program, io);
+  registerAgency(program, io);
+  registerGateway(program, io);
+  registerAdministrator(program, io);
+  registerNetwork(program, io);
+  registerStatement(program, io);
+  return program;
+}
+
+/** Runs one command line, without the program's own name, and tells its exit code. Never rejects. */
+export async function runCommand(argv: readonly string[], io: Io): Promise<ExitCode> {
+  try {
+    await createProgram(io).parseAsync([...argv], { from: "user" });
+    return exitCodes.ok;
+  } catch (error) {
+    // Commander has said what is wrong already.
+    if (error instanceof CommanderError)
+      return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    tell(error, io);
+    return exitCodeOf(error);
+  }
+}
+
+function tell(error: unknown, io: Io): void {
+  if (error instanceof CausewayError) {
+    const { en, next } = reason(error.code);
+    io.warn(`causeway: ${error.message}\n  reason  ${error.code}: ${en}\n  next    ${next}\n`);
+    return;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  io.warn(`causeway: unexpected error\n${text}\n`);
+}

@@ -1,0 +1,66 @@
+/** The command line in the test's process: every command runs whole, on real files. */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
+import { runCommand } from "../../gateway/cli/program.ts";
+import { systemClock, systemRandom, systemScheduler } from "../../gateway/runtime.ts";
+
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export const passphrase: string = "correct 马 battery";
+
+/** A folder of this test file, removed at its end. */
+export function temporaryRoot(name: string): string {
+  const root = mkdtempSync(join(tmpdir(), `causeway-${name}-`));
+  after(() => rmSync(root, { recursive: true, force: true }));
+  return root;
+}
+
+/** Runs `causeway` with these arguments; the scrypt cost of new folders is low, all else is the product. */
+export async function causeway(...argv: readonly string[]): Promise<Ran> {
+  let [stdout, stderr] = ["", ""];
+  const code = await runCommand(argv, {
+    write: (text) => {
+      stdout += text;
+    },
+    warn: (text) => {
+      stderr += text;
+    },
+    clock: systemClock,
+    scheduler: systemScheduler,
+    random: systemRandom,
+    environment: {},
+    scryptLogN: 2,
+  });
+  return { code, stdout, stderr };
+}
+
+/** A machine: a folder of its own, in which a passphrase file stands. */
+export class Machine {
+  readonly folder: string;
+  readonly passphraseFile: string;
+
+  constructor(folder: string) {
+    this.folder = folder;
+    mkdirSync(folder, { recursive: true });
+    this.passphraseFile = join(folder, "passphrase");
+    writeFileSync(this.passphraseFile, `${passphrase}\n`);
+    chmodSync(this.passphraseFile, 0o600);
+  }
+
+  at(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /** Runs a command that needs the passphrase, and expects it to be done. */
+  async run(...argv: readonly string[]): Promise<Ran> {
+    const ran = await causeway(...argv, "--passphrase-file", this.passphraseFile);
+    if (ran.code !== 0) throw new Error(`causeway ${argv.join(" ")}\n${ran.stderr}`);
+    return ran;
+  }
+}
