@@ -190,19 +190,15 @@ export async function createGateway(
       },
     });
     ledger.node.start();
-    await sides.provider.closeAfterRestart(journal.reader.states("provider/open/"));
     const stopTicks = startTicks();
-    const stopFinal = replica.onFinal((final) => {
-      watch.final(final.timeMs);
-      sides.unknown.scan().catch((error: unknown) => logSealFailure(error));
-    });
+    const stopCatchingUp = startCatchingUp();
     logger.info({ event: "started", network: Buffer.from(network.id).toString("hex") }, "started");
     stop = async () => {
       await listeners.closeAgency(drainMs);
       sides.provider.interruptAll();
       sides.flushRefusals(true);
       stopTicks();
-      stopFinal();
+      stopCatchingUp();
       await journal.close();
       submitter.stop();
       sides.links.close();
@@ -214,11 +210,36 @@ export async function createGateway(
     };
   }
 
+  /** Closes what an earlier start left open, then answers what is unknown, again after each final checkpoint. */
+  function startCatchingUp(): () => void {
+    const prefix = "provider/open/";
+    const openBefore = new Set(journal.reader.states(prefix).map(({ key }) => key));
+    const work = async (): Promise<void> => {
+      // Nothing is sealed under a size that this chain has already gone beyond.
+      if ((replica.final()?.size ?? 0n) < (journal.tipAtStart?.seenSize ?? 0n)) return;
+      if (openBefore.size > 0) {
+        const open = journal.reader.states(prefix).filter(({ key }) => openBefore.has(key));
+        await sides.provider.closeAfterRestart(open);
+        openBefore.clear();
+      }
+      await sides.unknown.scan();
+    };
+    let running: Promise<void> = Promise.resolve();
+    const catchUp = (): void => {
+      running = running.then(work).catch(logSealFailure);
+    };
+    catchUp();
+    return replica.onFinal((final) => {
+      watch.final(final.timeMs);
+      catchUp();
+    });
+  }
+
   function startTicks(): () => void {
     let cancel: () => void;
     const tick = (): void => {
       sides.flushRefusals(false);
-      if (watch.isOff()) halt("CLOCK_OFF");
+      if (watch.isOff() || replica.isClockBehind()) halt("CLOCK_OFF");
       else lift("CLOCK_OFF");
       cancel = scheduler.after(tickMs, tick);
     };
@@ -228,7 +249,10 @@ export async function createGateway(
 
   function logSealFailure(error: unknown): void {
     const code = (error as Partial<CausewayError>).code;
-    logger.warn({ event: "scan failed", code }, "an unknown attempt could not be closed yet");
+    logger.warn(
+      { event: "closing failed", code, err: error },
+      "an attempt could not be closed yet",
+    );
   }
 
   return {
