@@ -1,0 +1,31 @@
+/** The one method that the benchmark calls, with undecoded messages, on stock grpc-js. */
+import {
+  type MethodDefinition,
+  Server,
+  ServerCredentials,
+  type UntypedHandleCall,
+} from "@grpc/grpc-js";
+import { DivisionService } from "../src/gen/causeway/demo/v1/division_pb.ts";
+
+const raw = (bytes: Buffer): Buffer => bytes;
+
+export const benchMethod: MethodDefinition<Buffer, Buffer> = {
+  path: `/${DivisionService.typeName}/${DivisionService.method.getDivision.name}`,
+  requestStream: false,
+  responseStream: false,
+  requestSerialize: raw,
+  requestDeserialize: raw,
+  responseSerialize: raw,
+  responseDeserialize: raw,
+};
+
+/** Serves the method on plaintext with default options; the port it got. */
+export function serveBenchMethod(handler: UntypedHandleCall, port: number): Promise<number> {
+  const server = new Server();
+  server.addService({ getDivision: benchMethod }, { getDivision: handler });
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+}
