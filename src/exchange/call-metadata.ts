@@ -2,6 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { parseUtf8, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
+import { formatUuid } from "../base/ids.ts";
 import {
   type Metadata,
   type MetadataEntry,
@@ -81,4 +82,16 @@ export function withEntries(
     create(MetadataEntrySchema, { key, value: typeof value === "string" ? utf8(value) : value }),
   );
   return create(MetadataSchema, { entries: [...headers.entries, ...entries] });
+}
+
+/** The trailers of an answer to an agency system: those received, the exchange id and, once there is one, the receipt's handle. */
+export function exchangeTrailers(
+  received: Metadata | undefined,
+  xid: Uint8Array,
+  handle: string | undefined,
+): Metadata {
+  return withEntries(withoutReserved(received ?? create(MetadataSchema)), [
+    ["causeway-exchange-id", formatUuid(xid)],
+    ...(handle === undefined ? [] : ([["causeway-receipt", handle]] as const)),
+  ]);
 }

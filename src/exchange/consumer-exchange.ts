@@ -2,22 +2,20 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
-import { agencyOf, createUuidV7, formatUuid } from "../base/ids.ts";
+import { agencyOf, createUuidV7 } from "../base/ids.ts";
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
-import { commitUnderSeed, type Committed } from "../crypto/commitments.ts";
+import { commitUnderSeed } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
 import {
-  type Metadata,
   MetadataSchema,
   type StatusFrame,
   StatusFrameSchema,
 } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { AnswerFrame, Frame, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
-import { CallStatementSchema } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { SealedRecord } from "../ledger/ports.ts";
-import { encodeCallStatement } from "../record/call-tree.ts";
 import { formatHandle } from "../record/handle.ts";
-import { type CallMetadata, withEntries, withoutReserved } from "./call-metadata.ts";
+import { exchangeTrailers, withoutReserved } from "./call-metadata.ts";
+import { type Attempt, commitToCall, type ExchangeOptions, sentCall } from "./consumer-attempt.ts";
 import {
   type CheckResult,
   type ConsumerEffect,
@@ -28,64 +26,20 @@ import {
   reasonOfCheck,
   stepConsumer,
 } from "./consumer-machine.ts";
-import {
-  type AttemptName,
-  encodeAcknowledgement,
-  encodeConsumerClosed,
-} from "./consumer-records.ts";
+import { encodeAcknowledgement, encodeConsumerClosed } from "./consumer-records.ts";
 import { acknowledgementFrame, callFrame, cancelFrame, proofOf } from "./frames.ts";
-import type { KnownAttempts } from "./known-attempts.ts";
-import type { LeafCache } from "./leaf-cache.ts";
-import type { ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
+import type { LinkEnd } from "./ports.ts";
 import { type CheckedProof, checkProof, checkSeen } from "./proof-check.ts";
-import { awaitProof, type ProofContext, readOpened, refusalReason } from "./received-proof.ts";
 import {
-  checkReceipt,
-  isSameCall,
-  type ReceivedOpened,
-  receivedResponse,
-  type SentCall,
-} from "./receipt-check.ts";
-import type { AgencySystem, ResolvedCall } from "./resolve-call.ts";
+  awaitProof,
+  type ProofContext,
+  readOpened,
+  recordedReason,
+  refusalReason,
+} from "./received-proof.ts";
+import { checkReceipt, receivedResponse } from "./receipt-check.ts";
 import { statusOf } from "./status.ts";
-import type { LinkExchanges } from "./link-exchanges.ts";
-import type { IssuedCall } from "./token-batcher.ts";
-import type { IncomingCall } from "./transport/ports.ts";
 import { attemptKey } from "./used-attempts.ts";
-
-export interface ConsumerPorts extends ExchangePorts {
-  /** A link to one of the gateways; rejects with PEER_UNAVAILABLE. */
-  connect(gateways: readonly string[]): Promise<LinkEnd>;
-  /** Signs a call token for a provider gateway under its boot. */
-  issueToken(to: LinkEnd, root: Uint8Array, n: number): { token: string; issuedAt: number };
-}
-
-export interface ExchangeOptions {
-  readonly ports: ConsumerPorts;
-  readonly known: KnownAttempts;
-  readonly leaves: LeafCache;
-  exchangesOf(link: LinkEnd): LinkExchanges;
-  readonly incoming: IncomingCall;
-  readonly system: AgencySystem;
-  readonly resolved: ResolvedCall;
-  readonly metadata: CallMetadata;
-  /** Encoded Metadata of the request, without reserved entries. */
-  readonly headers: Uint8Array;
-  readonly message: Uint8Array;
-  done(): void;
-}
-
-/** What belongs to one attempt. */
-interface Attempt {
-  readonly link: LinkEnd;
-  readonly number: bigint;
-  readonly seed: Uint8Array;
-  readonly request: Committed;
-  readonly openings: readonly OpeningItem[];
-  readonly issued: IssuedCall;
-  readonly name: AttemptName;
-  readonly key: string;
-}
 
 export class ConsumerExchange {
   readonly #o: ExchangeOptions;
@@ -196,49 +150,15 @@ export class ConsumerExchange {
     if (this.#state.phase !== "connecting") return;
     this.#answer = undefined;
     this.#receipt = undefined;
-    const { resolved, headers, message, metadata, ports } = this.#o;
-    const seed = ports.random(32);
-    const value = transcriptOf(headers, [message]);
-    const request = commitUnderSeed({ seed, label: "request", value });
-    const openings: OpeningItem[] = [
-      { label: "request", salt: request.salt, value: new Uint8Array() },
-    ];
-    const committed: { case?: Uint8Array; official?: Uint8Array; idempotency?: Uint8Array } = {};
-    for (const label of ["case", "official", "idempotency"] as const) {
-      const sent = metadata[label];
-      if (sent === undefined) continue;
-      const { salt, commitment } = commitUnderSeed({ seed, label, value: sent });
-      committed[label] = commitment;
-      openings.push({ label, salt, value: sent });
-    }
-    const statement = encodeCallStatement(
-      create(CallStatementSchema, {
-        xid: this.#xid,
-        attempt: this.#state.attempt,
-        service: resolved.service.id,
-        method: resolved.method.path,
-        grant: { ...resolved.grant.standing.address },
-        purpose: resolved.purpose,
-        request: request.commitment,
-        ...committed,
-      }),
-    );
+    const { attempt } = this.#state;
+    const committed = commitToCall({ ...this.#o, xid: this.#xid, attempt });
     const exchanges = this.#o.exchangesOf(link);
-    exchanges.batcher.add(statement, (issued) => {
+    exchanges.batcher.add(committed.statement, (issued) => {
       if (this.#state.phase !== "connecting") return;
       const { tokenDigest, call } = issued;
-      const name = { xid: this.#xid, attempt: this.#state.attempt, tokenDigest, index: call.index };
+      const name = { xid: this.#xid, attempt, tokenDigest, index: call.index };
       const key = attemptKey(tokenDigest, call.index);
-      this.#attempt = {
-        link,
-        number: exchanges.add(this),
-        seed,
-        request,
-        openings,
-        issued,
-        name,
-        key,
-      };
+      this.#attempt = { link, number: exchanges.add(this), issued, name, key, ...committed };
       this.#step({ kind: "connected" });
     });
   }
@@ -285,7 +205,7 @@ export class ConsumerExchange {
       answer,
       receipt: checked.proof.record.body.value,
       header: proof.header,
-      sent: this.#sentCall(attempt),
+      sent: sentCall(attempt, this.#o),
       opened: readOpened(answer.opened, context),
       replica,
       nowMs: clock.nowMs(),
@@ -308,18 +228,6 @@ export class ConsumerExchange {
       const stop = this.#o.ports.replica.onFinal(finish);
       this.#stopWaiting = finish;
     });
-  }
-
-  #sentCall(attempt: Attempt): SentCall {
-    const { resolved, ports } = this.#o;
-    return {
-      call: attempt.issued.call,
-      requestCommitment: attempt.request.commitment,
-      grantJti: resolved.grant.jti,
-      issuedAt: attempt.issued.issuedAt,
-      maxStalenessMs: resolved.service.body.max_staleness_s * 1000,
-      skewMs: (ports.replica.view().network?.bounds.skew_s ?? 0) * 1000,
-    };
   }
 
   /** A refusal or closing of the provider: its record says the reason, not the frame. */
@@ -400,7 +308,7 @@ export class ConsumerExchange {
         outcome === "refused" && receipt !== undefined
           ? { leafHash: receipt.leafHash, position: receipt.position }
           : undefined,
-      reason: effect.reason ?? this.#reasonOfFailure(),
+      reason: effect.reason ?? recordedReason(receipt?.record),
       source: sourceOf[outcome],
       status: { frame: toBinary(StatusFrameSchema, failure), seed: attempt.seed },
       nextAttempt,
@@ -409,15 +317,6 @@ export class ConsumerExchange {
       this.#release();
       if (nextAttempt > 0) this.#failure = undefined;
     });
-  }
-
-  #reasonOfFailure(): ReasonCode | undefined {
-    const { body } = this.#receipt?.record ?? {};
-    if (body?.case === "refusal" && isReasonCode(body.value.reason)) return body.value.reason;
-    if (body?.case === "closed" && isReasonCode(body.value.status?.reason ?? "")) {
-      return body.value.status?.reason as ReasonCode;
-    }
-    return undefined;
   }
 
   #seal(record: Uint8Array, attempt: Attempt, durable: (sealed: SealedRecord) => void): void {
@@ -443,7 +342,7 @@ export class ConsumerExchange {
     const receipt = this.#receipt as CheckedProof;
     const status = fromBinary(StatusFrameSchema, answer.status);
     const handle = formatHandle(receipt.leafHash, receipt.position);
-    const trailers = this.#trailers(status.trailers, handle);
+    const trailers = exchangeTrailers(status.trailers, this.#xid, handle);
     const headers = withoutReserved(fromBinary(MetadataSchema, answer.headers));
     incoming.answer(headers, answer.messages, create(StatusFrameSchema, { ...status, trailers }));
     this.#ended("acknowledged", status.code, ports);
@@ -454,19 +353,12 @@ export class ConsumerExchange {
     const receipt = this.#receipt;
     const handle =
       receipt === undefined ? undefined : formatHandle(receipt.leafHash, receipt.position);
-    const trailers = this.#trailers(status.trailers, handle);
+    const trailers = exchangeTrailers(status.trailers, this.#xid, handle);
     this.#o.incoming.end(create(StatusFrameSchema, { ...status, trailers }));
     this.#ended(reason ?? "failed", status.code, this.#o.ports);
   }
 
-  #trailers(received: Metadata | undefined, handle: string | undefined): Metadata {
-    return withEntries(withoutReserved(received ?? create(MetadataSchema)), [
-      ["causeway-exchange-id", formatUuid(this.#xid)],
-      ...(handle === undefined ? [] : ([["causeway-receipt", handle]] as const)),
-    ]);
-  }
-
-  #ended(outcome: string, grpcCode: number, { clock, events }: ConsumerPorts): void {
+  #ended(outcome: string, grpcCode: number, { clock, events }: ExchangeOptions["ports"]): void {
     const durationMs = clock.monotonicMs() - this.#startedMs;
     events.exchangeEnded({ side: "consumer", outcome, grpcCode, durationMs });
   }

@@ -1,27 +1,20 @@
 /** One attempt at the provider's gateway: executes the effects of the provider's machine. */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { toHex, utf8 } from "../base/bytes.ts";
+import { toBinary } from "@bufbuild/protobuf";
+import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
-import { agencyOf, formatUuid } from "../base/ids.ts";
+import { agencyOf } from "../base/ids.ts";
 import { linkAnswerBytesMax } from "../base/limits.ts";
 import type { ReasonCode } from "../base/reasons.ts";
-import { commitUnderSeed } from "../crypto/commitments.ts";
-import {
-  type Metadata,
-  MetadataSchema,
-  type StatusFrame,
-  StatusFrameSchema,
-} from "../gen/causeway/exchange/v1/frames_pb.ts";
-import type { CallFrame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
-import type { Begin, CallStatement, Decision } from "../gen/causeway/record/v1/parts_pb.ts";
+import { type StatusFrame, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { Begin, CallStatement } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { QueuedRecord, Recheck, SealedRecord, Seen, StateChange } from "../ledger/ports.ts";
 import { recordHash } from "../record/record.ts";
-import type { ServiceFact } from "../registry/state.ts";
-import { withEntries, withoutReserved } from "./call-metadata.ts";
 import { answerFrame, failedFrame, nonceStaleFrame, proofOf, refusedFrame } from "./frames.ts";
 import { formatOpenAttempt, openStateKey } from "./open-attempts.ts";
+import { type Denial, encodeRefusalOf, foundationsOf } from "./judged-records.ts";
 import type { LinkEnd } from "./ports.ts";
-import { createJudged, judgeCall, type JudgePorts, type Judged } from "./provider-judge.ts";
+import { createJudged, judgeCall, type Judged } from "./provider-judge.ts";
 import {
   type ClosedOutcome,
   initialProviderState,
@@ -38,34 +31,15 @@ import {
   type EncodedAnswer,
   encodeOpened,
   encodeProviderClosed,
-  encodeProviderRefusal,
   encodeReceipt,
   type FailedRecheck,
   type ProviderOutcome,
 } from "./provider-records.ts";
 import type { SentValues } from "./received-call.ts";
+import type { AttemptOptions } from "./provider-ports.ts";
 import { recheck } from "./recheck.ts";
-import type { RefusalLimiter } from "./refusal-limiter.ts";
 import { statusOf } from "./status.ts";
-import type { UnaryAnswer, UpstreamConnector } from "./transport/ports.ts";
-import type { UsedAttempts } from "./used-attempts.ts";
-
-export interface ProviderPorts extends JudgePorts {
-  upstream(service: string): UpstreamConnector | undefined;
-}
-
-export interface AttemptOptions {
-  readonly ports: ProviderPorts;
-  readonly used: UsedAttempts;
-  readonly limiter: RefusalLimiter;
-  readonly link: LinkEnd;
-  /** Number of the exchange on the link. */
-  readonly exchange: bigint;
-  readonly frame: CallFrame;
-  /** The receipt was sent to the consumer. */
-  released(receipt: SealedRecord): void;
-  done(): void;
-}
+import { encodeUpstreamAnswer, upstreamHeaders } from "./upstream-frames.ts";
 
 export class ProviderAttempt {
   readonly #o: AttemptOptions;
@@ -75,7 +49,7 @@ export class ProviderAttempt {
   readonly #judged: Judged = createJudged();
   #state: ProviderState = initialProviderState;
   #cancelDeadline: (() => void) | undefined;
-  #denial: { readonly stage: DenialStage; readonly reason: ReasonCode } | undefined;
+  #denial: Denial | undefined;
   #begin: Begin | undefined;
   /** Record hash of Opened from the moment that it is queued. */
   #openedHash: Uint8Array | undefined;
@@ -222,7 +196,7 @@ export class ProviderAttempt {
   #sealRefusal(): void {
     const { ports, limiter, link } = this.#o;
     const { clock } = ports;
-    const { reason } = this.#denial as { reason: ReasonCode };
+    const { reason } = this.#denial as Denial;
     this.#closingReason = reason;
     const now = { unixMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
     if (!limiter.admit(link.peer, reason, now))
@@ -265,19 +239,8 @@ export class ProviderAttempt {
   /** In the turn that closes the batch: whether Opened or receipt stands, or what takes its place. */
   #recheck(seen: Seen, closedAtMs: number): Recheck {
     const { link, ports } = this.#o;
-    const { statement, decision, service } = this.#judged;
     const failed = recheck({
-      foundations: {
-        grantJti: (decision as Decision).grantJti,
-        grantAddress: {
-          index: statement?.grant?.index ?? 0n,
-          position: statement?.grant?.position ?? 0,
-        },
-        consumerGateway: link.peer,
-        consumerAgency: agencyOf(link.peer),
-        providerGateway: ports.self.gateway,
-        maxStalenessMs: (service as ServiceFact).body.max_staleness_s * 1000,
-      },
+      foundations: foundationsOf(this.#judged, link.peer, ports.self.gateway),
       replica: ports.replica,
       localTakings: ports.localTakings,
       seen,
@@ -298,21 +261,12 @@ export class ProviderAttempt {
   }
 
   #refusal(failed: FailedRecheck | undefined): Uint8Array {
-    const { frame, link } = this.#o;
-    const { call, statement, service, decision } = this.#judged;
-    const { stage, reason } = this.#denial as { stage: DenialStage; reason: ReasonCode };
-    const commitTo = (label: "call" | "method", text: string): Uint8Array =>
-      commitUnderSeed({ seed: this.#seed, label, value: utf8(text) }).commitment;
-    const hidden = statement !== undefined && service === undefined;
-    return encodeProviderRefusal({
-      stage,
-      reason,
-      peer: { gateway: link.peer, tlsKey: link.peerTlsKey },
-      call,
-      callCommitment: call === undefined ? commitTo("call", frame.token) : undefined,
-      method: service === undefined ? undefined : statement?.method,
-      methodCommitment: hidden ? commitTo("method", statement.method) : undefined,
-      decision,
+    return encodeRefusalOf({
+      judged: this.#judged,
+      token: this.#o.frame.token,
+      link: this.#o.link,
+      seed: this.#seed,
+      denial: this.#denial as Denial,
       recheck: failed,
       upstreamCalled: this.#state.upstreamCalled,
     });
@@ -354,7 +308,12 @@ export class ProviderAttempt {
     connector
       .callUnary({
         path: statement.method,
-        headers: this.#upstreamHeaders(statement),
+        headers: upstreamHeaders({
+          received: frame.headers,
+          statement,
+          consumer: agencyOf(this.#o.link.peer),
+          sent: this.#judged.sent as SentValues,
+        }),
         message: frame.message,
         timeoutMs,
         answerBytesMax: linkAnswerBytesMax,
@@ -363,7 +322,7 @@ export class ProviderAttempt {
       .then(
         (answer) => {
           this.#upstreamMs = ports.clock.monotonicMs() - startedMs;
-          this.#answer = encodeAnswer(answer);
+          this.#answer = encodeUpstreamAnswer(answer);
           this.#step({ kind: "answered" });
         },
         (error: unknown) => this.#upstreamFailed(error),
@@ -376,21 +335,6 @@ export class ProviderAttempt {
     if (reason === "MESSAGE_TOO_LARGE") return this.#step({ kind: "answer-unusable", reason });
     if (reason === "DEADLINE") return this.interrupt("deadline");
     this.#step({ kind: "upstream-failed", reason });
-  }
-
-  #upstreamHeaders(statement: CallStatement): Metadata {
-    const sent = this.#judged.sent as SentValues;
-    const received = withoutReserved(fromBinary(MetadataSchema, this.#o.frame.headers));
-    const facts: [string, string | Uint8Array][] = [
-      ["causeway-exchange-id", formatUuid(statement.xid)],
-      ["causeway-consumer", agencyOf(this.#o.link.peer)],
-      ["causeway-service", statement.service],
-      ["causeway-purpose", statement.purpose],
-    ];
-    if (sent.case !== undefined) facts.push(["causeway-case", sent.case]);
-    if (sent.official !== undefined) facts.push(["causeway-official", sent.official]);
-    if (sent.idempotency !== undefined) facts.push(["causeway-idempotency-key", sent.idempotency]);
-    return withEntries(received, facts);
   }
 
   #keepOpenings(receipt: BuiltReceipt): void {
@@ -434,16 +378,4 @@ export class ProviderAttempt {
     const { events, random } = this.#o.ports;
     events.internalError({ error, errorId: toHex(random(8)) });
   }
-}
-
-/** What of an upstream's answer travels and is committed to: reserved metadata is not its to set. */
-function encodeAnswer(answer: UnaryAnswer): EncodedAnswer {
-  const trailers = withoutReserved(answer.status.trailers ?? create(MetadataSchema));
-  const status = create(StatusFrameSchema, { ...answer.status, trailers });
-  return {
-    headers: toBinary(MetadataSchema, withoutReserved(answer.headers)),
-    messages: answer.messages,
-    status: toBinary(StatusFrameSchema, status),
-    grpcCode: status.code,
-  };
 }

@@ -9,14 +9,15 @@ import { failedFrame } from "./frames.ts";
 import { LeafCache } from "./leaf-cache.ts";
 import { isOpenStateKey, parseOpenAttempt } from "./open-attempts.ts";
 import type { LinkEnd } from "./ports.ts";
-import { ProviderAttempt, type ProviderPorts } from "./provider-attempt.ts";
+import { ProviderAttempt } from "./provider-attempt.ts";
+import type { ProviderPorts } from "./provider-ports.ts";
 import { encodeProviderClosed } from "./provider-records.ts";
 import { RefusalLimiter } from "./refusal-limiter.ts";
 import { statusOf } from "./status.ts";
 import { UnacknowledgedReceipts } from "./unacknowledged.ts";
 import { UsedAttempts } from "./used-attempts.ts";
 
-export type { ProviderPorts } from "./provider-attempt.ts";
+export type { ProviderPorts } from "./provider-ports.ts";
 
 /** Handles what comes over one link. */
 export interface LinkHandler {

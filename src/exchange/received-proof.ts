@@ -1,6 +1,7 @@
 /** Reading what a provider sent back in-band: the proof of its receipt, refusal or closing. */
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { Record as LedgerRecord } from "../gen/causeway/record/v1/record_pb.ts";
 import type { Replica } from "../ledger/ports.ts";
 import type { LeafCache } from "./leaf-cache.ts";
 import type { LinkEnd } from "./ports.ts";
@@ -68,4 +69,16 @@ export function refusalReason(
   return opened !== undefined && isSameCall(opened.call, sent) && isReasonCode(reason)
     ? reason
     : undefined;
+}
+
+/** The reason code that stands in a refusal or closing; `undefined` for any other record. */
+export function recordedReason(record: LedgerRecord | undefined): ReasonCode | undefined {
+  const body = record?.body;
+  const stated =
+    body?.case === "refusal"
+      ? body.value.reason
+      : body?.case === "closed"
+        ? body.value.status?.reason
+        : undefined;
+  return isReasonCode(stated ?? "") ? (stated as ReasonCode) : undefined;
 }

@@ -1,0 +1,109 @@
+/** One attempt of the consumer: what it is made from, what it commits to, what its receipt is held against. */
+import { create } from "@bufbuild/protobuf";
+import { commitUnderSeed, type Committed } from "../crypto/commitments.ts";
+import { transcriptOf } from "../crypto/transcript.ts";
+import { CallStatementSchema } from "../gen/causeway/record/v1/parts_pb.ts";
+import { encodeCallStatement } from "../record/call-tree.ts";
+import type { CallMetadata } from "./call-metadata.ts";
+import type { AttemptName } from "./consumer-records.ts";
+import type { KnownAttempts } from "./known-attempts.ts";
+import type { LeafCache } from "./leaf-cache.ts";
+import type { LinkExchanges } from "./link-exchanges.ts";
+import type { ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
+import type { SentCall } from "./receipt-check.ts";
+import type { AgencySystem, ResolvedCall } from "./resolve-call.ts";
+import type { IssuedCall } from "./token-batcher.ts";
+import type { IncomingCall } from "./transport/ports.ts";
+
+export interface ConsumerPorts extends ExchangePorts {
+  /** A link to one of the gateways; rejects with PEER_UNAVAILABLE. */
+  connect(gateways: readonly string[]): Promise<LinkEnd>;
+  /** Signs a call token for a provider gateway under its boot. */
+  issueToken(to: LinkEnd, root: Uint8Array, n: number): { token: string; issuedAt: number };
+}
+
+export interface ExchangeOptions {
+  readonly ports: ConsumerPorts;
+  readonly known: KnownAttempts;
+  readonly leaves: LeafCache;
+  exchangesOf(link: LinkEnd): LinkExchanges;
+  readonly incoming: IncomingCall;
+  readonly system: AgencySystem;
+  readonly resolved: ResolvedCall;
+  readonly metadata: CallMetadata;
+  /** Encoded Metadata of the request, without reserved entries. */
+  readonly headers: Uint8Array;
+  readonly message: Uint8Array;
+  done(): void;
+}
+
+/** What an attempt commits to, and the openings that travel with the call. */
+export interface CommittedCall {
+  /** Encoded call statement. */
+  readonly statement: Uint8Array;
+  readonly seed: Uint8Array;
+  readonly request: Committed;
+  readonly openings: readonly OpeningItem[];
+}
+
+/** What belongs to one attempt. */
+export interface Attempt extends CommittedCall {
+  readonly link: LinkEnd;
+  /** Number of the exchange on the link. */
+  readonly number: bigint;
+  readonly issued: IssuedCall;
+  readonly name: AttemptName;
+  readonly key: string;
+}
+
+/** Encodes the statement of an attempt under a new seed, so that no two attempts share a commitment. */
+export function commitToCall(
+  call: Pick<ExchangeOptions, "ports" | "resolved" | "headers" | "message" | "metadata"> & {
+    readonly xid: Uint8Array;
+    readonly attempt: number;
+  },
+): CommittedCall {
+  const { resolved, headers, message, metadata, xid, attempt } = call;
+  const seed = call.ports.random(32);
+  const value = transcriptOf(headers, [message]);
+  const request = commitUnderSeed({ seed, label: "request", value });
+  const openings: OpeningItem[] = [
+    { label: "request", salt: request.salt, value: new Uint8Array() },
+  ];
+  const committed: { case?: Uint8Array; official?: Uint8Array; idempotency?: Uint8Array } = {};
+  for (const label of ["case", "official", "idempotency"] as const) {
+    const sent = metadata[label];
+    if (sent === undefined) continue;
+    const { salt, commitment } = commitUnderSeed({ seed, label, value: sent });
+    committed[label] = commitment;
+    openings.push({ label, salt, value: sent });
+  }
+  const statement = encodeCallStatement(
+    create(CallStatementSchema, {
+      xid,
+      attempt,
+      service: resolved.service.id,
+      method: resolved.method.path,
+      grant: { ...resolved.grant.standing.address },
+      purpose: resolved.purpose,
+      request: request.commitment,
+      ...committed,
+    }),
+  );
+  return { statement, seed, request, openings };
+}
+
+/** What the receipt of an attempt is checked against. */
+export function sentCall(
+  attempt: Attempt,
+  { resolved, ports }: Pick<ExchangeOptions, "resolved" | "ports">,
+): SentCall {
+  return {
+    call: attempt.issued.call,
+    requestCommitment: attempt.request.commitment,
+    grantJti: resolved.grant.jti,
+    issuedAt: attempt.issued.issuedAt,
+    maxStalenessMs: resolved.service.body.max_staleness_s * 1000,
+    skewMs: (ports.replica.view().network?.bounds.skew_s ?? 0) * 1000,
+  };
+}

@@ -1,0 +1,64 @@
+/** What a provider records of a call as far as it was judged: what an attempt rests on, and its refusal. */
+import { utf8 } from "../base/bytes.ts";
+import { agencyOf } from "../base/ids.ts";
+import type { ReasonCode } from "../base/reasons.ts";
+import { commitUnderSeed } from "../crypto/commitments.ts";
+import type { Decision } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { ServiceFact } from "../registry/state.ts";
+import type { LinkEnd } from "./ports.ts";
+import type { Judged } from "./provider-judge.ts";
+import { type DenialStage, encodeProviderRefusal, type FailedRecheck } from "./provider-records.ts";
+import type { Foundations } from "./recheck.ts";
+
+export interface Denial {
+  readonly stage: DenialStage;
+  readonly reason: ReasonCode;
+}
+
+/** What a permitted attempt rests on between two gateways. */
+export function foundationsOf(
+  { statement, decision, service }: Judged,
+  consumerGateway: string,
+  providerGateway: string,
+): Foundations {
+  return {
+    grantJti: (decision as Decision).grantJti,
+    grantAddress: {
+      index: statement?.grant?.index ?? 0n,
+      position: statement?.grant?.position ?? 0,
+    },
+    consumerGateway,
+    consumerAgency: agencyOf(consumerGateway),
+    providerGateway,
+    maxStalenessMs: (service as ServiceFact).body.max_staleness_s * 1000,
+  };
+}
+
+/** Encodes the refusal of a call: what did not verify, or does not stand in the catalogue, is only committed to. */
+export function encodeRefusalOf(refused: {
+  readonly judged: Judged;
+  /** The call token as it came. */
+  readonly token: string;
+  readonly link: LinkEnd;
+  readonly seed: Uint8Array;
+  readonly denial: Denial;
+  readonly recheck: FailedRecheck | undefined;
+  readonly upstreamCalled: boolean;
+}): Uint8Array {
+  const { link, seed, denial, recheck, upstreamCalled } = refused;
+  const { call, statement, service, decision } = refused.judged;
+  const commitTo = (label: "call" | "method", text: string): Uint8Array =>
+    commitUnderSeed({ seed, label, value: utf8(text) }).commitment;
+  const hidden = statement !== undefined && service === undefined;
+  return encodeProviderRefusal({
+    ...denial,
+    peer: { gateway: link.peer, tlsKey: link.peerTlsKey },
+    call,
+    callCommitment: call === undefined ? commitTo("call", refused.token) : undefined,
+    method: service === undefined ? undefined : statement?.method,
+    methodCommitment: hidden ? commitTo("method", statement.method) : undefined,
+    decision,
+    recheck,
+    upstreamCalled,
+  });
+}

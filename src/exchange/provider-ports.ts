@@ -1,0 +1,25 @@
+/** What the provider's side of an exchange asks of the process around it, and each attempt of that side. */
+import type { CallFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { SealedRecord } from "../ledger/ports.ts";
+import type { LinkEnd } from "./ports.ts";
+import type { JudgePorts } from "./provider-judge.ts";
+import type { RefusalLimiter } from "./refusal-limiter.ts";
+import type { UpstreamConnector } from "./transport/ports.ts";
+import type { UsedAttempts } from "./used-attempts.ts";
+
+export interface ProviderPorts extends JudgePorts {
+  upstream(service: string): UpstreamConnector | undefined;
+}
+
+export interface AttemptOptions {
+  readonly ports: ProviderPorts;
+  readonly used: UsedAttempts;
+  readonly limiter: RefusalLimiter;
+  readonly link: LinkEnd;
+  /** Number of the exchange on the link. */
+  readonly exchange: bigint;
+  readonly frame: CallFrame;
+  /** The receipt was sent to the consumer. */
+  released(receipt: SealedRecord): void;
+  done(): void;
+}

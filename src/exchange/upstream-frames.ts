@@ -1,0 +1,48 @@
+/** What passes between a provider gateway and an upstream: caller facts in, an answer without reserved metadata out. */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { formatUuid } from "../base/ids.ts";
+import {
+  type Metadata,
+  MetadataSchema,
+  StatusFrameSchema,
+} from "../gen/causeway/exchange/v1/frames_pb.ts";
+import type { CallStatement } from "../gen/causeway/record/v1/parts_pb.ts";
+import { withEntries, withoutReserved } from "./call-metadata.ts";
+import type { EncodedAnswer } from "./provider-records.ts";
+import type { SentValues } from "./received-call.ts";
+import type { UnaryAnswer } from "./transport/ports.ts";
+
+/** The caller's metadata with the facts of the call, which only this gateway may set. */
+export function upstreamHeaders(call: {
+  /** Encoded Metadata as it came over the link. */
+  readonly received: Uint8Array;
+  readonly statement: CallStatement;
+  /** Agency id. */
+  readonly consumer: string;
+  readonly sent: SentValues;
+}): Metadata {
+  const { statement, sent } = call;
+  const received = withoutReserved(fromBinary(MetadataSchema, call.received));
+  const facts: [string, string | Uint8Array][] = [
+    ["causeway-exchange-id", formatUuid(statement.xid)],
+    ["causeway-consumer", call.consumer],
+    ["causeway-service", statement.service],
+    ["causeway-purpose", statement.purpose],
+  ];
+  if (sent.case !== undefined) facts.push(["causeway-case", sent.case]);
+  if (sent.official !== undefined) facts.push(["causeway-official", sent.official]);
+  if (sent.idempotency !== undefined) facts.push(["causeway-idempotency-key", sent.idempotency]);
+  return withEntries(received, facts);
+}
+
+/** What of an upstream's answer travels and is committed to: reserved metadata is not its to set. */
+export function encodeUpstreamAnswer(answer: UnaryAnswer): EncodedAnswer {
+  const trailers = withoutReserved(answer.status.trailers ?? create(MetadataSchema));
+  const status = create(StatusFrameSchema, { ...answer.status, trailers });
+  return {
+    headers: toBinary(MetadataSchema, withoutReserved(answer.headers)),
+    messages: answer.messages,
+    status: toBinary(StatusFrameSchema, status),
+    grpcCode: status.code,
+  };
+}
