@@ -455,7 +455,7 @@ function rawConnect(
   own: Identity,
 ): {
   duplex: ClientDuplexStream<Buffer, Buffer>;
-  greet(): void;
+  greet: () => void;
   ended: Promise<void>;
 } {
   const secure = credentials.createSsl(

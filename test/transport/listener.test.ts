@@ -388,11 +388,11 @@ describe("the agency listener, called by a stock grpc-js client", () => {
 
   it("lets open calls end when it closes, and takes no new ones", async () => {
     const open = withResolvers<IncomingCall>();
-    const { port, close } = await listen((call) => open.resolve(call));
-    const caller = client(port);
+    const listener = await listen((call) => open.resolve(call));
+    const caller = client(listener.port);
     const first = grpcUnary(caller, path, Buffer.alloc(1));
     const call = await open.promise;
-    const closing = close(5000);
+    const closing = listener.close(5000);
     await new Promise((resolve) => setTimeout(resolve, 50));
     call.answer(metadata(), [Buffer.from("late")], statusFrame(0));
     const { error, response } = await first;
@@ -405,13 +405,13 @@ describe("the agency listener, called by a stock grpc-js client", () => {
   it("cuts off what does not end within the grace", async () => {
     let cancelled = 0;
     const open = withResolvers<void>();
-    const { port, close } = await listen((call) => {
+    const listener = await listen((call) => {
       call.onCancelled(() => cancelled++);
       open.resolve();
     });
-    const first = grpcUnary(client(port), path, Buffer.alloc(1));
+    const first = grpcUnary(client(listener.port), path, Buffer.alloc(1));
     await open.promise;
-    await within(2000, "closing", close(50));
+    await within(2000, "closing", listener.close(50));
     assert.equal((await first).error?.code, status.UNAVAILABLE);
     assert.equal(cancelled, 1);
   });

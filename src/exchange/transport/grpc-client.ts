@@ -50,7 +50,7 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>(
 ): Promise<MessageShape<O>> {
   return new Promise((resolve, reject) => {
     if (options.signal?.aborted === true) {
-      reject(new CausewayError("CANCELLED", "cancelled before the call"));
+      reject(cancelled());
       return;
     }
     const call = client.makeUnaryRequest(
@@ -81,7 +81,7 @@ export async function* serverStreamCall<I extends DescMessage, O extends DescMes
   request: MessageInitShape<I>,
   options: GrpcCallOptions = {},
 ): AsyncGenerator<MessageShape<O>, void, undefined> {
-  options.signal?.throwIfAborted();
+  if (options.signal?.aborted === true) throw cancelled();
   const call = client.makeServerStreamRequest(
     pathOf(method),
     serializer(method.input),
@@ -101,6 +101,10 @@ export async function* serverStreamCall<I extends DescMessage, O extends DescMes
     call.on("error", ignore);
     call.cancel();
   }
+}
+
+function cancelled(): CausewayError {
+  return new CausewayError("CANCELLED", "cancelled before the call");
 }
 
 // A cancelled call reports its own cancellation after nobody listens any more.

@@ -53,7 +53,7 @@ export interface Http2Listener {
   /** New connections use these certificates; open ones of a client that is trusted no more are ended. */
   updateTls(tls: PeerTls): void;
   /** Accepts no more, lets open calls end for at most `graceMs`, then cuts them off. */
-  close(graceMs: number): Promise<void>;
+  readonly close: (graceMs: number) => Promise<void>;
 }
 
 const serverOptions = {

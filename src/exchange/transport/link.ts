@@ -51,7 +51,7 @@ export interface LinkHooks {
 export interface LinkTiming {
   readonly scheduler: Scheduler;
   /** Runs at the end of this turn of the event loop. */
-  defer(run: () => void): void;
+  readonly defer: (run: () => void) => void;
 }
 
 /** What a link asks of a grpc-js stream of undecoded messages, on either side. */
@@ -68,7 +68,7 @@ export interface LinkDuplex {
 export interface LinkStream {
   readonly duplex: LinkDuplex;
   /** Ends the stream at once; the other side learns the reason if it can. */
-  abort(reason: CausewayError): void;
+  readonly abort: (reason: CausewayError) => void;
   /** Why the stream has failed. */
   failure(error: Error): CausewayError;
 }
@@ -242,9 +242,9 @@ class LinkEnd implements Link {
   }
 
   #finish(): void {
-    const { duplex, abort } = this.#stream;
-    const cancel = this.#timing.scheduler.after(linkCloseMs, () => abort(lost("closed")));
-    for (const event of ["close", "end", "error"]) duplex.on(event, cancel);
+    const stream = this.#stream;
+    const cancel = this.#timing.scheduler.after(linkCloseMs, () => stream.abort(lost("closed")));
+    for (const event of ["close", "end", "error"]) stream.duplex.on(event, cancel);
     this.#ended(undefined);
   }
 
