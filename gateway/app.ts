@@ -15,6 +15,7 @@ import { createSealWorker, openJournal, type SealWorker } from "../src/ledger/jo
 import { startSubmitter } from "../src/ledger/journal/submitter.ts";
 import type { Engine, Sealer } from "../src/ledger/ports.ts";
 import { emptyRoot } from "../src/merkle/hash.ts";
+import { LocalTakings } from "./admin/local-takings.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import type { GatewayConfig } from "./config.ts";
 import { createExchangeSides } from "./exchange-sides.ts";
@@ -33,12 +34,12 @@ export interface GatewayOverrides {
   readonly scheduler?: Scheduler;
   readonly random?: RandomBytes;
   readonly logger?: Logger;
-  createSealWorker?(data: SealWorkerData): SealWorker;
+  readonly createSealWorker?: (data: SealWorkerData) => SealWorker;
   wrapSealer?(sealer: Sealer): Sealer;
   wrapEngine?(engine: Engine): Engine;
-  wrapUpstream?(upstream: UpstreamConnector): UpstreamConnector;
+  readonly wrapUpstream?: (upstream: UpstreamConnector) => UpstreamConnector;
   readonly ledgerStores?: Parameters<typeof createLedgerPart>[0]["stores"];
-  onFatal?(error: unknown): void;
+  readonly onFatal?: (error: unknown) => void;
 }
 
 export interface Gateway {
@@ -114,7 +115,12 @@ export async function createGateway(
   };
   const openings = await createOpenings({ folder: config.data, random, scheduler, onFatal });
   const upstreams = createUpstreams(config, scheduler, overrides);
-  const localTakings = new Map<string, Uint8Array>();
+  const localTakings = new LocalTakings({
+    agency: self.agency,
+    gateway: self.gateway,
+    replica,
+    journal: journal.reader,
+  });
   const sealer = overrides.wrapSealer?.(journal.sealer) ?? journal.sealer;
   const sides = createExchangeSides({
     config,
@@ -155,7 +161,6 @@ export async function createGateway(
   async function start(): Promise<void> {
     const status = createStatus({ config, self, ledger, journal, clock, notReady });
     const admin = {
-      agency: self.agency,
       clock,
       scheduler,
       verifier,
@@ -199,6 +204,7 @@ export async function createGateway(
       sides.flushRefusals(true);
       stopTicks();
       stopCatchingUp();
+      localTakings.close();
       await journal.close();
       submitter.stop();
       sides.links.close();

@@ -30,8 +30,8 @@ export interface LedgerPartOptions {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly stores: LedgerNodeOptions["stores"] | undefined;
-  report(report: LedgerReport): void;
-  onFatal(error: unknown): void;
+  readonly report: (report: LedgerReport) => void;
+  readonly onFatal: (error: unknown) => void;
 }
 
 /** The key that opens the follow stream: the witness's where it is hosted here, so that index 0 can become final. */

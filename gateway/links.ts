@@ -29,7 +29,7 @@ export interface LinksOptions extends Pick<ExchangePorts, "clock" | "scheduler" 
   /** Raw batch keys of this gateway. */
   readonly ownBatchKeys: readonly Uint8Array[];
   readonly tls: Pick<PeerTls, "certificate" | "privateKey">;
-  defer(work: () => void): void;
+  readonly defer: (work: () => void) => void;
   /** Verifies the quorum of a note; throws a CausewayError. */
   readFinal(note: Uint8Array): FinalCheckpoint;
   /** A verified Hello: its clock, and an own leaf that the journal must hold. */

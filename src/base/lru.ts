@@ -30,6 +30,10 @@ export class Lru<K, V> {
     this.#entries.set(key, value);
   }
 
+  delete(key: K): void {
+    this.#entries.delete(key);
+  }
+
   /** Removes the oldest entry and returns its value. */
   takeOldest(): V | undefined {
     for (const [key, value] of this.#entries) {

@@ -1,5 +1,5 @@
 import { signaturesRememberedMax } from "../base/limits.ts";
-import { LruMap } from "./lru-map.ts";
+import { Lru } from "../base/lru.ts";
 
 /**
  * Remembers which compact JWS verified, so that a token that carries many call statements is verified
@@ -7,11 +7,11 @@ import { LruMap } from "./lru-map.ts";
  * those are looked up at each use.
  */
 export class RememberedSignatures {
-  readonly #verified: LruMap<Promise<void>>;
+  readonly #verified: Lru<string, Promise<void>>;
 
   /** @param entriesMax how many are remembered; by default `signaturesRememberedMax`. */
   constructor(entriesMax: number = signaturesRememberedMax) {
-    this.#verified = new LruMap(entriesMax);
+    this.#verified = new Lru(entriesMax);
   }
 
   /**

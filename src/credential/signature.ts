@@ -2,11 +2,11 @@ import { compactVerify, errors, importJWK, type CryptoKey } from "jose";
 import { equalBytes } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { importedKeysMax } from "../base/limits.ts";
+import { Lru } from "../base/lru.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import { thumbprint } from "../crypto/thumbprint.ts";
 import { algorithm, type CompactJws } from "./compact.ts";
 import { formatKey } from "./key-text.ts";
-import { LruMap } from "./lru-map.ts";
 
 interface ImportedKey {
   readonly publicKey: Uint8Array;
@@ -15,7 +15,7 @@ interface ImportedKey {
 
 // Importing a key costs as much as verifying with it. The imported keys live as long as the verifier
 // that accepted them; the kid is a digest of the key, so an entry never stands for another one.
-const importedKeys = new WeakMap<Verifier, LruMap<ImportedKey>>();
+const importedKeys = new WeakMap<Verifier, Lru<string, ImportedKey>>();
 
 async function importKey(key: Uint8Array): Promise<CryptoKey> {
   const jwk = { kty: "OKP", crv: "Ed25519", x: formatKey(key) };
@@ -23,7 +23,7 @@ async function importKey(key: Uint8Array): Promise<CryptoKey> {
 }
 
 function acceptedKey(kid: string, key: Uint8Array, verifier: Verifier): Promise<CryptoKey> {
-  const keys = importedKeys.get(verifier) ?? new LruMap<ImportedKey>(importedKeysMax);
+  const keys = importedKeys.get(verifier) ?? new Lru<string, ImportedKey>(importedKeysMax);
   importedKeys.set(verifier, keys);
   const known = keys.get(kid);
   if (known !== undefined && equalBytes(known.publicKey, key)) return known.imported;

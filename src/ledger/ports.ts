@@ -28,7 +28,11 @@ export interface StateChange {
 export type Recheck =
   | { readonly kind: "stands" }
   /** Seal this in its place; `states` replace the record's own. */
-  | { readonly kind: "replaced"; readonly record: Uint8Array; readonly states: readonly StateChange[] }
+  | {
+      readonly kind: "replaced";
+      readonly record: Uint8Array;
+      readonly states: readonly StateChange[];
+    }
   | { readonly kind: "dropped" };
 
 export interface QueuedRecord {

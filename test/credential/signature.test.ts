@@ -5,7 +5,6 @@ import { ed25519 } from "@noble/curves/ed25519.js";
 import { concatBytes, toBase64url, utf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { createCompact, openCompact } from "../../src/credential/compact.ts";
-import { LruMap } from "../../src/credential/lru-map.ts";
 import { RememberedSignatures } from "../../src/credential/remembered-signatures.ts";
 import { verifySignature } from "../../src/credential/signature.ts";
 import { createNobleVerifier } from "../../src/crypto/noble.ts";
@@ -154,18 +153,5 @@ describe("remembered signatures", () => {
       await Promise.resolve();
     });
     assert.equal(ran, true);
-  });
-
-  test("the entry that was not read for longest is forgotten first", () => {
-    const map = new LruMap<number>(2);
-    map.set("a", 1);
-    map.set("b", 2);
-    assert.equal(map.get("a"), 1);
-    map.set("c", 3);
-    assert.equal(map.get("b"), undefined);
-    assert.equal(map.get("a"), 1);
-    assert.equal(map.get("c"), 3);
-    assert.equal(map.entryCount, 2);
-    assert.throws(() => new LruMap(0), RangeError);
   });
 });

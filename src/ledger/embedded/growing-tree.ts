@@ -1,4 +1,4 @@
-import { LruMap } from "../../credential/lru-map.ts";
+import { Lru } from "../../base/lru.ts";
 import { appendLeaf, type CompactRange, type TreeNode } from "../../merkle/compact-range.ts";
 import { compactRangeAt, type HashReader, rootAt } from "../../merkle/reader.ts";
 
@@ -7,7 +7,7 @@ const rootsRememberedMax = 1024;
 /** The stored tree and the leaves that are about to be stored: one view for the fold, which may ask for any past root. */
 export class GrowingTree implements HashReader {
   readonly #stored: HashReader;
-  readonly #roots: LruMap<Uint8Array> = new LruMap(rootsRememberedMax);
+  readonly #roots: Lru<string, Uint8Array> = new Lru(rootsRememberedMax);
   #pending = new Map<string, Uint8Array>();
   #range: CompactRange;
   #storedRange: CompactRange;
