@@ -70,7 +70,10 @@ const sources = ["src", "gateway", "test", "bench", "demo"].flatMap(filesBelow);
 step({
   name: "build",
   title: "building",
-  inputs: ["tsconfig.json", ...sources.filter((path) => path.endsWith(".ts") && statSync(path).isFile())],
+  inputs: [
+    "tsconfig.json",
+    ...sources.filter((path) => path.endsWith(".ts") && statSync(path).isFile()),
+  ],
   output: "dist",
   work: (title) => run(title, bin("tsc"), ["-p", "."]),
 });

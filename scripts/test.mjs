@@ -24,7 +24,13 @@ if (files.length === 0) {
 }
 const { status } = spawnSync(
   process.execPath,
-  ["--no-turbo-inline-js-wasm-calls", "--enable-source-maps", "--test", "--test-concurrency=2", ...files],
+  [
+    "--no-turbo-inline-js-wasm-calls",
+    "--enable-source-maps",
+    "--test",
+    "--test-concurrency=2",
+    ...files,
+  ],
   { stdio: "inherit" },
 );
 process.exit(status ?? 1);
