@@ -29,6 +29,7 @@ import {
 import {
   type GetBlobRequest,
   type GetBlobResponse,
+  GetBlobResponseSchema,
   LedgerService,
 } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { within } from "./support.ts";
@@ -126,7 +127,8 @@ describe("a server-streaming call of one of our services", () => {
 
   it("gives every message in order, then the server's reason", async () => {
     const client = await blobs((call) => {
-      for (let i = 0; i < 500; i++) call.write({ chunk: Uint8Array.of(i % 251) });
+      for (let i = 0; i < 500; i++)
+        call.write(create(GetBlobResponseSchema, { chunk: Uint8Array.of(i % 251) }));
       call.emit("error", toServiceError(new CausewayError("BLOB_MISSING", "x")));
     });
     const seen: (number | undefined)[] = [];
@@ -144,7 +146,7 @@ describe("a server-streaming call of one of our services", () => {
     let cancelled = 0;
     const client = await blobs((call) => {
       call.on("cancelled", () => cancelled++);
-      call.write({ chunk: Uint8Array.of(1) });
+      call.write(create(GetBlobResponseSchema, { chunk: Uint8Array.of(1) }));
     });
     for await (const { chunk } of read(client)) {
       assert.equal(chunk[0], 1);
