@@ -16,6 +16,7 @@ import type { JournalReader } from "../src/ledger/journal/store.ts";
 import { createCedarEngine } from "../src/policy/cedar-engine.ts";
 import { decide } from "../src/policy/decide.ts";
 import { memoiseVerdicts } from "../src/policy/memo.ts";
+import type { LocalTakings } from "../src/exchange/recheck.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import type { GatewayConfig } from "./config.ts";
 import { Links } from "./links.ts";
@@ -37,7 +38,7 @@ export interface ExchangeSidesOptions {
   readonly identity: LocalIdentity;
   readonly ports: ExchangePorts;
   readonly journal: JournalReader;
-  readonly localTakings: ReadonlyMap<string, Uint8Array>;
+  readonly localTakings: LocalTakings;
   readonly upstreams: ReadonlyMap<string, UpstreamConnector>;
   readonly watch: ClockWatch;
   readonly logger: Logger;

@@ -10,18 +10,17 @@ import type { Verifier } from "../../src/crypto/ports.ts";
 import { thumbprint } from "../../src/crypto/thumbprint.ts";
 import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { Replica, SealedRecord, Sealer } from "../../src/ledger/ports.ts";
-import { encodeRecord, recordHash } from "../../src/record/record.ts";
+import { encodeRecord } from "../../src/record/record.ts";
 import { parseKey } from "../../src/credential/key-text.ts";
+import type { LocalTakings } from "./local-takings.ts";
 
 export interface StatementPorts {
-  readonly agency: string;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly verifier: Verifier;
   readonly replica: Replica;
   readonly sealer: Sealer;
-  /** Record hashes of the revocations that this gateway has accepted, by the `jti` of their grant. */
-  readonly localTakings: Map<string, Uint8Array>;
+  readonly localTakings: LocalTakings;
 }
 
 /** What became of a record. */
@@ -58,22 +57,6 @@ async function verify(jws: readonly string[], ports: StatementPorts): Promise<Ve
   return verified;
 }
 
-/**
- * A revocation of an own grant acts from here on: it is an early fact before it is queued, so that no
- * batch that closes later holds a receipt under the grant.
- */
-function takeEarly(
-  { statement }: VerifiedStatement,
-  hash: Uint8Array,
-  ports: StatementPorts,
-): void {
-  if (statement.name !== "revocation") return;
-  const grant = ports.replica.state().grants.get(statement.body.grant);
-  if (grant?.provider === ports.agency && statement.claims.iss === ports.agency) {
-    ports.localTakings.set(grant.jti, hash);
-  }
-}
-
 /** Rejects with the reason for which the statement cannot be carried, or STALE_REPLICA when it is not final in time. */
 export async function submitStatement(
   jws: readonly string[],
@@ -84,9 +67,15 @@ export async function submitStatement(
   const record = encodeRecord(
     create(RecordSchema, { body: { case: "statement", value: { jws: [...jws] } } }),
   );
-  takeEarly(verified, recordHash(record), ports);
+  // An early fact before it is queued: what closes later counts it.
+  ports.localTakings.accept(verified.statement, record);
   const decidedAtMs = ports.clock.nowMs();
-  const sealed = await ports.sealer.seal({ kind: "governance", record, decidedAtMs, states: [] });
+  const sealed = await ports.sealer
+    .seal({ kind: "governance", record, decidedAtMs, states: [] })
+    .catch((error: unknown) => {
+      ports.localTakings.withdraw(record);
+      throw error;
+    });
   if (sealed === undefined) throw new CausewayError("INTERNAL", "a statement is never dropped");
   if (waitMs > 0) await waitUntilFinal(sealed, waitMs, ports);
   return stateOf(sealed, ports.replica);

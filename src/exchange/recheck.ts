@@ -19,8 +19,11 @@ export interface Foundations {
   readonly maxStalenessMs: number;
 }
 
-/** Record hashes of the revocations that this gateway has accepted, by the `jti` of their grant. */
-export type LocalTakings = ReadonlyMap<string, Uint8Array>;
+/** Revocations that this gateway has accepted and that the ledger does not hold yet. */
+export interface LocalTakings {
+  /** Record hash of the revocation of a grant, by the grant's `jti`. */
+  get(grantJti: string): Uint8Array | undefined;
+}
 
 function addressed(address: FactAddress): Fact {
   return create(FactSchema, {
