@@ -40,7 +40,12 @@ export async function gatewayRun({ config: file }: GatewayRunOptions, io: Io): P
   const { createGateway } = await import("../app.ts");
   const stopped = stopSignal();
   const gateway = await createGateway(config);
-  await gateway.start();
+  try {
+    await gateway.start();
+  } catch (error) {
+    await gateway.close();
+    throw error;
+  }
   io.warn(`${config.gateway} is running. Its admin socket is ${config.listeners.admin}.\n`);
   const signal = await stopped;
   io.warn(`${signal}: closing.\n`);

@@ -10,7 +10,13 @@ export interface OutputOptions {
   readonly format?: OutputFormat | undefined;
 }
 
-export type Cell = string | number | boolean | readonly string[];
+/** An object is printed as JSON in a table too. */
+export type Cell =
+  | string
+  | number
+  | boolean
+  | readonly string[]
+  | Readonly<Record<string, unknown>>;
 export type Row = Readonly<Record<string, Cell>>;
 
 /** Prints one thing: in a table one line for each of its members. */
@@ -70,7 +76,12 @@ export function writeRows(
 
 function cellText(cell: Cell): string {
   if (typeof cell === "boolean") return cell ? "yes" : "no";
-  return typeof cell === "object" ? cell.join(", ") : String(cell);
+  if (typeof cell !== "object") return String(cell);
+  return isTexts(cell) ? cell.join(", ") : JSON.stringify(cell, undefined, 2);
+}
+
+function isTexts(cell: Cell): cell is readonly string[] {
+  return Array.isArray(cell);
 }
 
 const wide =

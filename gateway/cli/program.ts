@@ -2,17 +2,24 @@
 import { Command, CommanderError } from "commander";
 import { CausewayError } from "../../src/base/errors.ts";
 import { reason } from "../../src/base/reasons.ts";
+import { version } from "../status.ts";
 import { registerAdministrator } from "./administrator.ts";
 import { registerAgency } from "./agency.ts";
 import { registerCity } from "./city.ts";
 import { type ExitCode, exitCodeOf, exitCodes } from "./exit-codes.ts";
 import { registerGateway } from "./gateway.ts";
+import { registerGrant } from "./grant.ts";
 import type { Io } from "./io.ts";
+import { registerLedger } from "./ledger.ts";
 import { registerNetwork } from "./network.ts";
+import { registerPolicy } from "./policy.ts";
+import { registerRecord } from "./record.ts";
+import { registerRequest } from "./request.ts";
+import { registerService } from "./service.ts";
 import { registerStatement } from "./statement.ts";
 
-const description = `A cross-agency data-sharing gateway whose every grant, refusal and exchange stands, signed, on one
-shared append-only ledger.`;
+const description =
+  "A cross-agency data-sharing gateway whose every grant, refusal and exchange stands, signed, on one shared append-only ledger.";
 
 const exitCodesText = `
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 denied, 4 verification failed, 5 unavailable.
@@ -22,6 +29,7 @@ Passphrases come from --passphrase-file, the file that CAUSEWAY_PASSPHRASE_FILE 
 export function createProgram(io: Io): Command {
   const program = new Command("causeway")
     .description(description)
+    .version(version)
     .exitOverride()
     .configureOutput({ writeOut: (text) => io.write(text), writeErr: (text) => io.warn(text) })
     .showHelpAfterError("(causeway <command> --help says more)")
@@ -32,6 +40,12 @@ export function createProgram(io: Io): Command {
   registerAdministrator(program, io);
   registerNetwork(program, io);
   registerStatement(program, io);
+  registerService(program, io);
+  registerPolicy(program, io);
+  registerRequest(program, io);
+  registerGrant(program, io);
+  registerRecord(program, io);
+  registerLedger(program, io);
   return program;
 }
 

@@ -15,7 +15,14 @@ import { verifyBatch } from "../../src/registry/verify-batch.ts";
 import { systemClock } from "../../gateway/runtime.ts";
 import { readStatementFile, writeStatementFile } from "../../gateway/statement-file.ts";
 import { causeway, Machine, type Ran, temporaryRoot } from "./support.ts";
-import { cardOf, enrolMembers, initCity, type Signed, signTwoCities } from "./two-cities.ts";
+import {
+  addresses,
+  cardOf,
+  enrolMembers,
+  initCity,
+  type Signed,
+  signTwoCities,
+} from "./two-cities.ts";
 
 const root = temporaryRoot("founding");
 let signed: Signed;
@@ -293,7 +300,7 @@ describe("signing", () => {
       id: "shenzhen",
       division: "440300",
       agency: "shenzhen/civil-affairs",
-      port: 23_000,
+      ...addresses(23_000),
       sequencer: false,
     });
     const draft = fresh("draft");

@@ -30,13 +30,18 @@ export async function initCity(
     id,
     division,
     agency,
-    port,
+    witness,
+    peer,
+    http,
     sequencer,
   }: {
     readonly id: string;
     readonly division: string;
     readonly agency: string;
-    readonly port: number;
+    /** Addresses, `host:port`. */
+    readonly witness: string;
+    readonly peer: string;
+    readonly http: string;
     readonly sequencer: boolean;
   },
 ): Promise<CityOnMachine> {
@@ -56,7 +61,7 @@ export async function initCity(
     "--division",
     division,
     "--witness-address",
-    `127.0.0.1:${port}`,
+    witness,
     ...made("city"),
   );
   await machine.run(
@@ -77,9 +82,9 @@ export async function initCity(
     "--id",
     `${agency}/gw1`,
     "--peer",
-    `127.0.0.1:${port + 1}`,
+    peer,
     "--http",
-    `127.0.0.1:${port + 2}`,
+    http,
     ...(sequencer ? ["--sequencer"] : []),
     ...made("gateway"),
   );
@@ -102,6 +107,16 @@ export async function initCity(
     gatewayKeys: folder("gateway"),
     administratorKeys: folder("administrator"),
   };
+}
+
+/** Addresses that nothing listens on in these tests. */
+export function addresses(port: number): {
+  readonly witness: string;
+  readonly peer: string;
+  readonly http: string;
+} {
+  const at = (offset: number): string => `127.0.0.1:${port + offset}`;
+  return { witness: at(0), peer: at(1), http: at(2) };
 }
 
 export const cardOf = (keys: string): string => `${keys}.card`;
@@ -152,14 +167,14 @@ export async function signTwoCities(root: string): Promise<Signed> {
     id: "hangzhou",
     division: "330100",
     agency: "hangzhou/market-regulation",
-    port: 21_000,
+    ...addresses(21_000),
     sequencer: true,
   });
   const shenzhen = await initCity(there, {
     id: "shenzhen",
     division: "440300",
     agency: "shenzhen/civil-affairs",
-    port: 22_000,
+    ...addresses(22_000),
     sequencer: false,
   });
   const [theirCard] = handOver(here, cardOf(shenzhen.city)) as [string];
