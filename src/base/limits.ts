@@ -151,3 +151,9 @@ export const linkCloseMs: number = 2000;
 export const policySchemaNamesMax: number = 10_000;
 /** Types that one type of a schema may lead through. */
 export const policySchemaTypesMax: number = 32;
+/** Bytes of one item of an export: the largest blob and its wrapping. */
+export const exportItemBytesMax: number = blobBytesMax + 64;
+/** Call tokens that a replay keeps opened: those of the gateways of one moment, a few kilobytes each. */
+export const auditTokensRememberedMax: number = 16 * 1024;
+/** Decisions that a replay remembers as evaluated: one digest each. */
+export const auditDecisionsRememberedMax: number = 256 * 1024;

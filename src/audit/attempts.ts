@@ -1,0 +1,322 @@
+/**
+ * Every attempt from both sides (RECORDS.md, "What the auditor matches"): what the provider's and the
+ * consumer's records say of one (token digest, index) is put together and compared once both have closed it.
+ */
+import { toHex } from "../base/bytes.ts";
+import type { Progress } from "../gen/causeway/record/v1/parts_pb.ts";
+import {
+  type Acknowledgement,
+  Check,
+  type Closed,
+  Outcome,
+} from "../gen/causeway/record/v1/record_pb.ts";
+import { formatHandle } from "../record/handle.ts";
+import type { GrantEnd } from "./batch-times.ts";
+import { compareSides } from "./compare-sides.ts";
+import { findingAt, type Place, type Report } from "./findings.ts";
+import type { RecordedCall } from "./recorded-calls.ts";
+
+/** A record of an attempt with its names. */
+export interface AttemptRecord {
+  readonly place: Place;
+  readonly leafHash: Uint8Array;
+  readonly recordHash: Uint8Array;
+}
+
+/** Numbers and commitments of one segment, copied out of the record's buffer. */
+export interface SegmentFacts extends AttemptRecord {
+  readonly segment: number;
+  readonly framesFirst: bigint;
+  readonly framesEnd: bigint;
+  readonly request: Uint8Array;
+  readonly requestFrames: bigint;
+  readonly response: Uint8Array;
+}
+
+export interface AcknowledgedSegment extends SegmentFacts {
+  readonly check: Check;
+  readonly receiptLeaf: Uint8Array;
+  readonly receiptPosition: number;
+  readonly receiptRecord: Uint8Array;
+}
+
+/** How a side closed the attempt. */
+export interface ProviderClosing extends AttemptRecord {
+  readonly kind: "receipt" | "refusal" | "closed";
+}
+
+export interface ConsumerClosing extends AttemptRecord {
+  readonly kind: "acknowledgement" | "closed";
+  readonly outcome: Outcome | undefined;
+  /** Of the provider's refusal or closing, as it was shown. */
+  readonly refusal: { readonly leafHash: Uint8Array; readonly position: number } | undefined;
+}
+
+/** What a release of this attempt rests on. */
+export interface Foundation {
+  readonly grant: GrantEnd;
+  readonly maxStalenessMs: number;
+  readonly window: number;
+}
+
+export interface Attempt {
+  issuer: string;
+  /** `<xid in hex>/<attempt>` as the provider's statement has it, otherwise as the consumer says. */
+  name: string;
+  genuine: boolean;
+  /** The first record of the provider; absent while only the consumer has spoken. */
+  begun?: AttemptRecord;
+  foundation?: Foundation | undefined;
+  receipts: SegmentFacts[];
+  acknowledged: AcknowledgedSegment[];
+  providerClosing?: ProviderClosing;
+  consumerClosing?: ConsumerClosing;
+  /** Both sides were compared; what they said is not kept. */
+  settled: boolean;
+}
+
+export interface AttemptCounts {
+  attempts: number;
+  matched: number;
+  /** Not closed by both sides, and too young to be a finding. */
+  open: number;
+}
+
+export class Attempts {
+  readonly counts: AttemptCounts = { attempts: 0, matched: 0, open: 0 };
+  readonly #report: Report;
+  readonly #attempts = new Map<string, Attempt>();
+  /** (issuer, xid, attempt) → (token digest, index). */
+  readonly #names = new Map<string, string>();
+  /** Handles of refusals that name no attempt: of calls that did not verify. */
+  readonly #namelessRefusals = new Set<string>();
+  /** Open attempts of providers by the hash of their newest record. */
+  readonly #byRecord = new Map<string, Attempt>();
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  /** A provider's first record of an attempt; `undefined` when that attempt was used before. */
+  begin(call: RecordedCall, record: AttemptRecord, foundation?: Foundation): Attempt | undefined {
+    const { tokenDigest, index, issuer, statement, genuine } = call;
+    const attempt = this.#attemptOf(tokenDigest, index, issuer);
+    const name = nameOf(statement.xid, statement.attempt);
+    if (attempt.begun !== undefined || attempt.settled) {
+      this.#report(findingAt(record.place, "ATTEMPT_REPEATED", { by: "token" }));
+      return undefined;
+    }
+    this.#bindName(attempt, `${issuer} ${name}`, keyOf(tokenDigest, index), record.place);
+    if (attempt.name !== "" && attempt.name !== name) this.#misnamed(attempt, record.place);
+    Object.assign(attempt, { begun: record, name, genuine, foundation, issuer });
+    return attempt;
+  }
+
+  /** The record of a provider from which its attempt goes on. */
+  opened(attempt: Attempt, { recordHash }: AttemptRecord): void {
+    this.#byRecord.set(toHex(recordHash), attempt);
+  }
+
+  /** The open attempt that `prevRecord` is the newest record of, in the chain of this gateway. */
+  follow(prevRecord: Uint8Array, place: Place): Attempt | undefined {
+    const key = toHex(prevRecord);
+    const attempt = this.#byRecord.get(key);
+    if (attempt?.begun?.place.gateway === place.gateway) {
+      this.#byRecord.delete(key);
+      return attempt;
+    }
+    this.#report(findingAt(place, "PREVIOUS_MISSING"));
+    return undefined;
+  }
+
+  receipt(attempt: Attempt, record: AttemptRecord, progress: Progress, final: boolean): void {
+    const facts = segmentOf(record, progress);
+    const before = attempt.receipts.at(-1);
+    const follows =
+      facts.segment === (before?.segment ?? 0) + 1 &&
+      facts.framesFirst === (before?.framesEnd ?? 0n) &&
+      facts.framesEnd >= facts.framesFirst;
+    if (!follows) this.#report(findingAt(record.place, "SEGMENT_GAP"));
+    attempt.receipts.push(facts);
+    if (final) this.closeByProvider(attempt, { ...record, kind: "receipt" });
+    else this.opened(attempt, record);
+  }
+
+  /** A provider's refusal of a call that it could not verify. */
+  refuseNameless({ leafHash, place }: AttemptRecord): void {
+    this.#namelessRefusals.add(formatHandle(leafHash, place.position));
+  }
+
+  closeByProvider(attempt: Attempt, closing: ProviderClosing): void {
+    if (attempt.providerClosing !== undefined) {
+      this.#report(findingAt(closing.place, "PROVIDER_CLOSED_TWICE"));
+      return;
+    }
+    attempt.providerClosing = closing;
+    this.#settle(attempt);
+  }
+
+  acknowledge(said: Acknowledgement, record: AttemptRecord): void {
+    const { progress, receipt, check } = said;
+    if (progress === undefined || receipt === undefined) return;
+    const attempt = this.#consumerSide(said, record.place);
+    if (attempt === undefined) return;
+    attempt.acknowledged.push({
+      ...segmentOf(record, progress),
+      check,
+      receiptLeaf: receipt.leafHash.slice(),
+      receiptPosition: receipt.position,
+      receiptRecord: said.receiptRecord.slice(),
+    });
+    if (check !== Check.MATCH) {
+      this.#report(findingAt(record.place, "CHECK_FAILED", { check: String(check) }));
+    }
+    if (!said.final && check === Check.MATCH) return;
+    const closing = { ...record, kind: "acknowledgement", outcome: undefined, refusal: undefined };
+    attempt.consumerClosing = closing as ConsumerClosing;
+    this.#settle(attempt);
+  }
+
+  closeByConsumer(said: Closed, record: AttemptRecord): void {
+    const attempt = this.#consumerSide(said, record.place);
+    if (attempt === undefined) return;
+    const { outcome, refusal } = said;
+    attempt.consumerClosing = {
+      ...record,
+      kind: "closed",
+      outcome,
+      refusal:
+        refusal === undefined
+          ? undefined
+          : { leafHash: refusal.leafHash.slice(), position: refusal.position },
+    };
+    this.#settle(attempt);
+  }
+
+  /** At the end of the ledger: what was never closed, and is old enough to have been. */
+  finish(isOverdue: (record: AttemptRecord) => boolean): void {
+    for (const attempt of this.#attempts.values()) {
+      if (attempt.settled) continue;
+      const overdue = this.#unfinished(attempt, isOverdue);
+      if (overdue === "open") this.counts.open += 1;
+    }
+  }
+
+  #unfinished(
+    attempt: Attempt,
+    isOverdue: (record: AttemptRecord) => boolean,
+  ): "open" | "overdue" | "complete" {
+    const { begun, providerClosing, consumerClosing } = attempt;
+    if (begun === undefined) return this.#unanswered(attempt, isOverdue);
+    let state: "open" | "overdue" | "complete" = "complete";
+    const miss = (
+      record: AttemptRecord,
+      code: "PROVIDER_CLOSING_MISSING" | "CONSUMER_CLOSING_MISSING",
+    ): void => {
+      if (state !== "overdue") state = "open";
+      if (!isOverdue(record)) return;
+      state = "overdue";
+      this.#report(findingAt(record.place, code));
+    };
+    if (providerClosing === undefined)
+      miss(attempt.receipts.at(-1) ?? begun, "PROVIDER_CLOSING_MISSING");
+    if (consumerClosing === undefined) miss(providerClosing ?? begun, "CONSUMER_CLOSING_MISSING");
+    return state;
+  }
+
+  /** A consumer may close alone what the provider has no record of, but not answer a record of it. */
+  #unanswered(
+    { acknowledged, consumerClosing }: Attempt,
+    isOverdue: (record: AttemptRecord) => boolean,
+  ): "open" | "overdue" | "complete" {
+    const answer = acknowledged[0] ?? consumerClosing;
+    if (answer === undefined) return "complete";
+    const refusal = consumerClosing?.refusal;
+    const isNameless =
+      refusal !== undefined &&
+      this.#namelessRefusals.has(formatHandle(refusal.leafHash, refusal.position));
+    const refers =
+      acknowledged.length > 0 ||
+      (refusal !== undefined && !isNameless) ||
+      consumerClosing?.outcome === Outcome.DISPUTED ||
+      consumerClosing?.outcome === Outcome.UNKNOWN_AFTER_RESTART;
+    if (!refers) return "complete";
+    if (!isOverdue(answer)) return "open";
+    this.#report(findingAt(answer.place, "PROVIDER_RECORD_MISSING"));
+    return "overdue";
+  }
+
+  #consumerSide(said: Acknowledgement | Closed, place: Place): Attempt | undefined {
+    const { tokenDigest, index, xid } = said;
+    const attempt = this.#attemptOf(tokenDigest, index, place.gateway);
+    if (attempt.issuer !== place.gateway) {
+      this.#report(findingAt(place, "CLOSING_OF_ANOTHER", { issuer: attempt.issuer }));
+      return undefined;
+    }
+    if (attempt.settled || attempt.consumerClosing !== undefined) {
+      this.#report(findingAt(place, "CONSUMER_CLOSED_TWICE"));
+      return undefined;
+    }
+    const name = nameOf(xid, said.attempt);
+    if (attempt.name === "") {
+      attempt.name = name;
+      this.#bindName(attempt, `${place.gateway} ${name}`, keyOf(tokenDigest, index), place);
+    } else if (attempt.name !== name) this.#misnamed(attempt, place);
+    return attempt;
+  }
+
+  #attemptOf(tokenDigest: Uint8Array, index: number, issuer: string): Attempt {
+    const key = keyOf(tokenDigest, index);
+    let attempt = this.#attempts.get(key);
+    if (attempt === undefined) {
+      this.counts.attempts += 1;
+      attempt = { issuer, name: "", genuine: true, receipts: [], acknowledged: [], settled: false };
+      this.#attempts.set(key, attempt);
+    }
+    return attempt;
+  }
+
+  #bindName(attempt: Attempt, name: string, key: string, place: Place): void {
+    const known = this.#names.get(name);
+    if (known === undefined) this.#names.set(name, key);
+    else if (known !== key && attempt.genuine) {
+      this.#report(findingAt(place, "ATTEMPT_REPEATED", { by: "xid" }));
+    }
+  }
+
+  #misnamed(attempt: Attempt, place: Place): void {
+    this.#report(findingAt(place, "ATTEMPT_MISNAMED", { issuer: attempt.issuer }));
+  }
+
+  #settle(attempt: Attempt): void {
+    const { begun, providerClosing, consumerClosing } = attempt;
+    if (begun === undefined || providerClosing === undefined || consumerClosing === undefined)
+      return;
+    compareSides({ ...attempt, providerClosing, consumerClosing }, this.#report);
+    attempt.settled = true;
+    attempt.receipts = [];
+    attempt.acknowledged = [];
+    this.counts.matched += 1;
+  }
+}
+
+function keyOf(tokenDigest: Uint8Array, index: number): string {
+  return `${toHex(tokenDigest)}.${index}`;
+}
+
+function nameOf(xid: Uint8Array, attempt: number): string {
+  return `${toHex(xid)}/${attempt}`;
+}
+
+function segmentOf(record: AttemptRecord, progress: Progress): SegmentFacts {
+  const { segment, framesFirst, framesEnd, requestFrames } = progress;
+  return {
+    ...record,
+    segment,
+    framesFirst,
+    framesEnd,
+    requestFrames,
+    request: progress.request.slice(),
+    response: progress.response.slice(),
+  };
+}

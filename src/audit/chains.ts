@@ -1,0 +1,126 @@
+/** What a chain says over its whole length: its boots, its places, and headers shown beside it. */
+import { equalBytes, toHex } from "../base/bytes.ts";
+import { CausewayError } from "../base/errors.ts";
+import type { Verifier } from "../crypto/ports.ts";
+import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
+import { type OpenedLeaf, openLeaf, verifyLeaf } from "../record/leaf.ts";
+import { batchKeyOf } from "../registry/keys.ts";
+import type { RegistryState } from "../registry/state.ts";
+import { findingAt, type Place, type Report } from "./findings.ts";
+
+interface Sealed {
+  readonly leafHash: Uint8Array;
+  readonly boot: string;
+}
+
+interface Chain {
+  boot: string;
+  readonly formerBoots: Set<string>;
+  /** By `<epoch>/<seq>`. */
+  readonly places: Map<string, Sealed>;
+}
+
+export class Chains {
+  readonly #chains = new Map<string, Chain>();
+  readonly #report: Report;
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  add(
+    index: bigint,
+    { header, leafHash }: { readonly header: Header; readonly leafHash: Uint8Array },
+  ): void {
+    const { gateway } = header;
+    const boot = toHex(header.boot);
+    const chain = this.#chains.get(gateway) ?? { boot, formerBoots: new Set(), places: new Map() };
+    this.#chains.set(gateway, chain);
+    if (boot !== chain.boot) {
+      chain.formerBoots.add(chain.boot);
+      chain.boot = boot;
+      if (chain.formerBoots.has(boot)) {
+        this.#report(findingAt({ index, position: 0, gateway }, "BOOT_RETURNED", { boot }));
+      }
+    }
+    // One text for each boot: a view of every header would keep its whole buffer.
+    chain.places.set(placeOf(header), { leafHash, boot: chain.boot });
+  }
+
+  /** The leaf hash at the place of a header, as the ledger has it. */
+  leafAt(header: Header): Uint8Array | undefined {
+    return this.#chains.get(header.gateway)?.places.get(placeOf(header))?.leafHash;
+  }
+
+  /**
+   * Judges a leaf that somebody was shown: signed by its gateway, and another one than the ledger has at
+   * its place, it convicts that gateway. Returns whether the leaf is genuine.
+   */
+  judgeShown(leaf: OpenedLeaf, at: Place, state: RegistryState, verifier: Verifier): boolean {
+    if (!isGenuine(leaf, state, verifier)) return false;
+    const { header, leafHash } = leaf;
+    const held = this.#chains.get(header.gateway)?.places.get(placeOf(header));
+    if (held !== undefined && !equalBytes(held.leafHash, leafHash)) {
+      this.#convict(header, held.boot === toHex(header.boot), at);
+    }
+    return true;
+  }
+
+  /** Judges two leaves that are shown as a contradiction. */
+  judgePair(
+    pair: readonly [Uint8Array, Uint8Array],
+    at: Place,
+    state: RegistryState,
+    verifier: Verifier,
+  ): void {
+    const [first, second] = pair.map(tryOpen);
+    const isPair =
+      first !== undefined &&
+      second !== undefined &&
+      first.header.gateway === second.header.gateway &&
+      placeOf(first.header) === placeOf(second.header) &&
+      !equalBytes(first.headerBytes, second.headerBytes) &&
+      isGenuine(first, state, verifier) &&
+      isGenuine(second, state, verifier);
+    if (!isPair) {
+      this.#report(findingAt(at, "RECORD_IMPLAUSIBLE", { member: "headers" }));
+      return;
+    }
+    this.#convict(first.header, equalBytes(first.header.boot, second.header.boot), at);
+  }
+
+  #convict(header: Header, sameBoot: boolean, at: Place): void {
+    const fields = {
+      of: header.gateway,
+      epoch: String(header.epoch),
+      seq: String(header.seq),
+    };
+    this.#report(findingAt(at, sameBoot ? "EQUIVOCATION" : "ROLLBACK", fields));
+  }
+}
+
+function placeOf({ epoch, seq }: Header): string {
+  return `${epoch}/${seq}`;
+}
+
+function tryOpen(leaf: Uint8Array): OpenedLeaf | undefined {
+  try {
+    return openLeaf(leaf);
+  } catch (cause) {
+    if (cause instanceof CausewayError) return undefined;
+    throw cause;
+  }
+}
+
+function isGenuine(leaf: OpenedLeaf, state: RegistryState, verifier: Verifier): boolean {
+  const { gateway, key, network } = leaf.header;
+  const publicKey = batchKeyOf(state, gateway, key);
+  if (publicKey === undefined || !equalBytes(network, state.networkId)) return false;
+  try {
+    verifyLeaf({ leaf, publicKey, verifier });
+    return true;
+  } catch (cause) {
+    if (cause instanceof CausewayError) return false;
+    throw cause;
+  }
+}

@@ -1,0 +1,395 @@
+/** What each evidence record must satisfy on its own, and what it adds to its attempt. */
+import { equalBytes, toHex } from "../base/bytes.ts";
+import { CausewayError } from "../base/errors.ts";
+import { agencyOf } from "../base/ids.ts";
+import { isReasonCode } from "../base/reasons.ts";
+import type { Verifier } from "../crypto/ports.ts";
+import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
+import {
+  type Begin,
+  type CallStatement,
+  type Decision,
+  type Fact,
+  Verdict,
+} from "../gen/causeway/record/v1/parts_pb.ts";
+import {
+  type Closed,
+  type Opened,
+  Outcome,
+  type Receipt,
+  type ReceiptMissing,
+  type Recheck,
+  type Refusal,
+  Side,
+} from "../gen/causeway/record/v1/record_pb.ts";
+import { formatAddress } from "../record/handle.ts";
+import { verifyRecordProof } from "../record/proof.ts";
+import type { LedgerRecord } from "../record/record.ts";
+import type { GrantFact, RegistryState, RegistryView } from "../registry/state.ts";
+import { isPlausibleAggregate } from "./aggregates.ts";
+import type { Attempt, AttemptRecord, Attempts, Foundation } from "./attempts.ts";
+import type { GrantEnd, Released } from "./batch-times.ts";
+import type { Chains } from "./chains.ts";
+import type { Decisions } from "./decisions.ts";
+import { findingAt, type Place, type Report } from "./findings.ts";
+import type { RecordedCall, RecordedCalls } from "./recorded-calls.ts";
+
+/** The registry as a size below or at the folded one sees it. */
+export type ViewAt = (size: bigint) => RegistryView;
+
+export interface EvidenceParts {
+  readonly attempts: Attempts;
+  readonly calls: RecordedCalls;
+  readonly chains: Chains;
+  /** Absent when decisions are not evaluated. */
+  readonly decisions: Decisions | undefined;
+  readonly verifier: Verifier;
+  readonly report: Report;
+  /** Whose chain carried the revocation of a grant, by its `jti`. */
+  readonly carrierOf: (grantJti: string) => string | undefined;
+}
+
+/** One batch of evidence with the registry behind it. */
+export interface EvidenceBatch {
+  readonly index: bigint;
+  readonly header: Header;
+  readonly leafHash: Uint8Array;
+  readonly records: readonly LedgerRecord[];
+  readonly recordHashes: readonly Uint8Array[];
+  readonly state: RegistryState;
+  readonly viewAt: ViewAt;
+  readonly isFinal: (size: bigint) => boolean;
+}
+
+/** A failed re-check whose fact may come on the ledger later. */
+export interface NamedRecheck {
+  readonly record: AttemptRecord;
+  readonly grantJti: string;
+  readonly fact: Fact;
+}
+
+/** Seconds that a provider may take to judge a call that waits for its replica. */
+const judgingMaxS = 5;
+
+export class EvidenceChecks {
+  readonly #parts: EvidenceParts;
+  readonly rechecks: NamedRecheck[] = [];
+
+  constructor(parts: EvidenceParts) {
+    this.#parts = parts;
+  }
+
+  /** Checks every record of a batch. Returns what the batch called or released. */
+  check(batch: EvidenceBatch): readonly Released[] {
+    const released: Released[] = [];
+    const { index, header, leafHash, records, recordHashes } = batch;
+    for (const [position, { body }] of records.entries()) {
+      const place = { index, position, gateway: header.gateway };
+      const record = { place, leafHash, recordHash: recordHashes[position] as Uint8Array };
+      const attempt = this.#checkBody(body, record, batch);
+      const { foundation } = attempt ?? {};
+      if (foundation === undefined) continue;
+      const { grant, maxStalenessMs } = foundation;
+      this.#checkStands(grant, place, batch);
+      released.push({ position, grant, maxStalenessMs });
+    }
+    return released;
+  }
+
+  /** The attempt of a record that calls or releases something. */
+  #checkBody(
+    body: LedgerRecord["body"],
+    record: AttemptRecord,
+    batch: EvidenceBatch,
+  ): Attempt | undefined {
+    const { attempts } = this.#parts;
+    switch (body.case) {
+      case "opened":
+        return this.#opened(body.value, record, batch);
+      case "receipt":
+        return this.#receipt(body.value, record, batch);
+      case "acknowledgement":
+        attempts.acknowledge(body.value, record);
+        return undefined;
+      case "refusal":
+        this.#refusal(body.value, record, batch);
+        return undefined;
+      case "closed":
+        this.#closed(body.value, record, batch);
+        return undefined;
+      case "receiptMissing":
+        this.#receiptMissing(body.value, record.place, batch);
+        return undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  #opened({ begin }: Opened, record: AttemptRecord, batch: EvidenceBatch): Attempt | undefined {
+    const attempt = begin === undefined ? undefined : this.#begin(begin, record, batch);
+    if (attempt !== undefined) this.#parts.attempts.opened(attempt, record);
+    return attempt;
+  }
+
+  #receipt(receipt: Receipt, record: AttemptRecord, batch: EvidenceBatch): Attempt | undefined {
+    const { attempts, report } = this.#parts;
+    const { start, progress, final, status } = receipt;
+    const attempt =
+      start.case === "begin"
+        ? this.#begin(start.value, record, batch)
+        : start.case === "prevRecord"
+          ? attempts.follow(start.value.hash, record.place)
+          : undefined;
+    if (final !== (status !== undefined)) {
+      report(findingAt(record.place, "RECORD_IMPLAUSIBLE", { member: "status" }));
+    }
+    if (attempt === undefined || progress === undefined) return undefined;
+    attempts.receipt(attempt, record, progress, final);
+    return attempt;
+  }
+
+  /** A call that was permitted: its token, its decision, and the attempt that it opens. */
+  #begin(begin: Begin, record: AttemptRecord, batch: EvidenceBatch): Attempt | undefined {
+    const { attempts, calls, report } = this.#parts;
+    const { call, decision, obligations } = begin;
+    const { place } = record;
+    if (call === undefined || decision === undefined) return undefined;
+    const view = this.#decidedView(decision, place, batch);
+    const recorded = calls.check(call, place, batch.header, view);
+    if (decision.verdict !== Verdict.PERMIT) report(findingAt(place, "RELEASED_WITHOUT_PERMIT"));
+    if (recorded === undefined) return undefined;
+    this.#checkPeerKey(begin.peerTlsKey, recorded.issuer, place, view);
+    this.#decide(decision, obligations, recorded, place, batch, view);
+    const foundation = foundationOf(
+      recorded.statement,
+      obligations?.window ?? 0,
+      batch.state,
+      view,
+    );
+    return attempts.begin(recorded, record, foundation);
+  }
+
+  #refusal(refusal: Refusal, record: AttemptRecord, batch: EvidenceBatch): void {
+    const { attempts, calls, report } = this.#parts;
+    const { place } = record;
+    const { call, caller, decision, recheck, side, aggregate } = refusal;
+    const wrong = refusalFault(refusal);
+    if (wrong !== undefined) report(findingAt(place, "RECORD_IMPLAUSIBLE", { member: wrong }));
+    if (aggregate !== undefined && !isPlausibleAggregate(aggregate, batch.header)) {
+      report(findingAt(place, "AGGREGATE_IMPLAUSIBLE"));
+    }
+    if (side !== Side.PROVIDER || aggregate !== undefined) return;
+    const view = this.#decidedView(decision, place, batch);
+    const recorded = call === undefined ? undefined : calls.check(call, place, batch.header, view);
+    if (recorded === undefined) {
+      attempts.refuseNameless(record);
+      return;
+    }
+    if (caller.case === "peer" && caller.value.gateway !== recorded.issuer) {
+      report(findingAt(place, "RECORD_IMPLAUSIBLE", { member: "peer" }));
+    }
+    if (decision !== undefined) {
+      this.#decide(decision, undefined, recorded, place, batch, view);
+      if (contradicts(refusal, decision)) report(findingAt(place, "REFUSAL_CONTRADICTS"));
+      if (recheck !== undefined)
+        this.#recheck(recheck, decision.grantJti, refusal.reason, record, batch);
+    }
+    const attempt = attempts.begin(recorded, record);
+    if (attempt !== undefined) attempts.closeByProvider(attempt, { ...record, kind: "refusal" });
+  }
+
+  #closed(closed: Closed, record: AttemptRecord, batch: EvidenceBatch): void {
+    const { attempts, report } = this.#parts;
+    const { place } = record;
+    if (!isOutcomeOf(closed)) {
+      report(findingAt(place, "RECORD_IMPLAUSIBLE", { member: "outcome" }));
+    }
+    if (closed.side === Side.CONSUMER) {
+      attempts.closeByConsumer(closed, record);
+      return;
+    }
+    const attempt = attempts.follow(closed.prevRecord, place);
+    if (attempt === undefined) return;
+    if (attempt.name !== `${toHex(closed.xid)}/${closed.attempt}`) {
+      report(findingAt(place, "ATTEMPT_MISNAMED", { issuer: attempt.issuer }));
+    }
+    const { recheck, status } = closed;
+    if (recheck !== undefined && attempt.foundation !== undefined) {
+      const { jti } = attempt.foundation.grant;
+      this.#recheck(recheck, jti, status?.reason ?? "", record, batch);
+    }
+    attempts.closeByProvider(attempt, { ...record, kind: "closed" });
+  }
+
+  /** The consumer shows a receipt that is overdue: its provider never submitted it, or sealed another. */
+  #receiptMissing(shown: ReceiptMissing, place: Place, { state }: EvidenceBatch): void {
+    const { chains, report, verifier } = this.#parts;
+    try {
+      const { leaf } = verifyRecordProof(shown);
+      if (chains.judgeShown(leaf, place, state, verifier)) return;
+    } catch (cause) {
+      if (!(cause instanceof CausewayError)) throw cause;
+    }
+    report(findingAt(place, "RECORD_IMPLAUSIBLE", { member: "leaf" }));
+  }
+
+  /** The view that a decision rests on; that of the header where there is none. */
+  #decidedView(decision: Decision | undefined, place: Place, batch: EvidenceBatch): RegistryView {
+    const { header, viewAt, isFinal } = batch;
+    const { seenSize } = header;
+    const decidedSize = decision?.decidedSize ?? seenSize;
+    // A seen size that was not final is a finding of its own.
+    if (decidedSize === seenSize || (decidedSize < seenSize && isFinal(decidedSize))) {
+      return viewAt(decidedSize);
+    }
+    const fields = { decidedSize: String(decidedSize) };
+    this.#parts.report(findingAt(place, "DECISION_SIZE_INVALID", fields));
+    return viewAt(seenSize);
+  }
+
+  #decide(
+    decision: Decision,
+    obligations: Begin["obligations"],
+    { statement, issuer, issuedAt, expiresAt }: RecordedCall,
+    place: Place,
+    { header }: EvidenceBatch,
+    view: RegistryView,
+  ): void {
+    const { decisions, report } = this.#parts;
+    const skewS = view.network?.bounds.skew_s ?? 0;
+    const at = Number(decision.evaluatedAt);
+    const isTimely =
+      at * 1000 <= Number(header.sealedAt) &&
+      at >= issuedAt - skewS &&
+      at <= expiresAt + skewS + judgingMaxS;
+    if (!isTimely) report(findingAt(place, "DECISION_TIME_IMPLAUSIBLE"));
+    if (agencyOf(statement.service) !== agencyOf(place.gateway)) {
+      report(findingAt(place, "SERVICE_OF_ANOTHER"));
+    }
+    if (view.seenSize !== decision.decidedSize) return;
+    const decided = { place, decision, statement, consumerGateway: issuer };
+    decisions?.judge(obligations === undefined ? decided : { ...decided, obligations }, view);
+  }
+
+  #checkPeerKey(key: Uint8Array, issuer: string, place: Place, view: RegistryView): void {
+    if (view.gateway(issuer)?.body.tls.includes(toHex(key)) === true) return;
+    this.#parts.report(findingAt(place, "PEER_KEY_UNKNOWN", { issuer }));
+  }
+
+  /** The re-check of a release, made again at the header's seen size. */
+  #checkStands(
+    { jti, until, exp }: GrantEnd,
+    place: Place,
+    { header, index }: EvidenceBatch,
+  ): void {
+    const { report, carrierOf } = this.#parts;
+    const fields = { grant: jti };
+    if (until !== undefined && until < header.seenSize) {
+      report(findingAt(place, "GRANT_TAKEN", fields));
+    } else if (until !== undefined && until < index && carrierOf(jti) === header.gateway) {
+      report(findingAt(place, "RELEASE_AFTER_REVOCATION", fields));
+    }
+    if (exp !== undefined && Number(header.sealedAt) >= exp * 1000) {
+      report(findingAt(place, "GRANT_EXPIRED", fields));
+    }
+  }
+
+  #recheck(
+    { seenSize, fact }: Recheck,
+    grantJti: string,
+    reason: string,
+    record: AttemptRecord,
+    { header }: EvidenceBatch,
+  ): void {
+    if (seenSize !== header.seenSize) {
+      this.#parts.report(findingAt(record.place, "RECORD_IMPLAUSIBLE", { member: "recheck" }));
+    }
+    if (reason === "GRANT_REVOKED" && fact !== undefined) {
+      this.rechecks.push({ record, grantJti, fact });
+    }
+  }
+}
+
+/** Whether the ledger holds the revocation that a failed re-check names. */
+export function isFounded({ grantJti, fact }: NamedRecheck, state: RegistryState): boolean {
+  const grant = state.grants.get(grantJti);
+  const until = grant?.standing.until;
+  if (grant === undefined || until === undefined) return false;
+  const { name } = fact;
+  if (name.case === "record") {
+    return grant.revocation !== undefined && equalBytes(name.value.hash, grant.revocation);
+  }
+  return (
+    name.case === "address" &&
+    name.value.index === until.index &&
+    name.value.position === until.position
+  );
+}
+
+/** What a release rests on; `undefined` when the statement names no grant or service of this ledger. */
+function foundationOf(
+  { grant: address, service: serviceId }: CallStatement,
+  window: number,
+  state: RegistryState,
+  view: RegistryView,
+): Foundation | undefined {
+  const service = view.service(serviceId);
+  const jti =
+    address === undefined
+      ? undefined
+      : state.grantsByAddress.get(formatAddress(address.index, address.position));
+  const grant: GrantFact | undefined = jti === undefined ? undefined : state.grants.get(jti);
+  if (service === undefined || grant === undefined) return undefined;
+  const { until, exp } = grant.standing;
+  const maxStalenessMs = service.body.max_staleness_s * 1000;
+  return { grant: { jti: grant.jti, until: until?.index, exp }, maxStalenessMs, window };
+}
+
+/** The member of a refusal that contradicts another. */
+function refusalFault(refusal: Refusal): string | undefined {
+  const { aggregate, call, callCommitment, caller, method, methodCommitment, reason, side } =
+    refusal;
+  if (!isReasonCode(reason)) return "reason";
+  if ((side === Side.PROVIDER) !== (caller.case === "peer")) return "caller";
+  if (side === Side.CONSUMER && (call !== undefined || refusal.decision !== undefined))
+    return "side";
+  if (aggregate !== undefined) return call === undefined ? undefined : "aggregate";
+  if ((call === undefined) !== callCommitment.length > 0) return "call";
+  return method !== "" && methodCommitment.length > 0 ? "method" : undefined;
+}
+
+/** A denial refuses for its own reason; a permit is refused only by what came after it. */
+function contradicts({ reason, recheck }: Refusal, decision: Decision): boolean {
+  if (decision.verdict === Verdict.DENY)
+    return !decision.reasons.some(({ code }) => code === reason);
+  return recheck === undefined && (reason === "POLICY_DENIED" || reason.startsWith("GRANT_"));
+}
+
+const providerOutcomes: ReadonlySet<Outcome> = new Set([
+  Outcome.UPSTREAM_ERROR,
+  Outcome.REVOKED,
+  Outcome.STALE,
+  Outcome.LIMIT,
+  Outcome.PEER_LOST,
+  Outcome.SHUTDOWN,
+  Outcome.GATEWAY_RESTARTED,
+]);
+const bothOutcomes: ReadonlySet<Outcome> = new Set([
+  Outcome.CANCELLED,
+  Outcome.DEADLINE,
+  Outcome.GATEWAY_ERROR,
+]);
+
+function isOutcomeOf({
+  side,
+  outcome,
+  recheck,
+  tokenDigest,
+  nextAttempt,
+  attempt,
+}: Closed): boolean {
+  if (nextAttempt !== 0 && nextAttempt !== attempt + 1) return false;
+  if ((side === Side.CONSUMER) !== tokenDigest.length > 0) return false;
+  if (outcome === Outcome.REVOKED && recheck === undefined) return false;
+  return bothOutcomes.has(outcome) || providerOutcomes.has(outcome) === (side === Side.PROVIDER);
+}

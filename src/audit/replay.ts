@@ -1,0 +1,309 @@
+/**
+ * The auditor's replay: everything on a ledger verified again from its export, offline. Trust is the
+ * network id alone, the SHA-256 of the founding document's payload.
+ */
+import { toHex } from "../base/bytes.ts";
+import { CausewayError } from "../base/errors.ts";
+import type { Verifier } from "../crypto/ports.ts";
+import type { PersonalAttribute } from "../gen/causeway/record/v1/parts_pb.ts";
+import { ResultKind } from "../gen/causeway/registry/v1/effects_pb.ts";
+import type { PolicyEngine } from "../policy/ports.ts";
+import type { AttributeOpening } from "../policy/replay.ts";
+import type { RegistryView } from "../registry/state.ts";
+import { view } from "../registry/view.ts";
+import { type AttemptCounts, type AttemptRecord, Attempts } from "./attempts.ts";
+import { BatchTimes, type TimeBounds } from "./batch-times.ts";
+import { Chains } from "./chains.ts";
+import { type DecisionCounts, Decisions } from "./decisions.ts";
+import { EvidenceChecks, isFounded } from "./evidence-checks.ts";
+import type { ExportEntry } from "./export-file.ts";
+import { type Finding, findingAt, severityOf } from "./findings.ts";
+import { type FoldedBatch, LedgerFold } from "./ledger-fold.ts";
+import { laterCheckpointFindings } from "./later-checkpoint.ts";
+import { PublishedBlobs } from "./published-blobs.ts";
+import { RecordedCalls } from "./recorded-calls.ts";
+import { judgeReportedCheckpoints } from "./reported-checkpoints.ts";
+
+export interface ReplayOptions {
+  /** 32 bytes: the one thing that is trusted. */
+  readonly networkId: Uint8Array;
+  readonly verifier: Verifier;
+  /**
+   * `integrity` verifies tree, checkpoints, chains, signatures, registry and blobs; `full` also evaluates
+   * every decision again and matches the records of both sides.
+   */
+  readonly depth: "integrity" | "full";
+  /** Decides again; without it decisions are not checked, which the result says. */
+  readonly engine?: PolicyEngine;
+  /** A note of this network obtained elsewhere and later: without one freshness is not shown. */
+  readonly laterCheckpoint?: Uint8Array;
+  /** What opens commitments to personal attributes. */
+  readonly opening?: (attribute: PersonalAttribute) => AttributeOpening | undefined;
+  /** Called after each batch with the size so far. */
+  readonly onBatch?: (size: bigint) => void;
+}
+
+/** What a replay could not check, and why. */
+export interface NotChecked {
+  readonly what: "freshness" | "decisions" | "attributes" | "engine" | "blobs";
+  readonly why: string;
+  readonly count: number;
+}
+
+export interface ReplayResult {
+  readonly network: string;
+  readonly findings: readonly Finding[];
+  /** Index of the first batch that is wrong; absent when the ledger is intact. */
+  readonly firstBadIndex: bigint | undefined;
+  readonly notChecked: readonly NotChecked[];
+  readonly size: bigint;
+  /** Hex of the root of that size. */
+  readonly root: string;
+  readonly registryDigest: string;
+  readonly finalSizes: number;
+  /** Unix milliseconds of the newest final size. */
+  readonly finalAtMs: number | undefined;
+  readonly records: Readonly<Record<string, number>>;
+  readonly attempts: AttemptCounts;
+  readonly decisions: DecisionCounts | undefined;
+}
+
+/**
+ * Replays an export. Nothing that the export holds makes it throw: what is wrong is a finding, the first
+ * that breaks the ledger ends the reading. An item that cannot be decoded is such a finding too.
+ */
+export async function replayLedger(
+  entries: AsyncIterable<ExportEntry>,
+  options: ReplayOptions,
+): Promise<ReplayResult> {
+  const replay = new Replay(options);
+  try {
+    for await (const entry of entries) {
+      if (!(await replay.take(entry))) break;
+    }
+  } catch (cause) {
+    if (!(cause instanceof CausewayError) || cause.fields["index"] === undefined) throw cause;
+    replay.malformed(cause);
+  }
+  return replay.finish();
+}
+
+class Replay {
+  readonly #options: ReplayOptions;
+  readonly #findings: Finding[] = [];
+  readonly #fold: LedgerFold;
+  readonly #times: BatchTimes;
+  readonly #chains: Chains;
+  readonly #attempts: Attempts;
+  readonly #blobs: PublishedBlobs;
+  readonly #decisions: Decisions | undefined;
+  readonly #evidence: EvidenceChecks;
+  readonly #records: Record<string, number> = {};
+  /** Whose chain carried each revocation. */
+  readonly #carriers = new Map<string, string>();
+  /** Views by size; facts change with governance only. */
+  readonly #views = new Map<bigint, RegistryView>();
+  #broken = false;
+
+  constructor(options: ReplayOptions) {
+    const { networkId, verifier, engine, opening } = options;
+    const report = (finding: Finding): void => void this.#findings.push(finding);
+    this.#options = options;
+    this.#fold = new LedgerFold(networkId, verifier);
+    this.#times = new BatchTimes(this.#fold.finals, report);
+    this.#chains = new Chains(report);
+    this.#attempts = new Attempts(report);
+    this.#blobs = new PublishedBlobs(engine, report);
+    const { blob } = this.#blobs;
+    const decides = options.depth === "full" && engine !== undefined;
+    this.#decisions = decides
+      ? new Decisions({ engine, blob, report, ...(opening === undefined ? {} : { opening }) })
+      : undefined;
+    this.#evidence = new EvidenceChecks({
+      attempts: this.#attempts,
+      calls: new RecordedCalls(networkId, verifier, report),
+      chains: this.#chains,
+      decisions: this.#decisions,
+      verifier,
+      report,
+      carrierOf: (jti) => this.#carriers.get(jti),
+    });
+  }
+
+  /** Takes one item; `false` once the ledger is broken. */
+  async take(entry: ExportEntry): Promise<boolean> {
+    if (entry.kind === "blob") this.#blobs.put(entry.content);
+    const step = await this.#fold.take(entry);
+    switch (step.kind) {
+      case "broken":
+        this.#findings.push(step.finding);
+        this.#broken = true;
+        return false;
+      case "final":
+        this.#times.settle(step, this.#bounds());
+        return true;
+      case "batch":
+        this.#takeBatch(step.folded);
+        return true;
+      case "other":
+        return true;
+    }
+  }
+
+  malformed(cause: CausewayError): void {
+    const index = BigInt(cause.fields["index"] ?? 0);
+    const fields = { reason: cause.code };
+    this.#findings.push({ code: "EXPORT_MALFORMED", index, fields });
+    this.#broken = true;
+  }
+
+  #takeBatch(folded: FoldedBatch): void {
+    const { index, batch } = folded;
+    const { header } = batch;
+    this.#count(folded);
+    this.#chains.add(index, batch);
+    if (!this.#fold.finals.isFinal(header.seenSize)) {
+      const place = { index, position: 0, gateway: header.gateway };
+      const fields = { seenSize: String(header.seenSize) };
+      this.#findings.push(findingAt(place, "SEEN_NOT_FINAL", fields));
+    }
+    this.#blobs.take(folded, this.#fold.state);
+    if (batch.recordKind === "governance") this.#takeGovernance(folded);
+    const released =
+      batch.recordKind === "evidence" && this.#options.depth === "full"
+        ? this.#evidence.check({
+            ...batch,
+            index,
+            state: this.#fold.state,
+            viewAt: (size) => this.#viewAt(size),
+            isFinal: (size) => this.#fold.finals.isFinal(size),
+          })
+        : [];
+    this.#times.add({
+      index,
+      gateway: header.gateway,
+      sealedAtMs: Number(header.sealedAt),
+      seenSize: header.seenSize,
+      released,
+    });
+    this.#options.onBatch?.(index + 1n);
+  }
+
+  #takeGovernance({ index, batch, applied }: FoldedBatch): void {
+    this.#views.clear();
+    const { gateway } = batch.header;
+    for (const { results } of applied.effects.effects) {
+      for (const { kind, subject } of results) {
+        if (kind === ResultKind.REVOKED) this.#carriers.set(subject, gateway);
+      }
+    }
+    for (const [position, { body }] of batch.records.entries()) {
+      if (body.case !== "equivocationReported") continue;
+      const { proof } = body.value;
+      const place = { index, position, gateway };
+      const { verifier } = this.#options;
+      if (proof.case === "headers") {
+        const { firstLeaf, secondLeaf } = proof.value;
+        this.#chains.judgePair([firstLeaf, secondLeaf], place, this.#fold.state, verifier);
+      } else if (proof.case === "checkpoints") {
+        const finding = judgeReportedCheckpoints(proof.value, place, this.#fold, verifier);
+        if (finding !== undefined) this.#findings.push(finding);
+      }
+    }
+  }
+
+  #count({ batch }: FoldedBatch): void {
+    for (const { body } of batch.records) {
+      const name = body.case ?? "";
+      this.#records[name] = (this.#records[name] ?? 0) + 1;
+    }
+  }
+
+  #viewAt(size: bigint): RegistryView {
+    const known = this.#views.get(size);
+    if (known !== undefined) return known;
+    const fresh = view(this.#fold.state, size);
+    this.#views.set(size, fresh);
+    return fresh;
+  }
+
+  #bounds(): TimeBounds & { readonly closingMs: number } {
+    const bounds = this.#fold.state.network?.bounds;
+    const skewMs = (bounds?.skew_s ?? 0) * 1000;
+    const inclusionBoundMs = (bounds?.inclusion_bound_s ?? 0) * 1000;
+    // A consumer answers what is final, within another inclusion; what it rests on may be this old.
+    const closingMs = (bounds?.max_staleness_s ?? 0) * 1000 + 2 * inclusionBoundMs + skewMs;
+    return { skewMs, inclusionBoundMs, closingMs };
+  }
+
+  finish(): ReplayResult {
+    const { tree, finals, state, network } = this.#fold;
+    if (!this.#broken) this.#finishLedger();
+    const findings = this.#findings;
+    const broken = findings.filter(({ code }) => severityOf(code) === "broken");
+    const indexes = broken.map(({ index }) => index);
+    return {
+      network: toHex(this.#options.networkId),
+      findings,
+      firstBadIndex: indexes.reduce<bigint | undefined>(
+        (least, index) => (least === undefined || index < least ? index : least),
+        undefined,
+      ),
+      notChecked: this.#notChecked(),
+      size: tree.size,
+      root: toHex(tree.rootAt(tree.size) as Uint8Array),
+      registryDigest: toHex(state.digest),
+      finalSizes: finals.count,
+      finalAtMs: network === undefined ? undefined : finals.newest?.timeMs,
+      records: this.#records,
+      attempts: this.#attempts.counts,
+      decisions: this.#decisions?.counts,
+    };
+  }
+
+  /** What can be said only with the whole ledger at hand. */
+  #finishLedger(): void {
+    const { finals, state, tree } = this.#fold;
+    const report = (finding: Finding): void => void this.#findings.push(finding);
+    this.#blobs.finish(tree.size);
+    const [notFinal] = this.#times.waiting;
+    if (notFinal !== undefined || tree.size === 0n) {
+      report({ code: "NOT_FINAL", index: notFinal?.index ?? 0n, fields: {} });
+    }
+    const { laterCheckpoint } = this.#options;
+    if (laterCheckpoint !== undefined) {
+      this.#findings.push(...laterCheckpointFindings(laterCheckpoint, this.#fold));
+    }
+    this.#decisions?.finish((size) => this.#viewAt(size));
+    const endMs = finals.newest?.timeMs ?? 0;
+    const { closingMs } = this.#bounds();
+    const isOverdue = ({ place }: AttemptRecord): boolean => {
+      const finalMs = finals.firstAbove(place.index)?.timeMs;
+      return finalMs !== undefined && endMs - finalMs > closingMs;
+    };
+    this.#attempts.finish(isOverdue);
+    for (const named of this.#evidence.rechecks) {
+      if (isFounded(named, state) || !isOverdue(named.record)) continue;
+      report(findingAt(named.record.place, "RECHECK_UNFOUNDED"));
+    }
+  }
+
+  #notChecked(): readonly NotChecked[] {
+    const { depth, laterCheckpoint } = this.#options;
+    const list: NotChecked[] = [];
+    const add = (what: NotChecked["what"], why: string, count = 1): void => {
+      if (count > 0) list.push({ what, why, count });
+    };
+    if (laterCheckpoint === undefined) add("freshness", "no later checkpoint was given");
+    const decisions = this.#decisions;
+    if (depth === "integrity") add("decisions", "only the integrity was asked for");
+    else if (decisions === undefined) add("decisions", "no policy engine was given");
+    if (decisions === undefined) return list;
+    const { sealed, engineUnavailable, blobMissing } = decisions.counts;
+    add("attributes", "SEALED: personal attributes without an opening", sealed);
+    const engines = [...decisions.otherEngines].sort().join(", ");
+    add("engine", `decided by another engine: ${engines}`, engineUnavailable);
+    add("blobs", "a policy's blob is missing", blobMissing);
+    return list;
+  }
+}
