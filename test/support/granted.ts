@@ -21,11 +21,14 @@ async function applied(admin: AdminClient, jws: readonly string[]): Promise<void
 export async function grantAccess(
   cities: TwoCities,
   admins: { readonly provider: AdminClient; readonly consumer: AdminClient },
+  options: { readonly maxStalenessS?: number } = {},
 ): Promise<string> {
   const { provider, consumer, blobs } = cities;
   for (const blob of [blobs.descriptor, blobs.policy, blobs.schema])
     await admins.provider.putBlob(blob);
-  const { service, policy } = publication(cities);
+  const { service: published, policy } = publication(cities);
+  const { maxStalenessS = published.max_staleness_s } = options;
+  const service = { ...published, max_staleness_s: maxStalenessS };
   await applied(admins.provider, cities.sign(provider, "service", divisionsService, service).jws);
   await applied(admins.provider, cities.sign(provider, "policy", divisionsService, policy).jws);
   const details: AuthorizationDetail[] = [

@@ -3,6 +3,7 @@
  * the founding document, batch 0 and the configurations; gateways are started by the test, in this
  * process or as programs of their own.
  */
+import { randomInt } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -48,15 +49,22 @@ export const getDivision: string = "/causeway.demo.v1.DivisionService/GetDivisio
 export const reportCorrection: string = "/causeway.demo.v1.DivisionService/ReportCorrection";
 export const listVillages: string = "/causeway.demo.v1.DivisionService/ListVillages";
 
-/** A free TCP port of the loopback interface. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/**
+ * A free TCP port of the loopback interface, below those that the system gives to outgoing connections:
+ * a gateway that is restarted finds it free again.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(10_000, 32_000);
+    if (await isFree(port)) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   });
 }
 
@@ -85,6 +93,8 @@ export interface TwoCities {
   readonly networkId: string;
   readonly provider: Member;
   readonly consumer: Member;
+  /** The gateway that sequences, where the provider's does not. */
+  readonly sequencer: Member | undefined;
   /** A signed statement of an administrator of one member's agency. */
   sign<N extends StatementName>(
     by: Member,
@@ -109,10 +119,12 @@ interface Names {
   readonly division: string;
   readonly agency: string;
   readonly sequencer: boolean;
+  /** Another agency of this member's city. */
+  readonly beside?: Member;
 }
 
 async function createMember(root: string, names: Names): Promise<Member> {
-  const folder = join(root, names.city);
+  const folder = join(root, names.beside === undefined ? names.city : names.agency);
   mkdirSync(folder, { recursive: true });
   const [agency, peer, http, witness] = await Promise.all([
     loopback(),
@@ -123,11 +135,14 @@ async function createMember(root: string, names: Names): Promise<Member> {
   const options = { passphrase, nowMs: Date.now() - 60_000, scryptLogN };
   const id = `${names.city}/${names.agency}`;
   const { city, division } = names;
-  await createKeyFolder(
-    { kind: "city", id: city, division, witnessAddress: witness },
-    join(folder, "city"),
-    options,
-  );
+  const cityFolder = join(names.beside?.folder ?? folder, "city");
+  if (names.beside === undefined) {
+    await createKeyFolder(
+      { kind: "city", id: city, division, witnessAddress: witness },
+      cityFolder,
+      options,
+    );
+  }
   await createKeyFolder(
     { kind: "agency", id, name: names.agency, roles: ["consumer", "provider"] },
     join(folder, "agency"),
@@ -144,7 +159,7 @@ async function createMember(root: string, names: Names): Promise<Member> {
     options,
   );
   const [cityKeys, agencyKeys, gatewayKeys, administratorKeys] = await Promise.all([
-    openKeyFolder(join(folder, "city"), passphrase, "city"),
+    openKeyFolder(cityFolder, passphrase, "city"),
     openKeyFolder(join(folder, "agency"), passphrase, "agency"),
     openKeyFolder(join(folder, "gateway"), passphrase, "gateway"),
     openKeyFolder(join(folder, "administrator"), passphrase, "administrator"),
@@ -156,7 +171,13 @@ async function createMember(root: string, names: Names): Promise<Member> {
     administrator: administratorKeys,
     folder,
     configFile: join(folder, "gateway.yaml"),
-    addresses: { agency, peer, http, witness, admin: join(folder, "admin.sock") },
+    addresses: {
+      agency,
+      peer,
+      http,
+      witness: names.beside?.addresses.witness ?? witness,
+      admin: join(folder, "admin.sock"),
+    },
   };
 }
 
@@ -187,13 +208,14 @@ function writeConfig(member: Member, extra: Record<string, unknown>): void {
 function networkBody(
   provider: Member,
   consumer: Member,
+  sequencer: Member,
   bounds: Partial<Bounds>,
 ): StatementBodies["network"] {
   const cities = [provider, consumer].map(({ city }) => {
     const { kind: _kind, witness_certificate: _certificate, ...founding } = city.card;
     return founding;
   });
-  const { card } = provider.gateway;
+  const { card } = sequencer.gateway;
   return {
     name: "two-cities",
     cities: cities.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
@@ -204,7 +226,7 @@ function networkBody(
     calendar: { years: [] },
     sequencer: {
       gateway: card.id,
-      address: provider.addresses.peer,
+      address: sequencer.addresses.peer,
       tls: card.tls[0] as string,
       log: card.log as string,
     },
@@ -243,19 +265,19 @@ function memberStatements(
   ].map((jws) => [...jws]);
 }
 
-/** Seals batch 0 into the provider's data folder. */
+/** Seals batch 0 into the sequencer's data folder. */
 async function found(
-  provider: Member,
+  sequencer: Member,
   founding: Uint8Array,
   statements: readonly (readonly string[])[],
 ): Promise<void> {
-  const data = join(provider.folder, "data");
+  const data = join(sequencer.folder, "data");
   mkdirSync(data, { recursive: true });
   const journal = await openJournal({
     path: join(data, "journal.sqlite"),
-    gateway: provider.gateway.card.id,
+    gateway: sequencer.gateway.card.id,
     network: networkId(founding),
-    batchKeySeed: provider.gateway.batch.seed,
+    batchKeySeed: sequencer.gateway.batch.seed,
     epoch: 0n,
     boot: systemRandom(16),
     clock: systemClock,
@@ -291,6 +313,8 @@ export async function createTwoCities(
     readonly upstream?: string;
     readonly bounds?: Partial<Bounds>;
     readonly log?: string;
+    /** Hangzhou's sequencer and witness run in a gateway beside the provider's. */
+    readonly ownSequencer?: boolean;
   } = {},
 ): Promise<TwoCities> {
   const root = mkdtempSync(join(tmpdir(), "causeway-"));
@@ -298,15 +322,26 @@ export async function createTwoCities(
     city: "hangzhou",
     division: "330100",
     agency: "civil-affairs",
-    sequencer: true,
+    sequencer: options.ownSequencer !== true,
   });
+  const sequencer =
+    options.ownSequencer === true
+      ? await createMember(root, {
+          city: "hangzhou",
+          division: "330100",
+          agency: "data-authority",
+          sequencer: true,
+          beside: provider,
+        })
+      : undefined;
+  const sequencing = sequencer ?? provider;
   const consumer = await createMember(root, {
     city: "shenzhen",
     division: "440300",
     agency: "market-regulation",
     sequencer: false,
   });
-  const body = networkBody(provider, consumer, options.bounds ?? {});
+  const body = networkBody(provider, consumer, sequencing, options.bounds ?? {});
   const network: Statement = {
     name: "network",
     claims: { iss: body.name, sub: body.name, jti: newJti(), iat: nowS() },
@@ -318,26 +353,33 @@ export async function createTwoCities(
     provider.city.witness,
     consumer.city.authority,
     consumer.city.witness,
-    provider.gateway.log as NonNullable<GatewayKeys["log"]>,
+    sequencing.gateway.log as NonNullable<GatewayKeys["log"]>,
   ]);
   const net = toHex(networkId(founding));
   const log = options.log === undefined ? {} : { log: options.log };
-  for (const member of [provider, consumer]) {
+  const members = [provider, consumer, ...(sequencer === undefined ? [] : [sequencer])];
+  for (const member of members) {
     writeStatementFile(join(member.folder, "founding.json"), {
       typ: "causeway-network+jwt",
       payload: new TextDecoder().decode(founding),
       jws,
     });
   }
+  const witness = { keys: "../hangzhou/city", passphrase_file: "passphrase" };
+  if (sequencer !== undefined) {
+    const listen = sequencer.addresses.witness;
+    writeConfig(sequencer, { ...log, witness: { ...witness, listen } });
+  }
   writeConfig(provider, {
     ...log,
+    ...(sequencer === undefined ? {} : { witness: undefined }),
     ...(options.upstream === undefined
       ? {}
       : { upstreams: { [divisionsService]: options.upstream } }),
   });
   writeConfig(consumer, { ...log, agency_system: { id: "registry-desk" } });
-  const statements = [...memberStatements(provider, net), ...memberStatements(consumer, net)];
-  await found(provider, founding, [jws, ...statements.toSorted((a, b) => order(a) - order(b))]);
+  const statements = members.flatMap((member) => memberStatements(member, net));
+  await found(sequencing, founding, [jws, ...statements.toSorted((a, b) => order(a) - order(b))]);
   const descriptor = toBinary(
     FileDescriptorSetSchema,
     create(FileDescriptorSetSchema, { file: [file_causeway_demo_v1_division.proto] }),
@@ -347,6 +389,7 @@ export async function createTwoCities(
     networkId: net,
     provider,
     consumer,
+    sequencer,
     sign: (by, name, sub, body_, times = {}) => {
       const jti = newJti();
       const claims = { iss: by.agency.card.id, sub, net, jti, iat: nowS(), ...times };
