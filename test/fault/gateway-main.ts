@@ -1,0 +1,161 @@
+/**
+ * One gateway as a program of its own: `gateway-main CONFIG [CLOCK]`. It prints `running` once calls are
+ * taken. Over IPC the test arms a kill point; there it prints `at <point>` and waits until it is killed.
+ * The points lie in wrapped ports; the product's code has none. CLOCK is a file of 8 bytes that says by
+ * how many milliseconds its clock is ahead: the test moves the clocks of all processes at once with it.
+ */
+import { openSync, readSync, writeSync } from "node:fs";
+import { createGateway, type GatewayOverrides } from "../../gateway/app.ts";
+import { readConfig } from "../../gateway/config.ts";
+import { systemClock } from "../../gateway/runtime.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import type { UpstreamConnector } from "../../src/exchange/transport/ports.ts";
+import { createSealWorker, type SealWorker } from "../../src/ledger/journal/sealer.ts";
+import type { Sealer } from "../../src/ledger/ports.ts";
+import type { LedgerWriter, WitnessStore } from "../../src/ledger/store/store.ts";
+
+/** Where a gateway may be stopped; each names the durable steps that it lies between. */
+export type KillPoint =
+  | "before close"
+  | "before commit"
+  | "after commit"
+  | "before release"
+  | "before upstream"
+  | "after upstream"
+  | "before append"
+  | "before head"
+  | "after head"
+  | "after promise";
+
+/** Stop at the point when it has been passed `skip` times. */
+export interface Arm {
+  readonly point: KillPoint;
+  readonly skip: number;
+}
+
+let armed: { readonly point: KillPoint; skip: number } | undefined;
+
+/** Whether the process is to stop here. */
+function isAt(point: KillPoint): boolean {
+  if (armed?.point !== point || armed.skip-- > 0) return false;
+  armed = undefined;
+  writeSync(1, `at ${point}\n`);
+  return true;
+}
+
+const forever = <T>(): Promise<T> => new Promise<T>(() => undefined);
+
+/** For ports that answer at once: the thread itself stands still. */
+function standAt(point: KillPoint): void {
+  if (isAt(point)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+}
+
+function wrapSealer(sealer: Sealer): Sealer {
+  return {
+    seal: async (record) => {
+      if (isAt("before close")) return forever();
+      const sealed = await sealer.seal(record);
+      return isAt("before release") ? forever() : sealed;
+    },
+  };
+}
+
+function wrapSealWorker(worker: SealWorker): SealWorker {
+  return {
+    post: (message) => {
+      if (message.kind === "seal" && isAt("before commit")) return;
+      worker.post(message);
+    },
+    listen: (onMessage, onEnd) =>
+      worker.listen((message) => {
+        if (message.kind === "sealed" && isAt("after commit")) return;
+        onMessage(message);
+      }, onEnd),
+  };
+}
+
+function wrapUpstream(upstream: UpstreamConnector): UpstreamConnector {
+  return {
+    callUnary: async (call) => {
+      if (isAt("before upstream")) return forever();
+      const answer = await upstream.callUnary(call);
+      return isAt("after upstream") ? forever() : answer;
+    },
+    close: () => upstream.close(),
+  };
+}
+
+function wrapLedger(store: LedgerWriter): LedgerWriter {
+  return {
+    reader: store.reader,
+    append: (rows) => {
+      standAt("before append");
+      store.append(rows);
+    },
+    setHead: (head) => {
+      standAt("before head");
+      store.setHead(head);
+      standAt("after head");
+    },
+    freeze: (final) => store.freeze(final),
+    putBlob: (sha256, content) => store.putBlob(sha256, content),
+    setHeartbeat: (note) => store.setHeartbeat(note),
+    setSnapshot: (snapshot) => store.setSnapshot(snapshot),
+    addFault: (fault) => store.addFault(fault),
+    addForkedLeaf: (place, leaf) => store.addForkedLeaf(place, leaf),
+    setNetwork: (id) => store.setNetwork(id),
+    close: () => store.close(),
+  };
+}
+
+function wrapWitness(store: WitnessStore): WitnessStore {
+  return {
+    latest: (origin) => store.latest(origin),
+    advance: (origin, before, after) => {
+      const isNew = store.advance(origin, before, after);
+      standAt("after promise");
+      return isNew;
+    },
+    close: () => store.close(),
+  };
+}
+
+/** Both clocks run ahead by what the file says, as they have after a night without a call. */
+function movedClock(file: string): Clock {
+  const descriptor = openSync(file, "r");
+  const bytes = new DataView(new ArrayBuffer(8));
+  const aheadMs = (): number => {
+    readSync(descriptor, bytes, 0, 8, 0);
+    return bytes.getFloat64(0);
+  };
+  return {
+    nowMs: () => systemClock.nowMs() + aheadMs(),
+    monotonicMs: () => systemClock.monotonicMs() + aheadMs(),
+  };
+}
+
+async function main(configFile: string, clockFile: string | undefined): Promise<void> {
+  process.on("message", (message: Arm) => {
+    armed = { ...message };
+    writeSync(1, `armed ${message.point}\n`);
+  });
+  const overrides: GatewayOverrides = {
+    ...(clockFile === undefined ? {} : { clock: movedClock(clockFile) }),
+    createSealWorker: (data) => wrapSealWorker(createSealWorker(data)),
+    wrapSealer,
+    wrapUpstream,
+    ledgerStores: {
+      ledger: (open) => wrapLedger(open()),
+      witness: (open) => wrapWitness(open()),
+    },
+  };
+  const gateway = await createGateway(readConfig(configFile), overrides);
+  process.once("SIGTERM", () => {
+    void gateway.close().then(() => process.disconnect());
+  });
+  await gateway.start();
+  writeSync(1, "running\n");
+}
+
+const [, , configFile, clockFile] = process.argv;
+if (configFile !== undefined) await main(configFile, clockFile);

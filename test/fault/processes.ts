@@ -1,0 +1,234 @@
+/** Gateways and upstream as processes of their own, with a client of each city. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { Bounds } from "../../src/credential/statements.ts";
+import { openSqliteJournalReader } from "../../src/ledger/journal/sqlite-reader.ts";
+import type { JournalBatch } from "../../src/ledger/journal/store.ts";
+import { type AdminClient, adminClient, eventually } from "../support/admin-client.ts";
+import { AgencyClient } from "../support/agency-client.ts";
+import { grantAccess } from "../support/granted.ts";
+import { createTwoCities, freePort, type Member, type TwoCities } from "../support/two-cities.ts";
+import type { Arm, KillPoint } from "./gateway-main.ts";
+
+const wasmFlag = "--no-turbo-inline-js-wasm-calls";
+const scriptAt = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
+/** What an operator runs, or the same gateway with points at which it can be stopped. */
+export type Program = "product" | "stoppable";
+
+/** A running program. */
+export class Running {
+  readonly #child: ChildProcess;
+  readonly #lines: string[] = [];
+  readonly #waiting = new Set<() => void>();
+  readonly ended: Promise<void>;
+
+  constructor(args: readonly string[]) {
+    this.#child = spawn(process.execPath, [wasmFlag, ...args], {
+      stdio: ["ignore", "pipe", "inherit", "ipc"],
+    });
+    this.ended = new Promise((resolve) => this.#child.once("close", () => resolve()));
+    createInterface({ input: this.#child.stdout as NonNullable<ChildProcess["stdout"]> }).on(
+      "line",
+      (line) => {
+        this.#lines.push(line);
+        for (const check of this.#waiting) check();
+      },
+    );
+  }
+
+  get exitCode(): number | null {
+    return this.#child.exitCode;
+  }
+
+  /** Resolves once the program has printed the line; rejects when it ends without. */
+  printed(line: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const check = (): void => {
+        if (!this.#lines.includes(line)) return;
+        this.#waiting.delete(check);
+        resolve();
+      };
+      this.#waiting.add(check);
+      check();
+      void this.ended.then(() => reject(new Error(`the program ended before "${line}"`)));
+    });
+  }
+
+  send(message: Arm): void {
+    this.#child.send(message);
+  }
+
+  async end(signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): Promise<void> {
+    this.#child.kill(signal);
+    if (signal === "SIGKILL" || signal === "SIGTERM") await this.ended;
+  }
+}
+
+/** One gateway through all its starts. */
+export class GatewayProcess {
+  readonly member: Member;
+  readonly admin: AdminClient;
+  readonly #clockFile: string;
+  #running: Running | undefined;
+
+  constructor(member: Member, clockFile: string) {
+    this.member = member;
+    this.#clockFile = clockFile;
+    this.admin = adminClient(member);
+  }
+
+  /** Starts it; it takes calls when this resolves. */
+  async start(program: Program = "stoppable"): Promise<void> {
+    const { configFile } = this.member;
+    const args =
+      program === "product"
+        ? [scriptAt("../../gateway/cli/main.js"), "gateway", "run", "--config", configFile]
+        : [scriptAt("gateway-main.js"), configFile, this.#clockFile];
+    const running = new Running(args);
+    this.#running = running;
+    void running.ended.then(() => {
+      if (this.#running === running) this.#running = undefined;
+    });
+    if (program === "stoppable") await running.printed("running");
+    else await eventually("it answers", async () => (await this.health()) !== undefined);
+  }
+
+  /** Makes it stop at a point when it comes there the next time, or later. */
+  async arm(point: KillPoint, skip: number): Promise<void> {
+    this.#process().send({ point, skip });
+    await this.#process().printed(`armed ${point}`);
+  }
+
+  async isAt(point: KillPoint): Promise<void> {
+    await this.#process().printed(`at ${point}`);
+  }
+
+  /** Ends the process, if it still runs, and waits until it is gone. */
+  async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    await this.#running?.end(signal);
+  }
+
+  /** Reasons why it is not ready; `undefined` when it does not answer. */
+  async health(): Promise<readonly string[] | undefined> {
+    try {
+      const response = await fetch(`http://${this.member.addresses.http}/healthz`);
+      return ((await response.json()) as { reasons: string[] }).reasons;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Every batch of its chain; the process does not run. */
+  journal(): JournalBatch[] {
+    const reader = openSqliteJournalReader(join(this.member.folder, "data", "journal.sqlite"));
+    try {
+      return Array.from(
+        { length: reader.batchCount() },
+        (_, number) => reader.batch(number) as JournalBatch,
+      );
+    } finally {
+      reader.close();
+    }
+  }
+
+  #process(): Running {
+    assert.ok(this.#running !== undefined, "the gateway runs");
+    return this.#running;
+  }
+}
+
+/** Two cities, a grant, and everything that runs. */
+export interface FaultNetwork {
+  readonly cities: TwoCities;
+  readonly provider: GatewayProcess;
+  readonly consumer: GatewayProcess;
+  /** Where it is one of its own. */
+  readonly sequencer: GatewayProcess | undefined;
+  readonly gateways: readonly GatewayProcess[];
+  readonly client: AgencyClient;
+  /** Puts the clocks of all processes ahead. */
+  moveClock(aheadMs: number): void;
+  close(): Promise<void>;
+}
+
+export interface FaultOptions {
+  readonly program?: Program;
+  readonly bounds?: Partial<Bounds>;
+  /** Seconds, of the data service. */
+  readonly maxStalenessS?: number;
+  readonly ownSequencer?: boolean;
+}
+
+export async function startNetwork(options: FaultOptions = {}): Promise<FaultNetwork> {
+  const port = await freePort();
+  const cities = await createTwoCities({
+    upstream: `127.0.0.1:${port}`,
+    ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
+    ...(options.ownSequencer === undefined ? {} : { ownSequencer: options.ownSequencer }),
+    log: process.env["CAUSEWAY_FAULT_LOG"] ?? "silent",
+  });
+  const clockFile = join(cities.folder, "clock");
+  writeFileSync(clockFile, new Uint8Array(8));
+  const upstream = new Running([
+    scriptAt("upstream-main.js"),
+    String(port),
+    join(cities.folder, "corrections"),
+  ]);
+  const provider = new GatewayProcess(cities.provider, clockFile);
+  const consumer = new GatewayProcess(cities.consumer, clockFile);
+  const sequencer =
+    cities.sequencer === undefined ? undefined : new GatewayProcess(cities.sequencer, clockFile);
+  const gateways = [...(sequencer === undefined ? [] : [sequencer]), provider, consumer];
+  const client = new AgencyClient(cities.consumer.addresses.agency);
+  const network: FaultNetwork = {
+    cities,
+    provider,
+    consumer,
+    sequencer,
+    gateways,
+    client,
+    moveClock: (aheadMs) => setClock(clockFile, aheadMs),
+    close: async () => {
+      client.close();
+      for (const gateway of gateways) {
+        gateway.admin.close();
+        await gateway.end("SIGKILL");
+      }
+      await upstream.end("SIGKILL");
+      cities.remove();
+    },
+  };
+  try {
+    await upstream.printed("running");
+    for (const gateway of gateways) await gateway.start(options.program);
+    await ready(gateways);
+    const admins = { provider: provider.admin, consumer: consumer.admin };
+    await grantAccess(cities, admins, {
+      ...(options.maxStalenessS === undefined ? {} : { maxStalenessS: options.maxStalenessS }),
+    });
+    return network;
+  } catch (error) {
+    await network.close();
+    throw error;
+  }
+}
+
+export async function ready(gateways: readonly GatewayProcess[]): Promise<void> {
+  for (const gateway of gateways) {
+    await eventually("the gateway is ready", async () => (await gateway.health())?.length === 0);
+  }
+}
+
+// In place and in one write, so that no process reads half of it.
+function setClock(file: string, aheadMs: number): void {
+  const bytes = new DataView(new ArrayBuffer(8));
+  bytes.setFloat64(0, aheadMs);
+  const descriptor = openSync(file, "r+");
+  writeSync(descriptor, bytes, 0, 8, 0);
+  closeSync(descriptor);
+}
