@@ -16,8 +16,9 @@ import {
   requiredSigners,
   type RequiredSigner,
 } from "../../src/credential/signers.ts";
+import { formatKey } from "../../src/credential/key-text.ts";
 import { joinSignatures, openStatementJws, signPayload } from "../../src/credential/statement.ts";
-import type { Claims, Statement } from "../../src/credential/statements.ts";
+import type { Claims, NetworkBody, Statement } from "../../src/credential/statements.ts";
 import { createNodeVerifier } from "../../src/crypto/node.ts";
 import type { Signer, Verifier } from "../../src/crypto/ports.ts";
 import { thumbprint } from "../../src/crypto/thumbprint.ts";
@@ -37,8 +38,6 @@ export interface Draft {
 export interface SignatureState {
   /** Who signs, for people: the owner and the use of the key. */
   readonly signer: string;
-  /** Thumbprint of the key; empty while it is not known. */
-  readonly kid: string;
   readonly signed: boolean;
 }
 
@@ -118,9 +117,17 @@ function keysThatSign(keys: Keys): readonly OwnKey[] {
 }
 
 /** Whether a key of a folder is the signer that a statement needs. */
-function isNeeded(required: RequiredSigner, { signer, isAuthority }: OwnKey, keys: Keys): boolean {
+function isNeeded(
+  required: RequiredSigner,
+  { signer, isAuthority }: OwnKey,
+  { keys, network }: { readonly keys: Keys; readonly network: NetworkBody | undefined },
+): boolean {
   if ("key" in required) return equalBytes(required.key, signer.publicKey);
-  if ("authorityOf" in required) return isAuthority && keys.card.id === required.authorityOf;
+  if ("authorityOf" in required) {
+    const city = network?.cities.find(({ id }) => id === required.authorityOf);
+    const isOther = city !== undefined && city.authority !== formatKey(signer.publicKey);
+    return isAuthority && keys.card.id === required.authorityOf && !isOther;
+  }
   return (
     keys.kind === "administrator" &&
     keys.card.agency === required.administratorOf &&
@@ -131,13 +138,14 @@ function isNeeded(required: RequiredSigner, { signer, isAuthority }: OwnKey, key
 /**
  * The draft with a signature of every key of the folder that it needs.
  *
+ * @param network the founding document where it is at hand: a city signs with the key that it names.
  * @throws CausewayError `SIGNER_NOT_ALLOWED` when it needs none of them.
  */
-export function signDraft(draft: Draft, keys: Keys): Draft {
+export function signDraft(draft: Draft, keys: Keys, network?: NetworkBody): Draft {
   const { statement, payload, jws } = draft;
   const required = requiredSigners(statement);
   const signers = keysThatSign(keys).filter((own) =>
-    required.some((one) => isNeeded(one, own, keys)),
+    required.some((one) => isNeeded(one, own, { keys, network })),
   );
   if (signers.length === 0) {
     throw new CausewayError(
@@ -170,18 +178,18 @@ export function signatureStates({ statement, jws }: Draft): readonly SignatureSt
   const kids = jws.map((text) => openStatementJws(text).jws.kid);
   const bound = boundKeys(statement);
   const boundKids = bound.map(({ key }) => thumbprint(key));
-  const issuerKid = kids.find((kid) => !boundKids.includes(kid));
+  // The ledger alone knows the issuer's key: whoever else has signed is taken for the issuer here.
+  const issuerSigned = kids.some((kid) => !boundKids.includes(kid));
   const issuer = requiredSigners(statement).flatMap((required): SignatureState[] => {
     if ("key" in required) return [];
     const signer =
       "authorityOf" in required
         ? `${required.authorityOf} authority`
         : `${required.administratorOf} ${required.role}`;
-    return [{ signer, kid: issuerKid ?? "", signed: issuerKid !== undefined }];
+    return [{ signer, signed: issuerSigned }];
   });
   const own = bound.map(({ owner, use }, i): SignatureState => {
-    const kid = boundKids[i] as string;
-    return { signer: `${owner} ${use}`, kid, signed: kids.includes(kid) };
+    return { signer: `${owner} ${use}`, signed: kids.includes(boundKids[i] as string) };
   });
   return [...issuer, ...own];
 }

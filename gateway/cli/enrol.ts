@@ -2,7 +2,7 @@
 import { toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { networkId } from "../../src/credential/statement.ts";
-import type { Statement } from "../../src/credential/statements.ts";
+import type { NetworkBody, Statement } from "../../src/credential/statements.ts";
 import { carryDraft, type CarryOptions } from "./carry.ts";
 import {
   assertComplete,
@@ -35,13 +35,14 @@ type Told = {
   };
 }[Statement["name"]];
 
-/** The network id of a founding document or its draft. */
-export async function readNetworkId(file: string): Promise<string> {
+async function readNetwork(
+  file: string,
+): Promise<{ readonly net: string; readonly network: NetworkBody }> {
   const { statement, payload } = await readDraft(file);
   if (statement.name !== "network") {
     throw new CausewayError("STATEMENT_INVALID", `${file} is not a founding document`);
   }
-  return toHex(networkId(payload));
+  return { net: toHex(networkId(payload)), network: statement.body };
 }
 
 /** Writes the statement, with the signatures of the folders given, to a file or through a gateway. */
@@ -51,10 +52,10 @@ export async function enrol(told: Told, options: EnrolOptions, io: Io): Promise<
     throw new CausewayError("CONFIG_INVALID", "give --out to write a file, or --admin to carry it");
   }
   const { name, iss, sub, body } = told;
-  const net = await readNetworkId(options.network);
+  const { net, network } = await readNetwork(options.network);
   const claims = createClaims({ iss, sub, net }, io);
   let draft = createDraft({ name, claims, body } as Statement);
-  for (const keys of await openFolders(options, io)) draft = signDraft(draft, keys);
+  for (const keys of await openFolders(options, io)) draft = signDraft(draft, keys, network);
   if (out !== undefined) {
     writeDraft(out, draft);
     tellMissing(out, draft, io);

@@ -4,12 +4,16 @@ import type { Bounds } from "../../src/credential/statements.ts";
 import { defaultBounds } from "../../src/credential/statements.ts";
 import { outputFormats } from "./output.ts";
 
-/** Reads an integer of at least `min`. */
-export function integerFlag(min: number): (text: string) => number {
+/** Reads an integer from `min` to `max`. */
+export function integerFlag(
+  min: number,
+  max: number = Number.MAX_SAFE_INTEGER,
+): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (/^\d{1,15}$/.test(text) && value >= min) return value;
-    throw new InvalidArgumentError(`It is an integer of at least ${min}.`);
+    if (/^\d{1,16}$/.test(text) && value >= min && value <= max) return value;
+    const upTo = max === Number.MAX_SAFE_INTEGER ? "on" : `to ${max}`;
+    throw new InvalidArgumentError(`It is an integer from ${min} ${upTo}.`);
   };
 }
 
@@ -69,7 +73,7 @@ export function withAdmin(command: Command): Command {
 export function withWait(command: Command): Command {
   return command
     .option("--no-wait", "do not wait until the statement is final")
-    .option("--timeout <seconds>", "how long to wait", integerFlag(1), 60);
+    .option("--timeout <seconds>", "how long to wait, 120 at most", integerFlag(1, 120), 60);
 }
 
 /** A command that an administrator signs. */

@@ -1,11 +1,10 @@
 /** Key folders as commands use them: made with a card to give away, opened with a passphrase. */
 import { statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { CausewayError } from "../../src/base/errors.ts";
 import { cardBytesMax } from "../../src/base/limits.ts";
 import { type Card, type CardKind, formatCard, parseCard } from "../keys/card.ts";
 import { readBounded } from "../keys/files.ts";
-import { createKeyFolder, type Keys, openKeyFolder } from "../keys/key-folder.ts";
+import { createKeyFolder, type Keys, openKeyFolder, readCard } from "../keys/key-folder.ts";
 import type { Owner } from "../keys/new-keys.ts";
 import { findPassphrase } from "../keys/passphrase.ts";
 import type { Io } from "./io.ts";
@@ -75,10 +74,8 @@ export async function readCardAt<K extends CardKind>(
 ): Promise<Extract<Card, { kind: K }>> {
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   try {
-    return parseCard(
-      await readBounded(isFolder ? join(path, "card.json") : path, cardBytesMax),
-      kind,
-    );
+    if (isFolder) return await readCard(path, kind);
+    return parseCard(await readBounded(path, cardBytesMax), kind);
   } catch (error) {
     if (!(error instanceof CausewayError) || error.code !== "CARD_INVALID") throw error;
     const message = `${path} is not the card of one ${kind}: ${error.message}`;

@@ -12,7 +12,7 @@ import { tellMissing } from "./enrol.ts";
 import { withAdmin, withFormat, withSigners, withWait } from "./flags.ts";
 import type { Io } from "./io.ts";
 import { openFolders, type SignerOptions } from "./key-folders.ts";
-import { type OutputOptions, writeRows } from "./output.ts";
+import { type OutputOptions, writeRow } from "./output.ts";
 
 export interface StatementSignOptions extends SignerOptions {
   /** The file itself unless given. */
@@ -43,13 +43,15 @@ export async function statementMerge(
   tellMissing(out, merged, io);
 }
 
-/** Prints the signatures that a statement needs, and which are there. */
+/** Prints what a statement says, who has signed it and who has not yet. */
 export async function statementShow(file: string, options: OutputOptions, io: Io): Promise<void> {
   const draft = await readDraft(file);
-  const { name, claims } = draft.statement;
-  io.warn(`${name} statement ${claims.jti} of ${claims.iss} about ${claims.sub}\n`);
-  const rows = signatureStates(draft).map((state) => ({ ...state }));
-  writeRows(io, rows, { ...options, none: "It needs no signature." });
+  const { name, claims, body } = draft.statement;
+  const states = signatureStates(draft);
+  const signers = (signed: boolean): readonly string[] =>
+    states.flatMap((state) => (state.signed === signed ? [state.signer] : []));
+  const row = { statement: name, ...claims, [name]: { ...body } };
+  writeRow(io, { ...row, signed_by: signers(true), to_sign: signers(false) }, options);
 }
 
 /** Carries a complete statement onto the ledger. */
@@ -80,7 +82,7 @@ export function registerStatement(program: Command, io: Io): void {
   withFormat(
     statement
       .command("show")
-      .description("show which signatures are there and which are missing")
+      .description("show what it says, who has signed it and who has not yet")
       .argument("<file>", "statement file"),
   ).action((file: string, options: OutputOptions) => statementShow(file, options, io));
   withFormat(

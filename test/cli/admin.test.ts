@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -21,6 +22,36 @@ const methods = {
   read: "/causeway.demo.v1.DivisionService/GetDivision",
   write: "/causeway.demo.v1.DivisionService/ReportCorrection",
 };
+const flip = (bytes: Uint8Array, at: number): Uint8Array =>
+  bytes.map((byte, i) => (i === at ? byte ^ 1 : byte));
+/** What a gateway might serve in the place of the ledger. */
+const corruptions: readonly (readonly [
+  string,
+  string,
+  (path: string, body: Uint8Array) => Uint8Array,
+])[] = [
+  [
+    "a record is changed",
+    "BATCH_INVALID",
+    (path, body) => (path === "/records/2" ? flip(body, body.length - 1) : body),
+  ],
+  [
+    "a leaf's signature is changed",
+    "SIGNATURE_INVALID",
+    (path, body) => (path.startsWith("/tile/") ? flip(body, 2) : body),
+  ],
+  [
+    "a record is cut off",
+    "MALFORMED",
+    (path, body) => (path === "/records/1" ? body.subarray(0, -1) : body),
+  ],
+  [
+    "the checkpoint's cosignature is cut off",
+    "QUORUM_NOT_MET",
+    (path, body) =>
+      path === "/checkpoint" ? body.subarray(0, body.lastIndexOf(0x0a, -2) + 1) : body,
+  ],
+];
 let city: CityOnMachine;
 let http: string;
 let gateway: ChildProcess | undefined;
@@ -353,6 +384,45 @@ describe("an administrator's commands", () => {
     const unknown = await causeway("record", "show", `${"0".repeat(64)}/0`, "--admin", socket);
     assertRefused(unknown, "RECORD_UNKNOWN", 1);
   });
+});
+
+describe("the ledger over HTTP", () => {
+  test("verifies from the founding document alone, to the root that the gateway states", async () => {
+    const verify = ["ledger", "verify", "--founding", founding, "--http", http, "--format", "json"];
+    const ran = await causeway(...verify);
+    assert.equal(ran.code, 0, ran.stderr);
+    const said = JSON.parse(ran.stdout) as Record<string, unknown>;
+    const status = await causeway("ledger", "status", "--admin", socket, "--format", "json");
+    const { final_root, registry_digest } = JSON.parse(status.stdout) as Record<string, unknown>;
+    assert.deepEqual([said["root"], said["registry_digest"]], [final_root, registry_digest]);
+    assert.ok(Number(said["void_records"]) >= 3);
+  });
+
+  for (const [what, reason, corrupt] of corruptions) {
+    test(`is refused with ${reason} when ${what}`, async (t) => {
+      const liar = createHttpServer((request, response) => {
+        fetch(`http://${http}${request.url}`)
+          .then(async (answer) => {
+            const body = new Uint8Array(await answer.arrayBuffer());
+            response.writeHead(answer.status).end(corrupt(request.url ?? "", body));
+          })
+          .catch(() => response.destroy());
+      });
+      await once(liar.listen(0, "127.0.0.1"), "listening");
+      t.after(() => liar.close());
+      const { port } = liar.address() as { port: number };
+      const ran = await causeway(
+        "ledger",
+        "verify",
+        "--founding",
+        founding,
+        "--http",
+        `127.0.0.1:${port}`,
+      );
+      assert.match(ran.stderr, new RegExp(`reason  ${reason}:`), ran.stderr);
+      assert.notEqual(ran.code, 0);
+    });
+  }
 });
 
 describe("joining", () => {

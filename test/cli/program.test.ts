@@ -10,7 +10,7 @@ import { exitCodeOf, exitCodeOfReason, exitCodes } from "../../gateway/cli/exit-
 import { quorumOf } from "../../gateway/cli/network-draft.ts";
 import { createProgram } from "../../gateway/cli/program.ts";
 import { createProcessIo } from "../../gateway/cli/io.ts";
-import { type OutputFormat, writeRow, writeRows } from "../../gateway/cli/output.ts";
+import { writeRow, writeRows } from "../../gateway/cli/output.ts";
 import { causeway, temporaryRoot } from "./support.ts";
 
 const main = fileURLToPath(new URL("../../gateway/cli/main.js", import.meta.url));
@@ -217,10 +217,7 @@ describe("the quorum of n cities", () => {
 });
 
 describe("output", () => {
-  const printed = (
-    _format: OutputFormat,
-    write: (io: { write(text: string): void }) => void,
-  ): string => {
+  const printed = (write: (io: { write(text: string): void }) => void): string => {
     let text = "";
     write({ write: (part) => (text += part) });
     return text;
@@ -231,29 +228,29 @@ describe("output", () => {
   ];
 
   test("a table keeps its columns under Chinese names", () => {
-    const text = printed("table", (io) => writeRows(io, rows, { none: "none" }));
+    const text = printed((io) => writeRows(io, rows, { none: "none" }));
     assert.equal(text, "NAME  CITIES  READY\n杭州  a, b    yes\nx             no\n");
   });
 
   test("an empty table says so, and an empty list is an empty list", () => {
     assert.equal(
-      printed("table", (io) => writeRows(io, [], { none: "Nothing." })),
+      printed((io) => writeRows(io, [], { none: "Nothing." })),
       "Nothing.\n",
     );
     assert.equal(
-      printed("json", (io) => writeRows(io, [], { format: "json", none: "" })),
+      printed((io) => writeRows(io, [], { format: "json", none: "" })),
       "[]\n",
     );
     assert.equal(
-      printed("ndjson", (io) => writeRows(io, [], { format: "ndjson", none: "" })),
+      printed((io) => writeRows(io, [], { format: "ndjson", none: "" })),
       "",
     );
   });
 
   test("JSON and lines of JSON hold the rows themselves", () => {
-    const json = printed("json", (io) => writeRows(io, rows, { format: "json", none: "" }));
+    const json = printed((io) => writeRows(io, rows, { format: "json", none: "" }));
     assert.deepEqual(JSON.parse(json), rows);
-    const lines = printed("ndjson", (io) => writeRows(io, rows, { format: "ndjson", none: "" }));
+    const lines = printed((io) => writeRows(io, rows, { format: "ndjson", none: "" }));
     assert.deepEqual(
       lines
         .trimEnd()
@@ -261,7 +258,7 @@ describe("output", () => {
         .map((line) => JSON.parse(line) as unknown),
       rows,
     );
-    const one = printed("ndjson", (io) => writeRow(io, rows[0] ?? {}, { format: "ndjson" }));
+    const one = printed((io) => writeRow(io, rows[0] ?? {}, { format: "ndjson" }));
     assert.deepEqual(JSON.parse(one), rows[0]);
   });
 });
