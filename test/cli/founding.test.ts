@@ -14,7 +14,14 @@ import { initialState } from "../../src/registry/initial.ts";
 import { verifyBatch } from "../../src/registry/verify-batch.ts";
 import { systemClock } from "../../gateway/runtime.ts";
 import { readStatementFile, writeStatementFile } from "../../gateway/statement-file.ts";
-import { causeway, Machine, type Ran, temporaryRoot } from "./support.ts";
+import {
+  causeway,
+  causewayAsking,
+  Machine,
+  passphrase,
+  type Ran,
+  temporaryRoot,
+} from "./support.ts";
 import {
   addresses,
   cardOf,
@@ -441,6 +448,49 @@ describe("key folders", () => {
     );
     assertRefused(ran, "CONFIG_INVALID", 2);
     assert.ok(!existsSync(folder));
+  });
+
+  test("a person is asked twice for a new passphrase, and once for a folder's", async () => {
+    const { hangzhou } = signed;
+    const folder = fresh("keys");
+    const init = ["administrator", "init", "--agency", hangzhou.agency, "--role", "auditor"];
+    const differing = await causewayAsking([passphrase, "another 12"], ...init, "--folder", folder);
+    assertRefused(differing, "CONFIG_INVALID", 2);
+    assert.ok(!existsSync(folder));
+    const made = await causewayAsking([passphrase, passphrase], ...init, "--folder", folder);
+    assert.equal(made.code, 0, made.stderr);
+    const add = ["administrator", "add", "--network", signed.network, "--card", folder];
+    const added = await causewayAsking(
+      [passphrase],
+      ...add,
+      "--folder",
+      folder,
+      "--out",
+      fresh("statement"),
+    );
+    assert.equal(added.code, 0, added.stderr);
+    assert.match(added.stderr, /Still to sign: hangzhou\/market-regulation authority\./);
+  });
+
+  test("several folders take one passphrase file, or one each", async () => {
+    const { hangzhou } = signed;
+    const { passphraseFile } = hangzhou.machine;
+    const sign = ["network", "sign", "--draft", signed.network, "--out", fresh("signed")];
+    const folders = ["--folder", hangzhou.city, hangzhou.gatewayKeys];
+    const each = await causeway(
+      ...sign,
+      ...folders,
+      "--passphrase-file",
+      passphraseFile,
+      passphraseFile,
+    );
+    assert.equal(each.code, 0, each.stderr);
+    const three = [passphraseFile, passphraseFile, passphraseFile];
+    assertRefused(
+      await causeway(...sign, ...folders, "--passphrase-file", ...three),
+      "CONFIG_INVALID",
+      2,
+    );
   });
 
   test("the card on standard output is that of the folder, and holds no private key", async () => {

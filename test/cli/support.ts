@@ -22,7 +22,16 @@ export function temporaryRoot(name: string): string {
 }
 
 /** Runs `causeway` with these arguments; the scrypt cost of new folders is low, all else is the product. */
-export async function causeway(...argv: readonly string[]): Promise<Ran> {
+export function causeway(...argv: readonly string[]): Promise<Ran> {
+  return causewayAsking(undefined, ...argv);
+}
+
+/** Runs `causeway` with a person at the terminal who gives these answers, or with nobody there. */
+export async function causewayAsking(
+  answers: readonly string[] | undefined,
+  ...argv: readonly string[]
+): Promise<Ran> {
+  const left = answers?.slice();
   let [stdout, stderr] = ["", ""];
   const code = await runCommand(argv, {
     write: (text) => {
@@ -35,6 +44,7 @@ export async function causeway(...argv: readonly string[]): Promise<Ran> {
     scheduler: systemScheduler,
     random: systemRandom,
     environment: {},
+    ...(left === undefined ? {} : { ask: async () => left.shift() ?? "" }),
     scryptLogN: 2,
   });
   return { code, stdout, stderr };
