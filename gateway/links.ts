@@ -8,8 +8,8 @@ import { CausewayError } from "../src/base/errors.ts";
 import { acceptHello, type AcceptedHello, createHello } from "../src/exchange/hello.ts";
 import type { ExchangePorts, LinkEnd, Self } from "../src/exchange/ports.ts";
 import type { LinkHandler } from "../src/exchange/provider.ts";
-import { type Link, type LinkHooks, type LinkTiming } from "../src/exchange/transport/link.ts";
-import { openLink } from "../src/exchange/transport/link-client.ts";
+import type { Link, LinkHooks } from "../src/exchange/transport/link.ts";
+import { LinkPool } from "../src/exchange/transport/link-pool.ts";
 import {
   createLinkService,
   type LinkServiceHandler,
@@ -22,7 +22,8 @@ import type { FinalCheckpoint, Replica } from "../src/ledger/ports.ts";
 import { certificatesOf, peerOfCertificate, tokenKeyOf } from "./peers.ts";
 import { spkiDigest } from "./tls.ts";
 
-export interface LinksOptions extends Pick<ExchangePorts, "clock" | "scheduler" | "verifier"> {
+export interface LinksOptions
+  extends Pick<ExchangePorts, "clock" | "random" | "scheduler" | "verifier"> {
   readonly self: Self;
   readonly replica: Replica;
   readonly tokenSigner: Signer;
@@ -44,15 +45,12 @@ export interface LinksOptions extends Pick<ExchangePorts, "clock" | "scheduler" 
 
 /** Checkpoints of one peer that are remembered; headers name recent ones. */
 const shownMax = 256;
-/** After a failed attempt to connect, calls fail at once for this long. */
-const redialMs = 250;
 
 class Peered implements LinkEnd {
   readonly link: Link;
   readonly peer: string;
   readonly peerTlsKey: Uint8Array;
   readonly peerBoot: Uint8Array;
-  lost = false;
   readonly #shown = new Map<bigint, Uint8Array>();
 
   constructor(link: Link, peer: string, boot: Uint8Array) {
@@ -76,12 +74,6 @@ class Peered implements LinkEnd {
   }
 }
 
-interface Dialled {
-  readonly end: Promise<Peered>;
-  established: Peered | undefined;
-  failedAtMs: number | undefined;
-}
-
 export class Links {
   readonly #o: LinksOptions;
   readonly #accepted = new WeakMap<
@@ -89,10 +81,11 @@ export class Links {
     { readonly peer: string; readonly hello: AcceptedHello }
   >();
   readonly #open = new Set<Peered>();
-  readonly #dialled = new Map<string, Dialled>();
+  readonly #pool: LinkPool;
+  /** Ends of the links that this gateway has opened. */
+  readonly #ends = new WeakMap<Link, Peered>();
   readonly #stopListening: () => void;
   readonly service: LinkServiceHandler;
-  #closed = false;
 
   constructor(options: LinksOptions) {
     this.#o = options;
@@ -108,21 +101,33 @@ export class Links {
       onLink: (link) => this.#serve(link),
       onRefused: (error) => options.onRefused(error),
     });
+    this.#pool = new LinkPool({
+      scheduler,
+      defer,
+      random: options.random,
+      hooks: () => this.#hooks(),
+      target: (peer) => {
+        const fact = replica.view().gateway(peer);
+        if (fact === undefined) return undefined;
+        const trusted = certificatesOf(replica.state(), peer);
+        return { address: fact.body.endpoints.peer, tls: { ...options.tls, trusted } };
+      },
+      onLink: (_peer, link) => this.#opened(link),
+      onFailure: (_peer, error) => options.onRefused(error),
+    });
     this.#stopListening = replica.onFinal(({ note }) => this.#push(note));
   }
 
   /** A link to the first of the gateways that can be reached. Rejects with PEER_UNAVAILABLE. */
   async connect(gateways: readonly string[]): Promise<LinkEnd> {
     for (const gateway of gateways) {
-      const established = this.#dialled.get(gateway)?.established;
-      if (established !== undefined && !established.link.draining && !established.link.congested) {
-        return established;
-      }
+      const link = this.#pool.current(gateway);
+      if (link !== undefined && !link.congested) return this.#endOf(link);
     }
     let last: unknown;
     for (const gateway of gateways) {
       try {
-        return await this.#dial(gateway).end;
+        return this.#endOf(await this.#pool.connect(gateway));
       } catch (error) {
         last = error;
       }
@@ -135,11 +140,7 @@ export class Links {
   /** Ends the links of certificates that are taken away. */
   recheck(): void {
     this.service.recheck();
-    for (const end of this.#open) {
-      if (peerOfCertificate(end.link.peerCertificate, this.#o.replica) === undefined) {
-        end.link.close(new CausewayError("MEMBER_NOT_ACTIVE", "the certificate is not in force"));
-      }
-    }
+    this.#pool.recheck();
   }
 
   drain(): void {
@@ -147,15 +148,9 @@ export class Links {
   }
 
   close(): void {
-    this.#closed = true;
     this.#stopListening();
+    this.#pool.close();
     this.service.close();
-    for (const end of this.#open) end.link.close();
-  }
-
-  #timing(): LinkTiming {
-    const { scheduler, defer } = this.#o;
-    return { scheduler, defer };
   }
 
   #hooks(): LinkHooks {
@@ -220,53 +215,23 @@ export class Links {
     });
   }
 
-  #dial(gateway: string): Dialled {
-    const known = this.#dialled.get(gateway);
-    const nowMs = this.#o.clock.monotonicMs();
-    const failedLately = known?.failedAtMs !== undefined && nowMs - known.failedAtMs < redialMs;
-    if (known !== undefined && (known.failedAtMs === undefined || failedLately)) return known;
-    const end = this.#openTo(gateway);
-    const dialled: Dialled = { end, established: undefined, failedAtMs: undefined };
-    this.#dialled.set(gateway, dialled);
-    end.then(
-      (established) => {
-        if (established.lost) this.#dialled.delete(gateway);
-        else dialled.established = established;
-      },
-      () => {
-        dialled.failedAtMs = this.#o.clock.monotonicMs();
-      },
-    );
-    return dialled;
-  }
-
-  async #openTo(gateway: string): Promise<Peered> {
-    const { replica, tls } = this.#o;
-    const fact = replica.view().gateway(gateway);
-    if (fact === undefined || this.#closed) {
-      throw new CausewayError("PEER_UNAVAILABLE", `${gateway} is not in force`);
-    }
-    const trusted = certificatesOf(replica.state(), gateway);
-    const target = { address: fact.body.endpoints.peer, tls: { ...tls, trusted } };
-    const link = await openLink(target, this.#hooks(), this.#timing());
+  #opened(link: Link): void {
     const end = this.#admit(link);
+    this.#ends.set(link, end);
     link.onFrame((frame) => {
       if (frame.body.case === "checkpoint") this.#show(end, frame.body.value.note);
       else this.#o.onFrame(end, frame);
     });
-    link.onDrain(() => this.#forget(gateway, end));
     link.onClose(() => {
-      end.lost = true;
       this.#open.delete(end);
-      this.#forget(gateway, end);
       this.#o.onLost(end);
     });
-    return end;
   }
 
-  /** The next call opens another link. */
-  #forget(gateway: string, end: Peered): void {
-    if (this.#dialled.get(gateway)?.established === end) this.#dialled.delete(gateway);
+  #endOf(link: Link): Peered {
+    const end = this.#ends.get(link);
+    if (end === undefined) throw new TypeError("a link that was not admitted");
+    return end;
   }
 
   #show(end: Peered, note: Uint8Array): void {

@@ -1,7 +1,9 @@
 /** Trust in a TLS key that is known by its digest alone: the first links, before any certificate is on the ledger. */
 import { createHash, X509Certificate } from "node:crypto";
-import { connect, type PeerCertificate, type TLSSocket } from "node:tls";
+import { connect, type TLSSocket } from "node:tls";
 import { CausewayError } from "../src/base/errors.ts";
+
+export { acceptExactly, certificatePem } from "../src/exchange/transport/tls-options.ts";
 
 const probeTimeoutMs = 10_000;
 
@@ -24,23 +26,6 @@ export function parseHostPort(address: string): HostPort {
 export function spkiDigest(certificate: Uint8Array): string {
   const spki = new X509Certificate(certificate).publicKey.export({ type: "spki", format: "der" });
   return createHash("sha256").update(spki).digest("hex");
-}
-
-/** A DER certificate as the PEM text that `ca` options want. */
-export function certificatePem(der: Uint8Array): string {
-  const base64 = Buffer.from(der).toString("base64");
-  const lines = base64.match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
-}
-
-/** For `checkServerIdentity`: accepts exactly one certificate, whatever names it carries. */
-export function acceptOnly(
-  pinned: Uint8Array,
-): (host: string, peer: PeerCertificate) => Error | undefined {
-  return (_host, peer) =>
-    pinned.length > 0 && Buffer.compare(peer.raw, pinned) === 0
-      ? undefined
-      : new Error("the peer's certificate is not the pinned one");
 }
 
 /**

@@ -20,7 +20,7 @@ import type {
   LedgerClient,
 } from "../../src/ledger/embedded/ports.ts";
 import type { SealedBatch, SubmitResult } from "../../src/ledger/ports.ts";
-import { acceptOnly, certificatePem, pinCertificate } from "../tls.ts";
+import { acceptExactly, certificatePem, pinCertificate } from "../tls.ts";
 import { toFollowItem, toSubmitResult } from "./ledger-messages.ts";
 
 export interface LedgerClientOptions {
@@ -141,7 +141,7 @@ class GrpcLedgerClient implements LedgerClient {
       Buffer.from(certificatePem(pinned)),
       identity === undefined ? null : Buffer.from(identity.keyPem),
       identity === undefined ? null : Buffer.from(identity.certificatePem),
-      { checkServerIdentity: acceptOnly(pinned) },
+      { checkServerIdentity: acceptExactly([pinned]) },
     );
     return createGrpcClient(address, secure, { "grpc.ssl_target_name_override": serverName });
   }

@@ -4,7 +4,7 @@ import { Agent, request as httpsRequest } from "node:https";
 import { addCheckpointBytesMax } from "../../src/base/limits.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import type { WitnessAnswer, WitnessPort } from "../../src/ledger/embedded/ports.ts";
-import { acceptOnly, certificatePem, parseHostPort, pinCertificate } from "../tls.ts";
+import { acceptExactly, certificatePem, parseHostPort, pinCertificate } from "../tls.ts";
 
 export const addCheckpointPath: string = "/add-checkpoint";
 
@@ -109,7 +109,7 @@ class HttpsWitness implements WitnessPort {
       maxSockets: 2,
       minVersion: "TLSv1.3",
       ca: certificatePem(certificate),
-      checkServerIdentity: acceptOnly(certificate),
+      checkServerIdentity: acceptExactly([certificate]),
       // A resumed session would not check the certificate again.
       maxCachedSessions: 0,
     });

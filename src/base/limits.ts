@@ -134,7 +134,7 @@ export const linkQueueBytesMax: number = 32 * 1024 * 1024;
 /** Milliseconds before the first new connection after a failed one; doubled after each failure. */
 export const reconnectMinMs: number = 100;
 /** Milliseconds between two attempts to connect at the most. */
-export const reconnectMaxMs: number = 10_000;
+export const reconnectMaxMs: number = 2_000;
 /** Longest delay that a timer takes: 2^31 - 1 milliseconds. */
 export const timerMsMax: number = 0x7fffffff;
 /** Bytes of a public card: the certificates of a gateway with room to spare. */
@@ -157,3 +157,7 @@ export const exportItemBytesMax: number = blobBytesMax + 64;
 export const auditTokensRememberedMax: number = 16 * 1024;
 /** Decisions that a replay remembers as evaluated: one digest each. */
 export const auditDecisionsRememberedMax: number = 256 * 1024;
+/** Bytes of an evidence package: its record, and the statements that it rests on. */
+export const evidenceBytesMax: number = 64 * 1024 * 1024;
+/** Statements in an evidence package: every member and fact that one call can rest on, many times over. */
+export const evidenceStatementsMax: number = 256;

@@ -30,9 +30,9 @@ export interface Link {
   send(frame: Frame): void;
   /** Frames of the other side in order, Drain excepted. To be set, once, in the turn that gave the link. */
   onFrame(listener: (frame: Frame) => void): void;
-  /** Called once when the other side begins to drain. */
+  /** Called once when the other side begins to drain; there may be several listeners. */
   onDrain(listener: () => void): void;
-  /** Called once when the link has ended: with why, or `undefined` after `close`. */
+  /** Called once when the link has ended: with why, or `undefined` after `close`; there may be several listeners. */
   onClose(listener: (error: CausewayError | undefined) => void): void;
   /** Tells the other side to begin no new exchange. */
   drain(): void;
