@@ -19,7 +19,7 @@ import {
   createSelfSignedCertificate,
   isKeyOfCertificate,
 } from "../../gateway/keys/tls.ts";
-import { acceptOnly, certificatePem, spkiDigest } from "../../gateway/tls.ts";
+import { acceptExactly, certificatePem, spkiDigest } from "../../gateway/tls.ts";
 
 const notBeforeMs = Date.UTC(2026, 0, 31, 23, 59, 58);
 const notAfterMs = Date.UTC(2049, 11, 31, 23, 59, 59);
@@ -135,7 +135,7 @@ test("two gateways that know each other's certificate speak TLS 1.3 both ways", 
       cert: certificatePem(own.certificateDer),
       key: own.privateKeyPem,
       ca: [certificatePem(peer.certificateDer)],
-      checkServerIdentity: acceptOnly(peer.certificateDer),
+      checkServerIdentity: acceptExactly([peer.certificateDer]),
       minVersion: "TLSv1.3",
     });
   try {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { request } from "node:https";
 import test from "node:test";
 import { systemScheduler } from "../../gateway/runtime.ts";
-import { acceptOnly, certificatePem } from "../../gateway/tls.ts";
+import { acceptExactly, certificatePem } from "../../gateway/tls.ts";
 import { concatBytes, utf8 } from "../../src/base/bytes.ts";
 import type { Signer } from "../../src/crypto/ports.ts";
 import { signHead } from "../../src/ledger/embedded/checkpoints.ts";
@@ -38,7 +38,7 @@ function post(
         path,
         method,
         ca: certificatePem(certificateDer),
-        checkServerIdentity: acceptOnly(certificateDer),
+        checkServerIdentity: acceptExactly([certificateDer]),
       },
       (response) => {
         const chunks: Buffer[] = [];
