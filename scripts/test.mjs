@@ -1,11 +1,21 @@
-// Runs the compiled tests: all, or those whose path contains one of the arguments.
+// Runs the compiled tests: all, or those whose path contains one of the arguments; `--rounds=N` times, until one fails.
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
-const wanted = process.argv.slice(2);
+const options = process.argv.slice(2).filter((argument) => argument.startsWith("--"));
+const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+let rounds = 1;
+for (const option of options) {
+  const [, count] = /^--rounds=([1-9]\d{0,5})$/.exec(option) ?? [];
+  if (count === undefined) {
+    process.stderr.write(`unknown option ${option}\n`);
+    process.exit(2);
+  }
+  rounds = Number(count);
+}
 
 function testsBelow(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -22,15 +32,18 @@ if (files.length === 0) {
   process.stderr.write(`no test matches ${wanted.join(" ")}\n`);
   process.exit(1);
 }
-const { status } = spawnSync(
-  process.execPath,
-  [
-    "--no-turbo-inline-js-wasm-calls",
-    "--enable-source-maps",
-    "--test",
-    "--test-concurrency=2",
-    ...files,
-  ],
-  { stdio: "inherit" },
-);
-process.exit(status ?? 1);
+for (let round = 1; round <= rounds; round += 1) {
+  if (rounds > 1) process.stderr.write(`round ${round} of ${rounds}\n`);
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      "--no-turbo-inline-js-wasm-calls",
+      "--enable-source-maps",
+      "--test",
+      "--test-concurrency=2",
+      ...files,
+    ],
+    { stdio: "inherit" },
+  );
+  if (status !== 0) process.exit(status ?? 1);
+}
