@@ -145,6 +145,7 @@ const rows = {
   STALE_SEAL: ["DATA_LOSS", "The receipt rests on a checkpoint that is too old.", "回执依据的检查点过旧。", "Call the provider."],
   GRANT_TAKEN: ["DATA_LOSS", "The receipt stands after the revocation of its grant.", "回执晚于授权撤销。", "Keep the evidence."],
   RECEIPT_PROOF_INVALID: ["DATA_LOSS", "The receipt's proof does not verify.", "回执证明无效。", "Keep the evidence and call the provider."],
+  EVIDENCE_INVALID: ["INVALID_ARGUMENT", "The evidence package is malformed, incomplete or proves something else.", "证据包格式错误、不完整或与所证不符。", "Ask for the package again; the step that failed is named."],
   ACKNOWLEDGEMENT_INVALID: ["INVALID_ARGUMENT", "An acknowledgement does not verify or answers nothing that was sent.", "确认无效或与已发送内容不符。", "Keep it and report it to the consumer's operator."],
   ACKNOWLEDGEMENT_OVERDUE: ["FAILED_PRECONDITION", "Too many receipts of this agency are unacknowledged.", "未确认的回执过多。", "Bring the consumer gateway back; it acknowledges by itself."],
   NO_ANSWER: ["UNAVAILABLE", "The provider's gateway went away without an answer.", "提供方网关中断，未作答复。", "Try again; a method that writes may have taken effect."],
