@@ -1,57 +1,46 @@
-/** Processes of a benchmark: started with one set of Node flags, asked for their CPU time, stopped. */
+/** Processes of a benchmark: started with one set of Node flags, asked for their usage, stopped. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { pathToFileURL } from "node:url";
 
-/** A server in a process of its own. */
-export interface ServerChild {
-  readonly port: number;
-  /** CPU seconds of the process so far, user and system. */
-  cpuSeconds(): Promise<number>;
-  /** Resident memory in bytes. */
-  residentBytes(): Promise<number>;
-  stop(): Promise<void>;
-}
-
-interface Usage {
+export interface Usage {
+  /** CPU seconds of all threads of the process so far, user and system. */
   readonly cpuSeconds: number;
   readonly residentBytes: number;
 }
 
-/** Starts a server module of this folder; resolves when it listens. */
-export async function startServer(
+/** A process of its own. It answers one question at a time. */
+export interface Child {
+  /** Where it listens; 0 when it does not. */
+  readonly port: number;
+  usage(): Promise<Usage>;
+  /** What the module's own `answer` says to a message. */
+  ask(message: unknown): Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/** Starts a module that ends in `serveParent`; resolves when it listens. */
+export async function startChild(
   file: URL,
   args: readonly string[],
   nodeFlags: readonly string[],
-): Promise<ServerChild> {
-  const child = fork(file, args, { execArgv: [...nodeFlags] });
-  const { port } = (await reply(child)) as { port: number };
-  const usage = async (): Promise<Usage> => {
-    const answer = reply(child);
-    child.send("usage");
-    return (await answer) as Usage;
+): Promise<Child> {
+  const process_ = fork(file, args, { execArgv: [...nodeFlags] });
+  const { port } = (await reply(process_)) as { port: number };
+  const ask = (message: unknown): Promise<unknown> => {
+    const answer = reply(process_);
+    process_.send(message as string);
+    return answer;
   };
   return {
     port,
-    cpuSeconds: async () => (await usage()).cpuSeconds,
-    residentBytes: async () => (await usage()).residentBytes,
+    ask,
+    usage: async () => (await ask("usage")) as Usage,
     stop: async () => {
-      child.disconnect();
-      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+      if (process_.connected) process_.disconnect();
+      if (process_.exitCode === null && process_.signalCode === null) await once(process_, "exit");
     },
   };
-}
-
-/** Runs a module of this folder to its one result. */
-export async function runTask(
-  file: URL,
-  args: readonly string[],
-  nodeFlags: readonly string[],
-): Promise<unknown> {
-  const child = fork(file, args, { execArgv: [...nodeFlags] });
-  const result = await reply(child);
-  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-  return result;
 }
 
 function reply(child: ChildProcess): Promise<unknown> {
@@ -71,18 +60,19 @@ function reply(child: ChildProcess): Promise<unknown> {
   });
 }
 
-/** In the started process: announces the port, answers for its usage, ends with its parent. */
-export function serveParent(port: number): void {
+/** In the started process: announces the port, answers its parent, ends with it. */
+export function serveParent(port: number, answer?: (message: unknown) => Promise<unknown>): void {
   process.send?.({ port });
-  process.on("message", () => {
-    const { user, system } = process.cpuUsage();
-    const usage: Usage = {
-      cpuSeconds: (user + system) / 1e6,
-      residentBytes: process.memoryUsage.rss(),
-    };
-    process.send?.(usage);
+  process.on("message", (message: unknown) => {
+    if (message === "usage") process.send?.(ownUsage());
+    else void answer?.(message).then((result) => process.send?.(result));
   });
   process.on("disconnect", () => process.exit(0));
+}
+
+function ownUsage(): Usage {
+  const { user, system } = process.cpuUsage();
+  return { cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() };
 }
 
 /** Whether the module with this URL is the program that was started. */

@@ -2,14 +2,15 @@
  * Load on one chain: a stock grpc-js client that keeps a fixed number of calls in flight.
  *
  * `node load.js --target 127.0.0.1:PORT --in-flight 32 [--warm-up 15] [--seconds 10]
- *  [--metadata key=value]...` prints its figures as one line of JSON, or sends them to its parent.
+ *  [--metadata key=value]...` prints its figures as one line of JSON. Without a target it runs the loads
+ * that its parent sends, one after the other, so that one warm client serves all chains.
  */
 import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { GetDivisionRequestSchema } from "../src/gen/causeway/demo/v1/division_pb.ts";
-import { isMain } from "./child.ts";
+import { isMain, serveParent } from "./child.ts";
 import { benchMethod } from "./raw-grpc.ts";
 
 export interface LoadOptions {
@@ -30,9 +31,9 @@ export interface LoadFigures {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
-  /** CPU seconds of this client while it measured. */
-  readonly cpuSeconds: number;
   readonly measuredSeconds: number;
+  /** Calls that ended OK from the start of the warm-up to the end. */
+  readonly exchangesInAll: number;
   /** Calls that ended with another status than OK while it measured, by code. */
   readonly errors: Readonly<Record<string, number>>;
 }
@@ -53,24 +54,27 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
     toBinary(GetDivisionRequestSchema, create(GetDivisionRequestSchema, { code: "330106" })),
   );
   let tally: Tally = { latenciesMs: [], errors: {} };
+  let exchangesInAll = 0;
   let stopped = false;
   const worker = async (): Promise<void> => {
     while (!stopped) {
       const startedMs = performance.now();
       const code = await callOnce(client, message, metadata);
-      if (code === 0) tally.latenciesMs.push(performance.now() - startedMs);
-      else tally.errors[code] = (tally.errors[code] ?? 0) + 1;
+      if (code !== 0) {
+        tally.errors[code] = (tally.errors[code] ?? 0) + 1;
+        continue;
+      }
+      exchangesInAll += 1;
+      tally.latenciesMs.push(performance.now() - startedMs);
     }
   };
   const workers = Array.from({ length: options.inFlight }, worker);
   await sleep(options.warmUpSeconds * 1000);
   tally = { latenciesMs: [], errors: {} };
-  const cpu = process.cpuUsage();
   const startedMs = performance.now();
   await sleep(options.measuredSeconds * 1000);
   const measured = tally;
   const seconds = (performance.now() - startedMs) / 1000;
-  const { user, system } = process.cpuUsage(cpu);
   tally = { latenciesMs: [], errors: {} };
   stopped = true;
   await Promise.all(workers);
@@ -78,7 +82,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
   return {
     inFlight: options.inFlight,
     measuredSeconds: seconds,
-    cpuSeconds: (user + system) / 1e6,
+    exchangesInAll,
     ...figuresOf(measured, seconds),
   };
 }
@@ -132,20 +136,19 @@ if (isMain(import.meta.url)) {
       metadata: { type: "string", multiple: true, default: [] },
     },
   });
-  if (values.target === undefined) throw new TypeError("--target HOST:PORT is missing");
-  const figures = await runLoad({
-    target: values.target,
-    inFlight: Number(values["in-flight"]),
-    warmUpSeconds: Number(values["warm-up"]),
-    measuredSeconds: Number(values.seconds),
-    metadata: values.metadata.map((entry) => {
-      const at = entry.indexOf("=");
-      return [entry.slice(0, at), entry.slice(at + 1)] as const;
-    }),
-  });
-  if (process.send === undefined) console.log(JSON.stringify(figures));
+  const { target } = values;
+  if (target === undefined) serveParent(0, (load) => runLoad(load as LoadOptions));
   else {
-    process.send(figures);
-    process.disconnect();
+    const figures = await runLoad({
+      target,
+      inFlight: Number(values["in-flight"]),
+      warmUpSeconds: Number(values["warm-up"]),
+      measuredSeconds: Number(values.seconds),
+      metadata: values.metadata.map((entry) => {
+        const at = entry.indexOf("=");
+        return [entry.slice(0, at), entry.slice(at + 1)] as const;
+      }),
+    });
+    console.log(JSON.stringify(figures));
   }
 }

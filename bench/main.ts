@@ -1,0 +1,51 @@
+/**
+ * `npm run bench -- [--only exchanges|seal|replay] [--rounds N] [--seconds N] [--warm N]
+ *  [--in-flight 1,32] [--node-flag FLAG]... [--json FILE]`
+ */
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { formatReport } from "./report.ts";
+import { type RowName, rowNames, run } from "./run.ts";
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string", multiple: true },
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "3" },
+    warm: { type: "string", default: "15" },
+    "in-flight": { type: "string", default: "1,32" },
+    "node-flag": { type: "string", multiple: true, default: [] },
+    json: { type: "string" },
+  },
+});
+
+function numberOf(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new TypeError(`--${name} is to be a number above 0`);
+  return value;
+}
+
+function rowsOf(only: readonly string[]): readonly RowName[] {
+  return only.map((name) => {
+    const row = rowNames.find((known) => known === name);
+    if (row === undefined) throw new TypeError(`--only is one of ${rowNames.join(", ")}`);
+    return row;
+  });
+}
+
+const figures = await run(
+  {
+    rows: rowsOf(values.only ?? rowNames),
+    rounds: numberOf("rounds", values.rounds),
+    seconds: numberOf("seconds", values.seconds),
+    warmSeconds: numberOf("warm", values.warm),
+    inFlight: values["in-flight"].split(",").map((text) => numberOf("in-flight", text)),
+    // The product's own flag; the compared chain has it too.
+    nodeFlags: ["--no-turbo-inline-js-wasm-calls", ...values["node-flag"]],
+  },
+  (what) => process.stderr.write(`bench: ${what} ...\n`),
+);
+process.stdout.write(formatReport(figures));
+if (values.json !== undefined) {
+  writeFileSync(values.json, `${JSON.stringify(figures, undefined, 2)}\n`);
+}

@@ -1,0 +1,114 @@
+/** One run of the benchmark: what was asked for, on which machine, and what came out. */
+import { cpus, platform, release, totalmem } from "node:os";
+import { join } from "node:path";
+import { createTwoCities } from "../test/support/two-cities.ts";
+import { type Chain, startBase, startEvidenceOff, startEvidenceOn } from "./chains.ts";
+import { type Child, startChild } from "./child.ts";
+import {
+  type ChainFigures,
+  chainFigures,
+  type Comparison,
+  comparisons,
+  type LedgerFigures,
+  ledgerFigures,
+} from "./figures.ts";
+import { measureRounds, type RoundPlan, type Sample } from "./rounds.ts";
+import { measureSeal, type SealFigures } from "./seal.ts";
+
+export const rowNames = ["exchanges", "seal", "replay"] as const;
+export type RowName = (typeof rowNames)[number];
+
+export interface RunPlan extends RoundPlan {
+  readonly rows: readonly RowName[];
+  /** Given to every process of every chain alike. */
+  readonly nodeFlags: readonly string[];
+}
+
+export interface Machine {
+  readonly node: string;
+  readonly cpus: number;
+  readonly cpu: string;
+  readonly platform: string;
+  readonly memoryBytes: number;
+}
+
+export interface ExchangeFigures {
+  readonly upstream: "synthetic";
+  readonly answerBytes: number;
+  readonly chains: readonly ChainFigures[];
+  readonly comparisons: readonly Comparison[];
+  readonly ledger: readonly LedgerFigures[];
+}
+
+export interface RunFigures {
+  readonly at: string;
+  readonly machine: Machine;
+  readonly plan: RunPlan;
+  readonly exchanges: ExchangeFigures | undefined;
+  readonly seal: SealFigures | undefined;
+}
+
+const answerBytes = 500;
+const sealLoad = { callers: 256, recordBytes: 300 } as const;
+
+export function describeMachine(): Machine {
+  const all = cpus();
+  return {
+    node: process.version,
+    cpus: all.length,
+    cpu: all[0]?.model ?? "unknown",
+    platform: `${platform()} ${release()}`,
+    memoryBytes: totalmem(),
+  };
+}
+
+/** Runs what the plan names. `progress` is told before each step. */
+export async function run(plan: RunPlan, progress: (what: string) => void): Promise<RunFigures> {
+  const wants = (row: RowName): boolean => plan.rows.includes(row);
+  const exchanges = wants("exchanges") ? await measureExchanges(plan, progress) : undefined;
+  if (wants("seal")) progress("sealing");
+  const seal = wants("seal")
+    ? await measureSeal({
+        ...sealLoad,
+        warmMs: Math.min(plan.warmSeconds, 5) * 1000,
+        measuredMs: plan.seconds * 1000,
+      })
+    : undefined;
+  return { at: new Date().toISOString(), machine: describeMachine(), plan, exchanges, seal };
+}
+
+async function measureExchanges(
+  plan: RunPlan,
+  progress: (what: string) => void,
+): Promise<ExchangeFigures> {
+  progress("starting the chains");
+  const start = (name: string, args: readonly string[] = []): Promise<Child> =>
+    startChild(new URL(`./${name}.js`, import.meta.url), args, plan.nodeFlags);
+  const shared = {
+    client: await start("load"),
+    upstream: await start("synthetic-upstream", ["--answer-bytes", String(answerBytes)]),
+  };
+  const upstream = `127.0.0.1:${shared.upstream.port}`;
+  const cities = await createTwoCities({ upstream });
+  const chains: Chain[] = [];
+  try {
+    const options = { upstream, nodeFlags: plan.nodeFlags };
+    chains.push(await startBase(options));
+    chains.push(await startEvidenceOff(options, cities));
+    chains.push(await startEvidenceOn(options, cities));
+    const samples: readonly Sample[] = await measureRounds(chains, shared, plan, progress);
+    for (const chain of chains.splice(0)) await chain.stop();
+    return {
+      upstream: "synthetic",
+      answerBytes,
+      chains: chainFigures(samples),
+      comparisons: comparisons(samples),
+      ledger: ledgerFigures(samples, join(cities.provider.folder, "data")),
+    };
+  } finally {
+    for (const chain of chains) await chain.stop();
+    await shared.client.stop();
+    await shared.upstream.stop();
+    cities.remove();
+  }
+}
