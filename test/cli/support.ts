@@ -1,4 +1,5 @@
 /** The command line in the test's process: every command runs whole, on real files. */
+import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -73,4 +74,18 @@ export class Machine {
     if (ran.code !== 0) throw new Error(`causeway ${argv.join(" ")}\n${ran.stderr}`);
     return ran;
   }
+}
+
+/** The command ended with this reason on standard error, and with this exit code. */
+export function assertRefused(ran: Ran, reason: string, code: number): void {
+  assert.match(ran.stderr, new RegExp(`reason  ${reason}:`), ran.stderr);
+  assert.equal(ran.code, code);
+}
+
+/** The statement is final and in force; returns the row that the command printed as JSON. */
+export function assertApplied(ran: Ran): Record<string, string> {
+  assert.equal(ran.code, 0, ran.stderr);
+  const row = JSON.parse(ran.stdout) as Record<string, string>;
+  assert.deepEqual([row["state"], row["effect"]], ["final", "applied"]);
+  return row;
 }
