@@ -3,7 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
-import { linkAnswerBytesMax } from "../base/limits.ts";
+import { linkAnswerBytesMax, timerMsMax } from "../base/limits.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { type StatusFrame, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
@@ -45,6 +45,7 @@ export class ProviderAttempt {
   readonly #o: AttemptOptions;
   readonly #seed: Uint8Array;
   readonly #startedMs: number;
+  readonly #timeoutMs: number | undefined;
   readonly #abort = new AbortController();
   readonly #judged: Judged = createJudged();
   #state: ProviderState = initialProviderState;
@@ -66,13 +67,16 @@ export class ProviderAttempt {
     this.#o = options;
     this.#seed = random(32);
     this.#startedMs = clock.monotonicMs();
+    const { timeoutMs } = options.frame;
+    // A peer may say more than a timer takes.
+    if (timeoutMs > 0n) this.#timeoutMs = Math.min(Number(timeoutMs), timerMsMax);
   }
 
   start(): void {
     const { frame, link, ports, used } = this.#o;
-    if (frame.timeoutMs > 0n) {
+    if (this.#timeoutMs !== undefined) {
       const work = (): void => this.interrupt("deadline");
-      this.#cancelDeadline = ports.scheduler.after(Number(frame.timeoutMs), work);
+      this.#cancelDeadline = ports.scheduler.after(this.#timeoutMs, work);
     }
     judgeCall({ ports, used, link, frame, judged: this.#judged, signal: this.#abort.signal }).then(
       (judgement) => {
@@ -304,7 +308,7 @@ export class ProviderAttempt {
     const startedMs = ports.clock.monotonicMs();
     const elapsedMs = Math.round(startedMs - this.#startedMs);
     const timeoutMs =
-      frame.timeoutMs === 0n ? undefined : Math.max(1, Number(frame.timeoutMs) - elapsedMs);
+      this.#timeoutMs === undefined ? undefined : Math.max(1, this.#timeoutMs - elapsedMs);
     connector
       .callUnary({
         path: statement.method,

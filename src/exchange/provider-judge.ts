@@ -3,6 +3,7 @@
  * catalogue, the values sent, the age of the ledger, grant and policy. Each failing step has its reason.
  */
 import { agencyOf } from "../base/ids.ts";
+import { linkRequestBytesMax } from "../base/limits.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { CausewayError } from "../base/errors.ts";
 import type { VerifiedCallToken } from "../credential/call-token.ts";
@@ -16,6 +17,7 @@ import type { ExchangePorts, LinkEnd } from "./ports.ts";
 import type { DenialStage, VerifiedCall } from "./provider-records.ts";
 import { checkSentValues, readCallStatement, type SentValues } from "./received-call.ts";
 import type { LocalTakings } from "./recheck.ts";
+import { metadataFault } from "./upstream-frames.ts";
 import { attemptKey, type UsedAttempts } from "./used-attempts.ts";
 
 export interface JudgePorts extends ExchangePorts {
@@ -166,6 +168,10 @@ function judgeStatement(
   const sent = checkSentValues(frame, statement);
   if (typeof sent === "string") return denied("token", sent);
   judged.sent = sent;
+  if (frame.message.length > linkRequestBytesMax) return denied("limit", "MESSAGE_TOO_LARGE");
+  const consumer = agencyOf(link.peer);
+  const fault = metadataFault({ received: frame.headers, statement, consumer, sent });
+  if (fault !== undefined) return denied("limit", fault);
   const nowMs = clock.nowMs();
   const final = replica.final();
   if (final === undefined || nowMs - final.timeMs > service.body.max_staleness_s * 1000) {

@@ -58,11 +58,22 @@ function opens(
   return equalBytes(commit({ label, salt: opening.salt, value }), commitment);
 }
 
+const sentLabels: readonly string[] = ["request", "case", "official", "idempotency"];
+
+/** Whether each opening is of a value that a call can commit to, and given once. */
+function areOpenings(openings: readonly Opening[]): boolean {
+  const labels = openings.map(({ label }) => label);
+  return (
+    new Set(labels).size === labels.length && labels.every((label) => sentLabels.includes(label))
+  );
+}
+
 /** Checks every value that was sent against its commitment; a mismatch is a reason, not an error. */
 export function checkSentValues(
   frame: CallFrame,
   statement: CallStatement,
 ): SentValues | ReasonCode {
+  if (!areOpenings(frame.openings)) return "COMMITMENT_MISMATCH";
   const request = transcriptOf(frame.headers, [frame.message]);
   if (!opens(statement.request, find(frame.openings, "request"), "request", request)) {
     return "COMMITMENT_MISMATCH";

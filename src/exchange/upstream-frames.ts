@@ -1,5 +1,6 @@
 /** What passes between a provider gateway and an upstream: caller facts in, an answer without reserved metadata out. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { CausewayError } from "../base/errors.ts";
 import { formatUuid } from "../base/ids.ts";
 import {
   type Metadata,
@@ -10,6 +11,7 @@ import type { CallStatement } from "../gen/causeway/record/v1/parts_pb.ts";
 import { withEntries, withoutReserved } from "./call-metadata.ts";
 import type { EncodedAnswer } from "./provider-records.ts";
 import type { SentValues } from "./received-call.ts";
+import { assertMetadata } from "./transport/metadata.ts";
 import type { UnaryAnswer } from "./transport/ports.ts";
 
 /** The caller's metadata with the facts of the call, which only this gateway may set. */
@@ -33,6 +35,29 @@ export function upstreamHeaders(call: {
   if (sent.official !== undefined) facts.push(["causeway-official", sent.official]);
   if (sent.idempotency !== undefined) facts.push(["causeway-idempotency-key", sent.idempotency]);
   return withEntries(received, facts);
+}
+
+/**
+ * Why the metadata of a call cannot go to an upstream; `undefined` when it can. What a peer sends is
+ * bytes until here: it may be no Metadata, or hold what HTTP/2 cannot carry.
+ */
+export function metadataFault(
+  call: Parameters<typeof upstreamHeaders>[0],
+): "METADATA_INVALID" | "METADATA_TOO_LARGE" | undefined {
+  let headers: Metadata;
+  try {
+    headers = upstreamHeaders(call);
+  } catch {
+    // The decoder says in no other way that the bytes are no Metadata.
+    return "METADATA_INVALID";
+  }
+  try {
+    assertMetadata(headers);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CausewayError)) throw error;
+    return error.code === "METADATA_TOO_LARGE" ? error.code : "METADATA_INVALID";
+  }
 }
 
 /** What of an upstream's answer travels and is committed to: reserved metadata is not its to set. */
