@@ -8,7 +8,7 @@ import { callTokenDigest, openCallToken } from "../credential/call-token.ts";
 import type { Call } from "../gen/causeway/record/v1/parts_pb.ts";
 import { openCallStatement, verifyCallPath } from "../record/call-tree.ts";
 import { type LedgerRecord, openRecord } from "../record/record.ts";
-import type { IncludedBatch } from "../ledger/ports.ts";
+import type { IncludedBatch, StateChange } from "../ledger/ports.ts";
 import { type AttemptName, encodeConsumerClosed } from "./consumer-records.ts";
 import type { KnownAttempts } from "./known-attempts.ts";
 import type { ExchangePorts } from "./ports.ts";
@@ -27,21 +27,21 @@ interface Found {
   readonly genuine: boolean;
 }
 
-function callOf(
-  record: LedgerRecord,
-): { readonly call: Call; readonly closes: boolean } | undefined {
-  const { body } = record;
-  if (body.case === "opened" && body.value.begin?.call !== undefined) {
-    return { call: body.value.begin.call, closes: false };
+/**
+ * The call in a record that puts an attempt on record at the provider. An attempt has one: what follows
+ * an Opened names that record alone.
+ */
+function callOf({ body }: LedgerRecord): Call | undefined {
+  switch (body.case) {
+    case "opened":
+      return body.value.begin?.call;
+    case "receipt":
+      return body.value.start.case === "begin" ? body.value.start.value.call : undefined;
+    case "refusal":
+      return body.value.call;
+    default:
+      return undefined;
   }
-  if (body.case === "receipt" && body.value.start.case === "begin") {
-    const { call } = body.value.start.value;
-    return call === undefined ? undefined : { call, closes: body.value.final };
-  }
-  if (body.case === "refusal" && body.value.call !== undefined) {
-    return { call: body.value.call, closes: true };
-  }
-  return undefined;
 }
 
 /** Goes through what becomes final and answers what is unknown, once. */
@@ -57,12 +57,14 @@ export class UnknownAttempts {
 
   /** Scans up to the newest final size; one scan at a time. */
   scan(): Promise<void> {
-    this.#running = this.#running.then(() => this.#scan());
+    const scan = (): Promise<void> => this.#scan();
+    this.#running = this.#running.then(scan, scan);
     return this.#running;
   }
 
   async #scan(): Promise<void> {
     const { replica, self } = this.#ports;
+    await this.#closeUnsealed();
     const size = replica.final()?.size ?? 0n;
     for (let index = this.#known.scanned; index < size; index++) {
       const batch = replica.batch(index);
@@ -74,12 +76,11 @@ export class UnknownAttempts {
 
   async #scanBatch(batch: IncludedBatch): Promise<void> {
     for (const bytes of batch.records) {
-      const held = callOf(openRecord(bytes));
-      if (held === undefined) continue;
-      const found = this.#read(held.call);
+      const call = callOf(openRecord(bytes));
+      const found = call === undefined ? undefined : this.#read(call);
       if (found === undefined) continue;
       if (!this.#known.has(found.key)) await this.#answer(found);
-      if (held.closes) this.#known.matched(found.key);
+      this.#known.matched(found.key, batch.index);
     }
   }
 
@@ -115,19 +116,47 @@ export class UnknownAttempts {
     }
   }
 
-  async #answer(found: Found): Promise<void> {
-    const { clock, sealer, self } = this.#ports;
-    const forgotten = found.genuine && found.issuedAt * 1000 < self.startedAtMs;
+  async #answer({ name, key, genuine, issuedAt }: Found): Promise<void> {
+    const forgotten = genuine && issuedAt * 1000 < this.#ports.self.startedAtMs;
+    const outcome = forgotten ? "unknown-after-restart" : "disputed";
+    const states = this.#known.closing(key);
+    try {
+      await this.#seal(name, outcome, states);
+    } catch (error) {
+      this.#known.notSealed(key, states);
+      throw error;
+    }
+  }
+
+  /** Closes the attempts of this start whose own closing found no way into the journal. */
+  async #closeUnsealed(): Promise<void> {
+    for (const name of this.#known.takeUnsealed()) {
+      const key = attemptKey(name.tokenDigest, name.index);
+      const states = this.#known.closing(key);
+      try {
+        await this.#seal(name, "gateway-error", states);
+      } catch {
+        // It is tried again with the next final checkpoint.
+        this.#known.notSealed(key, states, name);
+      }
+    }
+  }
+
+  async #seal(
+    name: AttemptName,
+    outcome: "unknown-after-restart" | "disputed" | "gateway-error",
+    states: readonly StateChange[],
+  ): Promise<void> {
+    const { clock, sealer } = this.#ports;
     const record = encodeConsumerClosed({
-      name: found.name,
-      outcome: forgotten ? "unknown-after-restart" : "disputed",
+      name,
+      outcome,
       refusal: undefined,
       reason: undefined,
       source: "gateway",
       status: undefined,
       nextAttempt: 0,
     });
-    const states = this.#known.closing(found.key);
     await sealer.seal({ kind: "evidence", record, decidedAtMs: clock.nowMs(), states });
   }
 }
