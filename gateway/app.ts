@@ -104,6 +104,9 @@ export async function createGateway(
     onFatal,
     createWorker: overrides.createSealWorker ?? createSealWorker,
   });
+  const openPrefix = "provider/open/";
+  // Read before any listener opens: what this start opens itself is not among them.
+  const openBefore = new Set(journal.reader.states(openPrefix).map(({ key }) => key));
   const halted = new Set<ReasonCode>();
   const halt = (code: ReasonCode): void => {
     if (!halted.has(code)) logger.error({ event: "sealing halted", code }, "sealing halted");
@@ -218,13 +221,11 @@ export async function createGateway(
 
   /** Closes what an earlier start left open, then answers what is unknown, again after each final checkpoint. */
   function startCatchingUp(): () => void {
-    const prefix = "provider/open/";
-    const openBefore = new Set(journal.reader.states(prefix).map(({ key }) => key));
     const work = async (): Promise<void> => {
       // Nothing is sealed under a size that this chain has already gone beyond.
       if ((replica.final()?.size ?? 0n) < (journal.tipAtStart?.seenSize ?? 0n)) return;
       if (openBefore.size > 0) {
-        const open = journal.reader.states(prefix).filter(({ key }) => openBefore.has(key));
+        const open = journal.reader.states(openPrefix).filter(({ key }) => openBefore.has(key));
         await sides.provider.closeAfterRestart(open);
         openBefore.clear();
       }

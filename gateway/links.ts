@@ -51,6 +51,7 @@ class Peered implements LinkEnd {
   readonly peer: string;
   readonly peerTlsKey: Uint8Array;
   readonly peerBoot: Uint8Array;
+  lost = false;
   readonly #shown = new Map<bigint, Uint8Array>();
 
   constructor(link: Link, peer: string, boot: Uint8Array) {
@@ -210,6 +211,7 @@ export class Links {
       else handler.onFrame(frame);
     });
     link.onClose(() => {
+      end.lost = true;
       this.#open.delete(end);
       handler.onLost();
     });
@@ -223,6 +225,7 @@ export class Links {
       else this.#o.onFrame(end, frame);
     });
     link.onClose(() => {
+      end.lost = true;
       this.#open.delete(end);
       this.#o.onLost(end);
     });

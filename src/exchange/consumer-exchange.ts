@@ -148,6 +148,8 @@ export class ConsumerExchange {
   /** Signs the statement of this attempt with all others of this turn, then calls. */
   #sign(link: LinkEnd): void {
     if (this.#state.phase !== "connecting") return;
+    // Nobody would hear of its loss again.
+    if (link.lost) return this.#connect();
     this.#answer = undefined;
     this.#receipt = undefined;
     const { attempt } = this.#state;
@@ -155,6 +157,7 @@ export class ConsumerExchange {
     const exchanges = this.#o.exchangesOf(link);
     exchanges.batcher.add(committed.statement, (issued) => {
       if (this.#state.phase !== "connecting") return;
+      if (link.lost) return this.#connect();
       const { tokenDigest, call } = issued;
       const name = { xid: this.#xid, attempt, tokenDigest, index: call.index };
       const key = attemptKey(tokenDigest, call.index);
@@ -329,6 +332,7 @@ export class ConsumerExchange {
         this.#step({ kind: "sealed" });
       },
       (error: unknown) => {
+        known.notSealed(attempt.key, states, attempt.name);
         const reason = error instanceof CausewayError ? error.code : "INTERNAL";
         this.#failure = statusOf(reason);
         this.#step({ kind: "seal-failed", reason });

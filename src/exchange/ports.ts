@@ -20,6 +20,8 @@ export interface LinkEnd {
   readonly peerTlsKey: Uint8Array;
   /** 16 bytes of its process start. */
   readonly peerBoot: Uint8Array;
+  /** Nothing that is sent on it arrives any more. */
+  readonly lost: boolean;
   /** Root of a final checkpoint of this size that the other side has shown on this link. */
   shownRoot(size: bigint): Uint8Array | undefined;
   send(exchange: bigint, body: FrameBody): void;

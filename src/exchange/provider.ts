@@ -132,6 +132,8 @@ export class ProviderSide {
         sealer.seal({ kind: "evidence", record, decidedAtMs: clock.nowMs(), states: [{ key }] }),
       );
     }
-    await Promise.all(sealing);
+    // All of them have ended before it is tried again: none is sealed twice.
+    const failed = (await Promise.allSettled(sealing)).find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
   }
 }
