@@ -30,7 +30,7 @@ export function boundFlag(text: string, before: Partial<Bounds> | undefined): Pa
 
 export function withFormat(command: Command): Command {
   return command.addOption(
-    new Option("--format <format>", "how to print").choices(outputFormats).default("table"),
+    new Option("--output <format>", "how to print").choices(outputFormats).default("table"),
   );
 }
 

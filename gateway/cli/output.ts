@@ -7,7 +7,7 @@ export const outputFormats: readonly OutputFormat[] = ["table", "json", "ndjson"
 
 export interface OutputOptions {
   /** `table` unless given. */
-  readonly format?: OutputFormat | undefined;
+  readonly output?: OutputFormat | undefined;
 }
 
 /** An object is printed as JSON in a table too. */
@@ -23,7 +23,7 @@ export type Row = Readonly<Record<string, Cell>>;
 export function writeRow(
   io: Pick<Io, "write">,
   row: Row,
-  { format = "table" }: OutputOptions,
+  { output: format = "table" }: OutputOptions,
 ): void {
   if (format === "table") {
     const members = Object.entries(row);
@@ -43,7 +43,7 @@ export function writeRows(
   io: Pick<Io, "write">,
   rows: readonly Row[],
   {
-    format = "table",
+    output: format = "table",
     none,
   }: OutputOptions & { /** Said in a table's place when it is empty. */ readonly none: string },
 ): void {

@@ -44,7 +44,7 @@ describe("an administrator's commands", () => {
       "status",
       "--admin",
       socket,
-      "--format",
+      "--output",
       "json",
     );
     assert.equal(code, 0);
@@ -172,7 +172,7 @@ describe("an administrator's commands", () => {
       machine.passphraseFile,
       "--admin",
       socket,
-      "--format",
+      "--output",
       "json",
     ];
     assertApplied(await causeway(...add));
@@ -200,7 +200,7 @@ describe("an administrator's commands", () => {
     assert.equal(rows.length, 5);
     const { handle, address } = rows[0] as { handle: string; address: string };
     const show = async (name: string): Promise<string> =>
-      (await causeway("record", "show", name, "--admin", socket, "--format", "json")).stdout;
+      (await causeway("record", "show", name, "--admin", socket, "--output", "json")).stdout;
     assert.equal(await show(handle), await show(address));
     assert.equal(JSON.parse(await show("0/0")).body.network.name, "杭州");
     const unknown = await causeway("record", "show", `${"0".repeat(64)}/0`, "--admin", socket);

@@ -54,7 +54,7 @@ async function found(
     hangzhou.machine.passphraseFile,
     "--data",
     data,
-    "--format",
+    "--output",
     "json",
   );
   return { ...ran, data };

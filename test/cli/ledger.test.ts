@@ -49,10 +49,10 @@ describe("the ledger over HTTP", () => {
       await administer(lone, ...ask, "--purpose", purpose, "--legal-basis", "PIPL-13");
     }
     const verify = ["ledger", "verify", "--founding", founding, "--http", lone.http];
-    const ran = await causeway(...verify, "--format", "json");
+    const ran = await causeway(...verify, "--output", "json");
     assert.equal(ran.code, 0, ran.stderr);
     const said = JSON.parse(ran.stdout) as Record<string, unknown>;
-    const status = await causeway("ledger", "status", "--admin", socket, "--format", "json");
+    const status = await causeway("ledger", "status", "--admin", socket, "--output", "json");
     const { final_root, registry_digest } = JSON.parse(status.stdout) as Record<string, unknown>;
     assert.deepEqual([said["root"], said["registry_digest"]], [final_root, registry_digest]);
     assert.equal(said["void_records"], 3);
@@ -98,7 +98,7 @@ describe("joining", () => {
       "--data",
       folder,
     ];
-    const ran = await causeway(...join0, "--format", "json");
+    const ran = await causeway(...join0, "--output", "json");
     assert.equal(ran.code, 0, ran.stderr);
     assert.ok(Number(JSON.parse(ran.stdout).final_size) > 1);
     assert.ok(existsSync(join(folder, "ledger.sqlite")));

@@ -164,7 +164,7 @@ export function administer(
     city.administratorKeys,
     "--passphrase-file",
     machine.passphraseFile,
-    "--format",
+    "--output",
     "json",
   );
 }
@@ -174,7 +174,7 @@ export async function list(
   { socket }: LoneGateway,
   ...argv: readonly string[]
 ): Promise<readonly Record<string, unknown>[]> {
-  const { code, stdout, stderr } = await causeway(...argv, "--admin", socket, "--format", "json");
+  const { code, stdout, stderr } = await causeway(...argv, "--admin", socket, "--output", "json");
   assert.equal(code, 0, stderr);
   return JSON.parse(stdout) as Record<string, unknown>[];
 }
@@ -182,7 +182,7 @@ export async function list(
 async function assertEventuallyFinal({ socket }: LoneGateway): Promise<void> {
   const deadlineMs = Date.now() + 10_000;
   for (;;) {
-    const { stdout } = await causeway("ledger", "status", "--admin", socket, "--format", "json");
+    const { stdout } = await causeway("ledger", "status", "--admin", socket, "--output", "json");
     if (stdout !== "" && Number(JSON.parse(stdout).final_size) > 0) return;
     assert.ok(Date.now() < deadlineMs, "batch 0 became final");
     await new Promise((resolve) => setTimeout(resolve, 100));

@@ -127,7 +127,7 @@ describe("wrong usage ends with 2", () => {
       "--bound",
       "skew=5",
     ],
-    ["ledger", "status", "--admin", "x", "--format", "xml"],
+    ["ledger", "status", "--admin", "x", "--output", "xml"],
     ["service", "list", "--admin", "x", "--unknown"],
   ];
   for (const argv of lines) {
@@ -238,19 +238,19 @@ describe("output", () => {
       "Nothing.\n",
     );
     assert.equal(
-      printed((io) => writeRows(io, [], { format: "json", none: "" })),
+      printed((io) => writeRows(io, [], { output: "json", none: "" })),
       "[]\n",
     );
     assert.equal(
-      printed((io) => writeRows(io, [], { format: "ndjson", none: "" })),
+      printed((io) => writeRows(io, [], { output: "ndjson", none: "" })),
       "",
     );
   });
 
   test("JSON and lines of JSON hold the rows themselves", () => {
-    const json = printed((io) => writeRows(io, rows, { format: "json", none: "" }));
+    const json = printed((io) => writeRows(io, rows, { output: "json", none: "" }));
     assert.deepEqual(JSON.parse(json), rows);
-    const lines = printed((io) => writeRows(io, rows, { format: "ndjson", none: "" }));
+    const lines = printed((io) => writeRows(io, rows, { output: "ndjson", none: "" }));
     assert.deepEqual(
       lines
         .trimEnd()
@@ -258,7 +258,7 @@ describe("output", () => {
         .map((line) => JSON.parse(line) as unknown),
       rows,
     );
-    const one = printed((io) => writeRow(io, rows[0] ?? {}, { format: "ndjson" }));
+    const one = printed((io) => writeRow(io, rows[0] ?? {}, { output: "ndjson" }));
     assert.deepEqual(JSON.parse(one), rows[0]);
   });
 });

@@ -122,7 +122,7 @@ describe("signing", () => {
       /Still to sign: hangzhou authority, hangzhou\/market-regulation authority\./,
     );
     await machine.run("statement", "sign", out, "--folder", hangzhou.agencyKeys);
-    const shown = await causeway("statement", "show", out, "--format", "json");
+    const shown = await causeway("statement", "show", out, "--output", "json");
     const said = JSON.parse(shown.stdout) as Record<string, unknown>;
     assert.deepEqual(said["signed_by"], ["hangzhou/market-regulation authority"]);
     assert.deepEqual(said["to_sign"], ["hangzhou authority"]);
@@ -144,7 +144,7 @@ describe("signing", () => {
       hangzhou.city,
       "--out",
       fresh("again"),
-      "--format",
+      "--output",
       "json",
     );
     assert.equal(JSON.parse(signedAgain.stdout).network, signed.id);

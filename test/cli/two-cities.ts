@@ -194,7 +194,7 @@ export async function signTwoCities(root: string): Promise<Signed> {
     "demo/data/calendar.json",
     "--out",
     draft,
-    "--format",
+    "--output",
     "json",
   );
   const { network: id } = JSON.parse(drafted.stdout) as { network: string };
