@@ -12,7 +12,6 @@ const reserved: readonly ReasonCode[] = [
   "CASE_MISSING",
   "CHAIN_FROZEN",
   "FIELD_NOT_GRANTED",
-  "FINDINGS",
   "IDEMPOTENCY_MISMATCH",
   "INDEX_UNKNOWN",
   "MASK_VIOLATION",

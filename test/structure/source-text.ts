@@ -98,14 +98,15 @@ const read = (file: string): string => readFileSync(file, "utf8");
 /** The code of a file without comments and texts. */
 export const bareCode = (file: string): string => codeOf(read(file), false);
 
+// Declarations stand at the start of a line; `import()` and the URL of a thread stand anywhere.
 const specifiers =
-  /\b(?:import|export)\b[^"';]*?\bfrom\s*"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"|\bnew URL\(\s*"(\.[^"]+)"/g;
+  /^(?:import|export)\b[^"';]*?\bfrom\s*"([^"]+)"|^import\s*"([^"]+)"|\bimport\(\s*"([^"]+)"|\bnew URL\(\s*"(\.[^"]+)"/gm;
 
 /** What a file imports, also for its types, and which threads it starts: project files by their path, packages by their name. */
 export function importsOf(file: string): string[] {
   const code = codeOf(read(file), true);
   return [...code.matchAll(specifiers)].map((match) => {
-    const specifier = (match[1] ?? match[2] ?? match[3]) as string;
+    const specifier = match.slice(1).find((group) => group !== undefined) as string;
     return specifier.startsWith(".") ? posix.join(dirname(file), specifier) : specifier;
   });
 }
