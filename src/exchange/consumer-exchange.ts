@@ -36,6 +36,7 @@ import {
   readOpened,
   recordedReason,
   refusalReason,
+  statedReason,
 } from "./received-proof.ts";
 import { checkReceipt, receivedResponse } from "./receipt-check.ts";
 import { statusOf } from "./status.ts";
@@ -236,25 +237,27 @@ export class ConsumerExchange {
   /** A refusal or closing of the provider: its record says the reason, not the frame. */
   #onRefused(frame: RefusedFrame): void {
     const attempt = this.#attempt as Attempt;
-    if (frame.proof === undefined) {
-      this.#failure = fromBinary(StatusFrameSchema, frame.status);
-      return this.#step({ kind: "refused" });
-    }
     const context = this.#context(attempt);
+    if (frame.proof === undefined) return this.#refusedWith(statedReason(frame.status), false);
     const checked = checkProof(frame.proof, attempt.link.peer, context.replica, context.leaves);
     const opened = readOpened(frame.opened, context);
+    const { call } = attempt.issued;
     const reason =
       checked.kind === "valid"
-        ? refusalReason(checked.proof, opened, attempt.issued.call)
+        ? refusalReason(checked.proof, opened, { call, gateway: this.#o.ports.self.gateway })
         : undefined;
-    if (checked.kind !== "valid" || reason === undefined) {
-      this.#failure = statusOf("RECEIPT_PROOF_INVALID");
-      return this.#step({ kind: "failed", reason: "RECEIPT_PROOF_INVALID" });
-    }
+    if (checked.kind !== "valid" || reason === undefined)
+      return this.#refusedWith(undefined, false);
     this.#receipt = checked.proof;
     const { body } = checked.proof.record;
     const called = (body.case === "refusal" || body.case === "closed") && body.value.upstreamCalled;
-    this.#failure = statusOf(reason, called ? { upstream_called: "true" } : {});
+    this.#refusedWith(reason, called);
+  }
+
+  /** Nothing of a refusal but its reason is handed on: no receipt covers what else it may hold. */
+  #refusedWith(reason: ReasonCode | undefined, upstreamCalled: boolean): void {
+    if (reason === undefined) return this.#step({ kind: "proof-invalid" });
+    this.#failure = statusOf(reason, upstreamCalled ? { upstream_called: "true" } : {});
     this.#step({ kind: "refused" });
   }
 

@@ -52,7 +52,7 @@ export type ConsumerEvent =
   | { readonly kind: "failed"; readonly reason: ReasonCode }
   | { readonly kind: "link-lost" }
   | { readonly kind: "checked"; readonly result: CheckResult }
-  /** The proof itself does not verify: there is no receipt. */
+  /** The proof itself does not verify: there is no receipt, or no refusal. */
   | { readonly kind: "proof-invalid" }
   | { readonly kind: "sealed" }
   | { readonly kind: "seal-failed"; readonly reason: ReasonCode }
@@ -177,6 +177,8 @@ function called(state: ConsumerState, event: ConsumerEvent): Step {
     case "nonce-stale":
       // The provider recorded nothing and did nothing, so that a method that writes is safe too.
       return sealClosed(state, "refused", "NONCE_STALE", mayRetry(state, true) ? "retry" : "fail");
+    case "proof-invalid":
+      return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
     case "failed":
       return sealClosed(state, "gateway-error", event.reason, "fail");
     case "link-lost":

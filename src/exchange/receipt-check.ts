@@ -2,9 +2,11 @@
  * What a consumer checks of a receipt before it acknowledges and hands over, against its own replica and
  * the bytes that it got. The first check that fails is the one recorded.
  */
+import { fromBinary } from "@bufbuild/protobuf";
 import { equalBytes } from "../base/bytes.ts";
 import { commit, commitmentBytes } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
+import { MetadataSchema, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { AnswerFrame, Opening } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import type { Call } from "../gen/causeway/record/v1/parts_pb.ts";
@@ -12,6 +14,11 @@ import type { Receipt } from "../gen/causeway/record/v1/record_pb.ts";
 import type { Replica } from "../ledger/ports.ts";
 import type { CheckResult } from "./consumer-machine.ts";
 import type { VerifiedCall } from "./provider-records.ts";
+import { assertMetadata } from "./transport/metadata.ts";
+import { trailersFromStatus } from "./transport/trailers.ts";
+
+/** The highest gRPC status code: UNAUTHENTICATED. */
+const grpcCodeMax = 16;
 
 /** What the consumer knows of its own attempt. */
 export interface SentCall {
@@ -90,8 +97,29 @@ function bytesMatch(
     progress.requestFrames === 2n &&
     equalBytes(progress.response, response) &&
     progress.framesEnd === BigInt(1 + answer.messages.length) &&
-    statusMatches(answer, receipt)
+    statusMatches(answer, receipt) &&
+    isUnaryAnswer(answer, receipt)
   );
+}
+
+/**
+ * Whether the bytes are the answer of a unary method as a gateway can hand it over: Metadata and a
+ * StatusFrame that gRPC carries, the code that the receipt states, one message if and only if it is OK.
+ */
+function isUnaryAnswer(answer: AnswerFrame, receipt: Receipt): boolean {
+  try {
+    const status = fromBinary(StatusFrameSchema, answer.status);
+    assertMetadata(fromBinary(MetadataSchema, answer.headers));
+    trailersFromStatus(status);
+    return (
+      status.code <= grpcCodeMax &&
+      status.code === receipt.status?.grpcCode &&
+      answer.messages.length === (status.code === 0 ? 1 : 0)
+    );
+  } catch {
+    // The decoder says in no other way that the bytes are of no such message.
+    return false;
+  }
 }
 
 /** Whether the time of the seal agrees with the own clock, the token and the ledger. */

@@ -1,13 +1,19 @@
 /** Reading what a provider sent back in-band: the proof of its receipt, refusal or closing. */
+import { fromBinary } from "@bufbuild/protobuf";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
-import type { Record as LedgerRecord } from "../gen/causeway/record/v1/record_pb.ts";
+import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import { type Record as LedgerRecord, Side } from "../gen/causeway/record/v1/record_pb.ts";
+import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
+import { StatusSchema } from "../gen/google/rpc/status_pb.ts";
 import type { Replica } from "../ledger/ports.ts";
 import type { LeafCache } from "./leaf-cache.ts";
 import type { LinkEnd } from "./ports.ts";
 import { type CheckedProof, checkProof, checkSeen, type ProofCheck } from "./proof-check.ts";
 import type { VerifiedCall } from "./provider-records.ts";
 import { isSameCall, type ReceivedOpened } from "./receipt-check.ts";
+import { errorDomain } from "./status.ts";
 
 /** What a proof is checked against. */
 export interface ProofContext {
@@ -51,15 +57,21 @@ export function readOpened(
   return { recordHash: checked.proof.recordHash, call: begin?.call };
 }
 
-/** The reason that a refusal or closing of this very call states; `undefined` when it is of another. */
+/**
+ * The reason that a refusal or closing of this very call states; `undefined` when it is of another call,
+ * or of another consumer.
+ */
 export function refusalReason(
   proof: CheckedProof,
   opened: ReceivedOpened | undefined,
-  sent: VerifiedCall,
+  { call: sent, gateway }: { readonly call: VerifiedCall; readonly gateway: string },
 ): ReasonCode | undefined {
   const { body } = proof.record;
   if (body.case === "refusal") {
-    const { call, reason } = body.value;
+    const { call, caller, reason, side } = body.value;
+    if (side !== Side.PROVIDER || caller.case !== "peer" || caller.value.gateway !== gateway) {
+      return undefined;
+    }
     // A refusal of a call that did not verify there holds a commitment in place of the call.
     if (call !== undefined && !isSameCall(call, sent)) return undefined;
     return isReasonCode(reason) ? reason : undefined;
@@ -69,6 +81,23 @@ export function refusalReason(
   return opened !== undefined && isSameCall(opened.call, sent) && isReasonCode(reason)
     ? reason
     : undefined;
+}
+
+/**
+ * The reason of a refusal that went into an aggregate: that of the `ErrorInfo` in its encoded
+ * StatusFrame; `undefined` when there is none of this release.
+ */
+export function statedReason(status: Uint8Array): ReasonCode | undefined {
+  try {
+    const { details } = fromBinary(StatusFrameSchema, status);
+    for (const any of fromBinary(StatusSchema, details).details) {
+      const info = anyUnpack(any, ErrorInfoSchema);
+      if (info?.domain === errorDomain && isReasonCode(info.reason)) return info.reason;
+    }
+  } catch {
+    // The decoder says in no other way that the bytes are no status.
+  }
+  return undefined;
 }
 
 /** The reason code that stands in a refusal or closing; `undefined` for any other record. */
