@@ -44,7 +44,9 @@ describe("a revocation", () => {
       calls.push(...Array.from({ length: 100 }, call));
       await taken;
       const answers = await Promise.all(calls);
-      const reasons = new Set(answers.map(({ code, reason }) => (code === 0 ? "OK" : reason)));
+      const reasons = new Set(
+        answers.map(({ code, reason }) => (code === 0 ? "OK" : String(reason))),
+      );
       assert.deepEqual([...reasons].toSorted(), ["GRANT_REVOKED", "OK"]);
       const kinds = kindsInJournal(running);
       const revoked = kinds.lastIndexOf("statement");
