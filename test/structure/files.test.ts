@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { filesBelow, isGenerated, productFiles } from "./source-text.ts";
 
@@ -47,5 +47,33 @@ describe("files", () => {
   test("hold no path of one machine", () => {
     const found = texts.filter((file) => machinePaths.test(readFileSync(file, "utf8")));
     assert.deepEqual(found, []);
+  });
+
+  test("that are linked from a page exist", () => {
+    const dead = texts
+      .filter((file) => file.endsWith(".md"))
+      .flatMap((file) =>
+        [...readFileSync(file, "utf8").matchAll(/\]\((?!https?:|#)([^)#\s]+)[^)]*\)/g)]
+          .map(([, target]) => target as string)
+          .filter((target) => !existsSync(join(dirname(file), target)))
+          .map((target) => `${file} -> ${target}`),
+      );
+    assert.deepEqual(dead, []);
+  });
+
+  test("that a page names as code exist", () => {
+    const missing = texts
+      .filter((file) => file.endsWith(".md"))
+      .flatMap((file) =>
+        [
+          ...readFileSync(file, "utf8").matchAll(
+            /`((?:src|gateway|test|proto|scripts|docs)\/[\w./-]+\.\w+)`/g,
+          ),
+        ]
+          .map(([, target]) => target as string)
+          .filter((target) => !existsSync(target))
+          .map((target) => `${file} -> ${target}`),
+      );
+    assert.deepEqual(missing, []);
   });
 });
