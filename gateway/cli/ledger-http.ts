@@ -1,9 +1,10 @@
 /** A gateway's read-only HTTP listener as a client reads it: bytes within bounds, nothing of it believed. */
-import { concatBytes } from "../../src/base/bytes.ts";
+import { concatBytes, toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import {
   batchBytesMax,
   batchRecordsMax,
+  blobBytesMax,
   leafBytesMax,
   noteBytesMax,
 } from "../../src/base/limits.ts";
@@ -43,6 +44,11 @@ export class LedgerHttp {
   /** The records of the batch at an index. */
   async records(index: bigint): Promise<readonly Uint8Array[]> {
     return splitRecords(await this.#get(`/records/${index}`, batchBytesMax + 4 * batchRecordsMax));
+  }
+
+  /** A blob that a final statement names, by its SHA-256. */
+  blob(sha256: Uint8Array): Promise<Uint8Array> {
+    return this.#get(`/blobs/${toHex(sha256)}`, blobBytesMax);
   }
 
   async #get(path: string, bytesMax: number): Promise<Uint8Array> {

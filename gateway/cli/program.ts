@@ -5,12 +5,15 @@ import { reason } from "../../src/base/reasons.ts";
 import { version } from "../status.ts";
 import { registerAdministrator } from "./administrator.ts";
 import { registerAgency } from "./agency.ts";
+import { registerAudit } from "./audit.ts";
 import { registerCity } from "./city.ts";
+import { registerEvidence } from "./evidence.ts";
 import { type ExitCode, exitCodeOf, exitCodes } from "./exit-codes.ts";
 import { registerGateway } from "./gateway.ts";
 import { registerGrant } from "./grant.ts";
 import type { Io } from "./io.ts";
 import { registerLedger } from "./ledger.ts";
+import { registerLedgerExport } from "./ledger-export.ts";
 import { registerNetwork } from "./network.ts";
 import { registerPolicy } from "./policy.ts";
 import { registerRecord } from "./record.ts";
@@ -46,6 +49,9 @@ export function createProgram(io: Io): Command {
   registerGrant(program, io);
   registerRecord(program, io);
   registerLedger(program, io);
+  registerLedgerExport(program, io);
+  registerAudit(program, io);
+  registerEvidence(program, io);
   return program;
 }
 

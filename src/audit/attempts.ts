@@ -3,6 +3,7 @@
  * consumer's records say of one (token digest, index) is put together and compared once both have closed it.
  */
 import { toHex } from "../base/bytes.ts";
+import { assertInvariant } from "../base/errors.ts";
 import type { Progress } from "../gen/causeway/record/v1/parts_pb.ts";
 import {
   type Acknowledgement,
@@ -148,10 +149,8 @@ export class Attempts {
   }
 
   closeByProvider(attempt: Attempt, closing: ProviderClosing): void {
-    if (attempt.providerClosing !== undefined) {
-      this.#report(findingAt(closing.place, "PROVIDER_CLOSED_TWICE"));
-      return;
-    }
+    // What was closed is followed by nothing and begun by nothing: `begin` and `follow` see to it.
+    assertInvariant(attempt.providerClosing === undefined, "an attempt is closed a second time");
     attempt.providerClosing = closing;
     this.#settle(attempt);
   }

@@ -77,7 +77,6 @@ const rows = {
   PREVIOUS_MISSING: ["violation", "A record follows one that is not an open record of its chain."],
   SEGMENT_GAP: ["violation", "Receipts of one attempt do not follow each other without a gap."],
   WINDOW_EXCEEDED: ["violation", "More segments are unacknowledged than the window allows."],
-  PROVIDER_CLOSED_TWICE: ["violation", "The provider closed an attempt twice."],
   PROVIDER_CLOSING_MISSING: ["violation", "The provider never closed an attempt that it opened."],
   PROVIDER_RECORD_MISSING: [
     "violation",

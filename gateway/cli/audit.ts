@@ -1,0 +1,181 @@
+/** `causeway ledger verify-export` and `causeway audit replay`: a ledger verified offline from its export. */
+import type { Command } from "commander";
+import { CausewayError } from "../../src/base/errors.ts";
+import { type Finding, meaningOf, severityOf } from "../../src/audit/findings.ts";
+import { type ReplayOptions, type ReplayResult, replayLedger } from "../../src/audit/replay.ts";
+import { opensCommitment } from "../../src/crypto/commitments.ts";
+import { createNodeVerifier } from "../../src/crypto/node.ts";
+import type { EvidenceOpening } from "../../src/evidence/package.ts";
+import type { PersonalAttribute } from "../../src/gen/causeway/record/v1/parts_pb.ts";
+import { createCedarEngine } from "../../src/policy/cedar-engine.ts";
+import type { AttributeOpening } from "../../src/policy/replay.ts";
+import { withFormat } from "./flags.ts";
+import type { Io } from "./io.ts";
+import {
+  childOf,
+  parseNetworkId,
+  readExportFile,
+  readOpenings,
+  readWhole,
+} from "./ledger-input.ts";
+import { type OutputOptions, type Row, writeRow, writeRows } from "./output.ts";
+
+export interface VerifyExportOptions extends OutputOptions {
+  /** Network id: all that is trusted. */
+  readonly network: string;
+  /** File of a later checkpoint of this network. */
+  readonly checkpoint?: string | undefined;
+}
+
+export interface AuditReplayOptions extends VerifyExportOptions {
+  readonly openings?: string | undefined;
+}
+
+/** Verifies tree, checkpoints, chains, signatures, registry and blobs of an export. Throws FINDINGS. */
+export async function ledgerVerifyExport(
+  file: string,
+  options: VerifyExportOptions,
+  io: Io,
+): Promise<ReplayResult> {
+  return replayFile(file, options, io, { depth: "integrity" });
+}
+
+/** Replays an export whole: decisions evaluated again, both sides of each attempt matched. Throws FINDINGS. */
+export async function auditReplay(
+  file: string,
+  options: AuditReplayOptions,
+  io: Io,
+): Promise<ReplayResult> {
+  const openings = options.openings === undefined ? [] : readOpenings(options.openings);
+  return replayFile(file, options, io, {
+    depth: "full",
+    engine: createCedarEngine(),
+    opening: (attribute) => findOpening(attribute, openings),
+  });
+}
+
+function findOpening(
+  { name, commitment }: PersonalAttribute,
+  openings: readonly EvidenceOpening[],
+): AttributeOpening | undefined {
+  const label = `attribute/${name}` as const;
+  return openings.find(
+    ({ label: of, salt, value }) =>
+      of === label && opensCommitment(commitment, { label, salt, value }),
+  );
+}
+
+async function replayFile(
+  file: string,
+  options: VerifyExportOptions,
+  io: Io,
+  what: Pick<ReplayOptions, "depth" | "engine" | "opening">,
+): Promise<ReplayResult> {
+  const { checkpoint, network } = options;
+  const startedMs = io.clock.monotonicMs();
+  const result = await replayLedger(readExportFile(file), {
+    networkId: parseNetworkId(network),
+    verifier: createNodeVerifier(),
+    ...what,
+    ...(checkpoint === undefined ? {} : { laterCheckpoint: readWhole(checkpoint) }),
+  });
+  print(result, io.clock.monotonicMs() - startedMs, options, io);
+  if (result.findings.length === 0) return result;
+  const { firstBadIndex } = result;
+  const where = firstBadIndex === undefined ? "" : `, the first bad index is ${firstBadIndex}`;
+  const fields = firstBadIndex === undefined ? {} : { index: String(firstBadIndex) };
+  throw new CausewayError("FINDINGS", `${result.findings.length} findings${where}`, { fields });
+}
+
+function print(result: ReplayResult, tookMs: number, options: OutputOptions, io: Io): void {
+  const findings = result.findings.map(findingRow);
+  const { output } = options;
+  if (output === "json") {
+    writeRow(io, { ...summary(result, tookMs), findings: { ...findings } }, options);
+    return;
+  }
+  if (output === "ndjson") {
+    for (const finding of findings) writeRow(io, { type: "finding", ...finding }, options);
+    writeRow(io, { type: "summary", ...summary(result, tookMs) }, options);
+    return;
+  }
+  writeRow(io, summary(result, tookMs), options);
+  io.write("\n");
+  writeRows(io, findings, { ...options, none: "No findings." });
+  for (const { what, why, count } of result.notChecked) {
+    io.write(`not checked: ${what}${count > 1 ? ` (${count})` : ""}: ${why}\n`);
+  }
+}
+
+function summary(result: ReplayResult, tookMs: number): Row {
+  const { attempts, decisions, finalAtMs, firstBadIndex, notChecked, records } = result;
+  const count = Object.values(records).reduce((sum, one) => sum + one, 0);
+  return {
+    network: result.network,
+    size: String(result.size),
+    root: result.root,
+    registry_digest: result.registryDigest,
+    final_sizes: result.finalSizes,
+    final_time: finalAtMs === undefined ? "" : new Date(finalAtMs).toISOString(),
+    records: count,
+    by_kind: Object.entries(records).map(([kind, n]) => `${kind} ${n}`),
+    attempts: attempts.attempts,
+    matched: attempts.matched,
+    open: attempts.open,
+    decisions: decisions?.total ?? 0,
+    decisions_same: decisions?.same ?? 0,
+    findings_count: result.findings.length,
+    first_bad_index: firstBadIndex === undefined ? "" : String(firstBadIndex),
+    not_checked: notChecked.map(({ what, count: n }) => (n > 1 ? `${what} ${n}` : what)),
+    took_ms: Math.round(tookMs),
+    records_per_second: tookMs > 0 ? Math.round((count * 1000) / tookMs) : 0,
+  };
+}
+
+function findingRow({ code, index, position, gateway, fields }: Finding): Row {
+  return {
+    severity: severityOf(code),
+    code,
+    address: position === undefined ? String(index) : `${index}/${position}`,
+    gateway: gateway ?? "",
+    detail: Object.entries(fields).map(([name, value]) => `${name}=${value}`),
+    meaning: meaningOf(code),
+  };
+}
+
+function withTrust(command: Command): Command {
+  return command
+    .argument("<file>", "export, as causeway ledger export writes it")
+    .requiredOption("--network <hex>", "network id: all that is trusted")
+    .option(
+      "--checkpoint <file>",
+      "later checkpoint obtained elsewhere: without it freshness is not shown",
+    );
+}
+
+export function registerAudit(program: Command, io: Io): void {
+  withFormat(
+    withTrust(
+      childOf(program, "ledger", "the shared append-only ledger")
+        .command("verify-export")
+        .description(
+          "verify the integrity of an export: tree, cosignatures, chains, signatures, rules",
+        ),
+    ),
+  ).action(async (file: string, options: VerifyExportOptions) => {
+    await ledgerVerifyExport(file, options, io);
+  });
+  const audit = childOf(program, "audit", "the auditor's view of a ledger");
+  withFormat(
+    withTrust(
+      audit
+        .command("replay")
+        .description("replay an export: integrity, every decision again, both sides matched"),
+    ).option(
+      "--openings <file>",
+      "JSON list of label, salt and value that open personal attributes",
+    ),
+  ).action(async (file: string, options: AuditReplayOptions) => {
+    await auditReplay(file, options, io);
+  });
+}
