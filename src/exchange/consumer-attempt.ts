@@ -49,6 +49,8 @@ export interface CommittedCall {
 /** What belongs to one attempt. */
 export interface Attempt extends CommittedCall {
   readonly link: LinkEnd;
+  /** All exchanges of the link; kept here because a lost link is looked up no more. */
+  readonly exchanges: LinkExchanges;
   /** Number of the exchange on the link. */
   readonly number: bigint;
   readonly issued: IssuedCall;

@@ -162,7 +162,8 @@ export class ConsumerExchange {
       const { tokenDigest, call } = issued;
       const name = { xid: this.#xid, attempt, tokenDigest, index: call.index };
       const key = attemptKey(tokenDigest, call.index);
-      this.#attempt = { link, number: exchanges.add(this), issued, name, key, ...committed };
+      const number = exchanges.add(this);
+      this.#attempt = { link, exchanges, number, issued, name, key, ...committed };
       this.#step({ kind: "connected" });
     });
   }
@@ -182,7 +183,8 @@ export class ConsumerExchange {
     const items = attempt.openings.map((item) =>
       item.label === "request" ? { ...item, value: transcriptOf(headers, [message]) } : item,
     );
-    const { xid, seed, name } = { xid: this.#xid, seed: attempt.seed, name: attempt.name };
+    const { seed, name } = attempt;
+    const xid = this.#xid;
     ports.openings.put({ xid, attempt: name.attempt, side: "consumer", seed, items });
   }
 
@@ -371,8 +373,7 @@ export class ConsumerExchange {
   }
 
   #release(): void {
-    const attempt = this.#attempt;
-    if (attempt !== undefined) this.#o.exchangesOf(attempt.link).remove(attempt.number);
+    this.#attempt?.exchanges.remove(this.#attempt.number);
   }
 
   #internalError(error: unknown): void {
