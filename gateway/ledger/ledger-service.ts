@@ -56,6 +56,7 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
     void respond(run, callback, statusOf);
   };
 
+  // A stream that is destroyed sends no status: a refusal is emitted.
   const follow: handleServerStreamingCall<FollowRequest, FollowResponse> = (call) => {
     void (async () => {
       assertMember(options, call);
@@ -70,7 +71,7 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
       }
     })().then(
       () => call.end(),
-      (error: unknown) => call.destroy(statusOf(error)),
+      (error: unknown) => call.emit("error", statusOf(error)),
     );
   };
 
@@ -95,7 +96,7 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
       }
     })().then(
       () => call.end(),
-      (error: unknown) => call.destroy(statusOf(error)),
+      (error: unknown) => call.emit("error", statusOf(error)),
     );
   };
 
