@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { toHex } from "../../src/base/bytes.ts";
-import { eventually } from "../support/admin-client.ts";
 import type { Answer } from "../support/agency-client.ts";
-import { type Attempt, matchAttempts } from "./attempts.ts";
 import { FinalLedger } from "./final-ledger.ts";
 import type { KillPoint } from "./gateway-main.ts";
 import { type FaultNetwork, ready, startNetwork } from "./processes.ts";
+import { assertHandedOver, assertOnLedger, handleOf, settled } from "./settled.ts";
 
 type Side = "provider" | "consumer";
 
@@ -172,25 +170,10 @@ describe("SIGKILL of a gateway", () => {
     return kind === "read" ? client.getDivision("330106") : client.reportCorrection("330106");
   }
 
-  /** Waits until everything durable is final and every attempt is closed on both sides. */
-  async function settled(): Promise<readonly Attempt[]> {
-    let attempts: readonly Attempt[] = [];
-    await eventually("all is final", async () => {
-      const open = await Promise.all(network.gateways.map(({ admin }) => admin.status()));
-      return open.every(({ journalNotFinal }) => journalNotFinal === 0n);
-    });
-    await eventually("every attempt is closed", async () => {
-      await ledger.update();
-      attempts = matchAttempts(ledger.records);
-      return !attempts.some(({ provider, consumer }) => [provider, consumer].includes("open"));
-    });
-    return attempts;
-  }
-
   for (const fault of cases) {
     const { name, call: kind, stops, point, skip = 0, killed = [stops], closed } = fault;
     it(`${name}: nothing recorded is lost, and both sides close the attempt once`, async () => {
-      const before = new Set((await settled()).map(({ key }) => key));
+      const before = new Set((await settled(network, ledger)).map(({ key }) => key));
       await network[stops].arm(point, skip);
       const pending = call(kind);
       await network[stops].isAt(point);
@@ -199,11 +182,10 @@ describe("SIGKILL of a gateway", () => {
       for (const side of killed) await network[side].start();
       const answer = await pending;
       await ready(network.gateways);
-      const next = await call("read");
-      assert.equal(next.code, 0, next.details);
+      const next = await network.nextAnswer();
 
-      const attempts = await settled();
-      for (const { leafHash } of durable) assert.ok(ledger.has(leafHash), toHex(leafHash));
+      const attempts = await settled(network, ledger);
+      assertOnLedger(durable, ledger);
       const own = attempts.filter(({ key }) => !before.has(key));
       assertHandedOver(answer, own);
       assertHandedOver(next, own);
@@ -216,7 +198,7 @@ describe("SIGKILL of a gateway", () => {
   }
 
   it("leaves the ledger that the other city holds the same", async () => {
-    await settled();
+    await settled(network, ledger);
     const other = new FinalLedger(network.provider.member.addresses.http);
     await other.update();
     assert.deepEqual(
@@ -225,22 +207,3 @@ describe("SIGKILL of a gateway", () => {
     );
   });
 });
-
-function handleOf({ trailers }: Answer<unknown>): string {
-  return String(trailers.get("causeway-receipt")[0]);
-}
-
-/** An answer is whole and acknowledged, or it is an error and nothing of it was given. */
-function assertHandedOver(answer: Answer<unknown>, attempts: readonly Attempt[]): void {
-  if (answer.code !== 0) {
-    assert.equal(answer.message, undefined);
-    assert.ok(answer.code === 14 || answer.code === 15, `${answer.code} ${answer.details}`);
-    return;
-  }
-  assert.ok(answer.message !== undefined);
-  const acknowledged = attempts.filter(({ receipt }) => receipt === handleOf(answer));
-  assert.deepEqual(
-    acknowledged.map(({ consumer }) => consumer),
-    ["match"],
-  );
-}

@@ -9,7 +9,7 @@ import type { Bounds } from "../../src/credential/statements.ts";
 import { openSqliteJournalReader } from "../../src/ledger/journal/sqlite-reader.ts";
 import type { JournalBatch } from "../../src/ledger/journal/store.ts";
 import { type AdminClient, adminClient, eventually } from "../support/admin-client.ts";
-import { AgencyClient } from "../support/agency-client.ts";
+import { AgencyClient, type Answer } from "../support/agency-client.ts";
 import { grantAccess } from "../support/granted.ts";
 import { createTwoCities, freePort, type Member, type TwoCities } from "../support/two-cities.ts";
 import type { Arm, KillPoint } from "./gateway-main.ts";
@@ -151,6 +151,8 @@ export interface FaultNetwork {
   readonly sequencer: GatewayProcess | undefined;
   readonly gateways: readonly GatewayProcess[];
   readonly client: AgencyClient;
+  /** The answer of the first call that succeeds: a peer that was away is dialled again after a delay. */
+  nextAnswer(): Promise<Answer<unknown>>;
   /** Puts the clocks of all processes ahead. */
   moveClock(aheadMs: number): void;
   close(): Promise<void>;
@@ -192,6 +194,7 @@ export async function startNetwork(options: FaultOptions = {}): Promise<FaultNet
     sequencer,
     gateways,
     client,
+    nextAnswer: () => nextAnswer(client),
     moveClock: (aheadMs) => setClock(clockFile, aheadMs),
     close: async () => {
       client.close();
@@ -216,6 +219,15 @@ export async function startNetwork(options: FaultOptions = {}): Promise<FaultNet
     await network.close();
     throw error;
   }
+}
+
+async function nextAnswer(client: AgencyClient): Promise<Answer<unknown>> {
+  let answer: Answer<unknown> | undefined;
+  await eventually("a call succeeds", async () => {
+    answer = await client.getDivision("330106");
+    return answer.code === 0;
+  });
+  return answer as Answer<unknown>;
 }
 
 export async function ready(gateways: readonly GatewayProcess[]): Promise<void> {

@@ -1,0 +1,53 @@
+/** What has to hold of the ledger once everything that was recorded is final. */
+import assert from "node:assert/strict";
+import { toHex } from "../../src/base/bytes.ts";
+import { eventually } from "../support/admin-client.ts";
+import type { Answer } from "../support/agency-client.ts";
+import { type Attempt, matchAttempts } from "./attempts.ts";
+import type { FinalLedger } from "./final-ledger.ts";
+import type { FaultNetwork } from "./processes.ts";
+
+/** Waits until everything durable is final and every attempt is closed on both sides. */
+export async function settled(
+  network: FaultNetwork,
+  ledger: FinalLedger,
+): Promise<readonly Attempt[]> {
+  let attempts: readonly Attempt[] = [];
+  await eventually("all is final", async () => {
+    const open = await Promise.all(network.gateways.map(({ admin }) => admin.status()));
+    return open.every(({ journalNotFinal }) => journalNotFinal === 0n);
+  });
+  await eventually("every attempt is closed", async () => {
+    await ledger.update();
+    attempts = matchAttempts(ledger.records);
+    return !attempts.some(({ provider, consumer }) => [provider, consumer].includes("open"));
+  });
+  return attempts;
+}
+
+/** Every batch that was durable stands on the ledger. */
+export function assertOnLedger(
+  durable: readonly { readonly leafHash: Uint8Array }[],
+  ledger: FinalLedger,
+): void {
+  for (const { leafHash } of durable) assert.ok(ledger.has(leafHash), toHex(leafHash));
+}
+
+export function handleOf({ trailers }: Answer<unknown>): string {
+  return String(trailers.get("causeway-receipt")[0]);
+}
+
+/** An answer is whole and acknowledged, or it is an error and nothing of it was given. */
+export function assertHandedOver(answer: Answer<unknown>, attempts: readonly Attempt[]): void {
+  if (answer.code !== 0) {
+    assert.equal(answer.message, undefined);
+    assert.ok(answer.code === 14 || answer.code === 15, `${answer.code} ${answer.details}`);
+    return;
+  }
+  assert.ok(answer.message !== undefined);
+  const acknowledged = attempts.filter(({ receipt }) => receipt === handleOf(answer));
+  assert.deepEqual(
+    acknowledged.map(({ consumer }) => consumer),
+    ["match"],
+  );
+}
