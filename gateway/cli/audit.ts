@@ -91,7 +91,8 @@ function print(result: ReplayResult, tookMs: number, options: OutputOptions, io:
   const findings = result.findings.map(findingRow);
   const { output } = options;
   if (output === "json") {
-    writeRow(io, { ...summary(result, tookMs), findings: { ...findings } }, options);
+    io.write(`${JSON.stringify({ ...summary(result, tookMs), findings }, undefined, 2)}
+`);
     return;
   }
   if (output === "ndjson") {

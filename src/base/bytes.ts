@@ -98,8 +98,12 @@ export function toBase64(bytes: Uint8Array): string {
 /** The bytes of canonical standard base64, or `undefined`: padding present, unused bits zero, no white space. */
 export function parseBase64(text: string): Uint8Array | undefined {
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  return toBase64(bytes) === text ? bytes : undefined;
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  // Only the last group can have unused bits.
+  const last = bytes.subarray(bytes.length - (bytes.length % 3 || Math.min(3, bytes.length)));
+  return toBase64(last) === text.slice(-4) ? bytes : undefined;
 }
 
 /** Base64url without padding (RFC 4648 section 5, RFC 7515 section 2). */
