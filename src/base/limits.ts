@@ -54,12 +54,16 @@ export const jsonDepthMax: number = 16;
 export const certificateBytesMax: number = 4096;
 /** Compact JWS whose signature is remembered as right: those of the last second under load. */
 export const signaturesRememberedMax: number = 4096;
+/** Certificates of peers whose key digest is remembered: a few for each gateway of a large network. */
+export const certificatesRememberedMax: number = 1024;
 /** Imported verification keys that are kept: the token keys and signers of a large network. */
 export const importedKeysMax: number = 1024;
 /** Submitted batches that wait for a sequencer: 512 KiB each at the most. */
 export const submitQueueMax: number = 256;
 /** Batches that a sequencer or replica verifies and stores in one transaction: one fsync for all of them. */
 export const appendBatchesMax: number = 64;
+/** Milliseconds between two such transactions of a sequencer, unless one is full: well below a round of the witnesses. */
+export const appendIntervalMs: number = 100;
 /** Batches after which the registry is stored whole, so that a start refolds fewer than this many. */
 export const snapshotEveryBatches: number = 1024;
 /** Items of the follow stream that a replica holds before it stops reading. */
@@ -82,8 +86,8 @@ export const clockStepBackMaxMs: number = 1000;
 export const journalLinksChecked: number = 64;
 /** Milliseconds that a batch's new state may wait for a seal to commit it: a loss is learnt again. */
 export const journalDeferMs: number = 250;
-/** Batches of the own chain that are submitted at one time: enough for a ledger 100 ms away. */
-export const submissionsInFlightMax: number = 16;
+/** Batches of the own chain that are submitted at one time: as many as fill a group at the sequencer. */
+export const submissionsInFlightMax: number = 64;
 /** Milliseconds before the first new attempt at the ledger; doubled after each failure. */
 export const submitBackoffMinMs: number = 100;
 /** Milliseconds between two attempts at a ledger that stays away. */

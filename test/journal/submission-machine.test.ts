@@ -42,7 +42,7 @@ function final(number: number): SubmissionEvent {
 
 describe("submission", () => {
   it("begins with what an earlier process left, in the order of the chain and within its bound", () => {
-    const { first } = startWith(40, 7);
+    const { first } = startWith(submissionsInFlightMax + 24, 7);
     assert.deepEqual(
       first,
       Array.from({ length: submissionsInFlightMax }, (_, i) => i + 7),
@@ -64,7 +64,7 @@ describe("submission", () => {
   });
 
   it("goes on in single file after a failure, and at full width once a batch is included", () => {
-    const { state, first } = startWith(30);
+    const { state, first } = startWith(submissionsInFlightMax + 14);
     assert.equal(first.length, submissionsInFlightMax);
     const failures = first.map((number) => stepSubmission(state, { kind: "unavailable", number }));
     assert.deepEqual(failures.flatMap(submits), []);

@@ -68,7 +68,7 @@ export class Sequencer implements LedgerHost {
 
   constructor(options: SequencerOptions) {
     this.#options = options;
-    const { replica, store, verifier } = options;
+    const { replica, store, verifier, clock, scheduler } = options;
     const { network } = replica;
     // What the sequencer says of its own registry is what the others compare theirs with.
     replica.compareAll();
@@ -88,6 +88,8 @@ export class Sequencer implements LedgerHost {
       replica,
       store,
       verifier,
+      clock,
+      scheduler,
       onStored: () => this.#stored(),
       onFatal: options.onFatal,
     });

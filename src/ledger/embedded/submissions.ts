@@ -1,6 +1,7 @@
 import { equalBytes, toHex } from "../../base/bytes.ts";
+import type { Clock, Scheduler } from "../../base/clock.ts";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
-import { appendBatchesMax, submitQueueMax } from "../../base/limits.ts";
+import { appendBatchesMax, appendIntervalMs, submitQueueMax } from "../../base/limits.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { Verifier } from "../../crypto/ports.ts";
 import { kindOfBatch } from "../../record/batch.ts";
@@ -19,30 +20,40 @@ interface Submission {
 
 /**
  * The order of the ledger: batches in the order in which they came, judged one after another and stored
- * in groups, one fsync for all that arrived while the last group was under way.
+ * in groups, one fsync for each. The first batch after a quiet time is stored at once, those behind it
+ * together when the interval is over or a group is full: exchanges share this thread with the ledger.
  * Idempotent by (gateway, epoch, seq): the same leaf has the same index, another one is CHAIN_FORK.
  */
 export class Submissions {
   readonly #replica: LedgerReplica;
   readonly #store: LedgerWriter;
   readonly #verifier: Verifier;
+  readonly #clock: Clock;
+  readonly #scheduler: Scheduler;
   readonly #onStored: () => void;
   /** A store that fails leaves nothing to go on with: the process ends and recovers on restart. */
   readonly #onFatal: (error: unknown) => void;
   #queue: Submission[] = [];
   #isWorking = false;
+  /** Monotonic; the next group begins then unless it is full before. */
+  #nextGroupAtMs = Number.NEGATIVE_INFINITY;
+  #endPause: () => void = () => undefined;
   #closed: CausewayError | undefined;
 
   constructor(options: {
     readonly replica: LedgerReplica;
     readonly store: LedgerWriter;
     readonly verifier: Verifier;
+    readonly clock: Clock;
+    readonly scheduler: Scheduler;
     readonly onStored: () => void;
     readonly onFatal: (error: unknown) => void;
   }) {
     this.#replica = options.replica;
     this.#store = options.store;
     this.#verifier = options.verifier;
+    this.#clock = options.clock;
+    this.#scheduler = options.scheduler;
     this.#onStored = options.onStored;
     this.#onFatal = options.onFatal;
   }
@@ -57,6 +68,7 @@ export class Submissions {
     }
     return new Promise((resolve, reject) => {
       this.#queue.push({ batch, leaf, resolve, reject });
+      if (this.#queue.length >= appendBatchesMax) this.#endPause();
       void this.#work();
     });
   }
@@ -65,6 +77,7 @@ export class Submissions {
   close(reason: ReasonCode): void {
     this.#closed ??= new CausewayError(reason, "the sequencer takes no batches any more");
     for (const { reject } of this.#queue.splice(0)) reject(this.#closed);
+    this.#endPause();
   }
 
   #rejected(reason: ReasonCode): SubmitResult {
@@ -76,8 +89,24 @@ export class Submissions {
     this.#isWorking = true;
     // Everything that arrives in this turn of the event loop shares the first group.
     await Promise.resolve();
-    while (this.#queue.length > 0) await this.#group(this.#queue.splice(0, appendBatchesMax));
+    while (this.#queue.length > 0) {
+      await this.#pause();
+      this.#nextGroupAtMs = this.#clock.monotonicMs() + appendIntervalMs;
+      await this.#group(this.#queue.splice(0, appendBatchesMax));
+    }
     this.#isWorking = false;
+  }
+
+  async #pause(): Promise<void> {
+    const delayMs = this.#nextGroupAtMs - this.#clock.monotonicMs();
+    if (delayMs <= 0 || this.#queue.length >= appendBatchesMax) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#scheduler.after(delayMs, resolve);
+      this.#endPause = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   async #group(group: readonly Submission[]): Promise<void> {
