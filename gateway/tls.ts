@@ -2,6 +2,8 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { connect, type TLSSocket } from "node:tls";
 import { CausewayError } from "../src/base/errors.ts";
+import { certificatesRememberedMax } from "../src/base/limits.ts";
+import { Lru } from "../src/base/lru.ts";
 
 export { acceptExactly, certificatePem } from "../src/exchange/transport/tls-options.ts";
 
@@ -22,8 +24,22 @@ export function parseHostPort(address: string): HostPort {
   return { host: (match[1] ?? match[2]) as string, port };
 }
 
+// A certificate is looked up for every call of a peer, and parsing one costs more than most calls.
+const spkiDigests = new Lru<string, string>(certificatesRememberedMax);
+
 /** SHA-256 of the certificate's SubjectPublicKeyInfo in DER, lower-case hex: its TLS key digest. */
 export function spkiDigest(certificate: Uint8Array): string {
+  const name = Buffer.from(certificate.buffer, certificate.byteOffset, certificate.length).toString(
+    "latin1",
+  );
+  const known = spkiDigests.get(name);
+  if (known !== undefined) return known;
+  const digest = digestSpki(certificate);
+  spkiDigests.set(name, digest);
+  return digest;
+}
+
+function digestSpki(certificate: Uint8Array): string {
   const spki = new X509Certificate(certificate).publicKey.export({ type: "spki", format: "der" });
   return createHash("sha256").update(spki).digest("hex");
 }
