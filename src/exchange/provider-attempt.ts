@@ -41,6 +41,13 @@ import { recheck } from "./recheck.ts";
 import { statusOf } from "./status.ts";
 import { encodeUpstreamAnswer, upstreamHeaders } from "./upstream-frames.ts";
 
+/** Why an answer of the upstream, which has done its work, cannot be released. */
+const unusable: ReadonlySet<ReasonCode> = new Set([
+  "MESSAGE_TOO_LARGE",
+  "METADATA_TOO_LARGE",
+  "METADATA_INVALID",
+]);
+
 export class ProviderAttempt {
   readonly #o: AttemptOptions;
   readonly #seed: Uint8Array;
@@ -323,10 +330,13 @@ export class ProviderAttempt {
         answerBytesMax: linkAnswerBytesMax,
         signal: this.#abort.signal,
       })
+      .then((answer) => {
+        this.#upstreamMs = ports.clock.monotonicMs() - startedMs;
+        return encodeUpstreamAnswer(answer);
+      })
       .then(
         (answer) => {
-          this.#upstreamMs = ports.clock.monotonicMs() - startedMs;
-          this.#answer = encodeUpstreamAnswer(answer);
+          this.#answer = answer;
           this.#step({ kind: "answered" });
         },
         (error: unknown) => this.#upstreamFailed(error),
@@ -336,7 +346,7 @@ export class ProviderAttempt {
   #upstreamFailed(error: unknown): void {
     const reason = error instanceof CausewayError ? error.code : "INTERNAL";
     if (reason === "INTERNAL") this.#report(error);
-    if (reason === "MESSAGE_TOO_LARGE") return this.#step({ kind: "answer-unusable", reason });
+    if (unusable.has(reason)) return this.#step({ kind: "answer-unusable", reason });
     if (reason === "DEADLINE") return this.interrupt("deadline");
     this.#step({ kind: "upstream-failed", reason });
   }

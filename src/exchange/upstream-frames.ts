@@ -13,6 +13,7 @@ import type { EncodedAnswer } from "./provider-records.ts";
 import type { SentValues } from "./received-call.ts";
 import { assertMetadata } from "./transport/metadata.ts";
 import type { UnaryAnswer } from "./transport/ports.ts";
+import { trailersFromStatus } from "./transport/trailers.ts";
 
 /** The caller's metadata with the facts of the call, which only this gateway may set. */
 export function upstreamHeaders(call: {
@@ -43,7 +44,7 @@ export function upstreamHeaders(call: {
  */
 export function metadataFault(
   call: Parameters<typeof upstreamHeaders>[0],
-): "METADATA_INVALID" | "METADATA_TOO_LARGE" | undefined {
+): MetadataFault | undefined {
   let headers: Metadata;
   try {
     headers = upstreamHeaders(call);
@@ -51,8 +52,14 @@ export function metadataFault(
     // The decoder says in no other way that the bytes are no Metadata.
     return "METADATA_INVALID";
   }
+  return faultOf(() => assertMetadata(headers));
+}
+
+type MetadataFault = "METADATA_INVALID" | "METADATA_TOO_LARGE";
+
+function faultOf(check: () => void): MetadataFault | undefined {
   try {
-    assertMetadata(headers);
+    check();
     return undefined;
   } catch (error) {
     if (!(error instanceof CausewayError)) throw error;
@@ -60,12 +67,22 @@ export function metadataFault(
   }
 }
 
-/** What of an upstream's answer travels and is committed to: reserved metadata is not its to set. */
+/**
+ * What of an upstream's answer travels and is committed to: reserved metadata is not its to set. Throws
+ * METADATA_INVALID or METADATA_TOO_LARGE for an answer that the consumer could not hand over.
+ */
 export function encodeUpstreamAnswer(answer: UnaryAnswer): EncodedAnswer {
   const trailers = withoutReserved(answer.status.trailers ?? create(MetadataSchema));
   const status = create(StatusFrameSchema, { ...answer.status, trailers });
+  const headers = withoutReserved(answer.headers);
+  const fault = faultOf(() => {
+    assertMetadata(headers);
+    trailersFromStatus(status);
+  });
+  if (fault !== undefined)
+    throw new CausewayError(fault, "the answer's metadata cannot be carried");
   return {
-    headers: toBinary(MetadataSchema, withoutReserved(answer.headers)),
+    headers: toBinary(MetadataSchema, headers),
     messages: answer.messages,
     status: toBinary(StatusFrameSchema, status),
     grpcCode: status.code,
