@@ -23,7 +23,7 @@ export async function grantAccess(
   admins: { readonly provider: AdminClient; readonly consumer: AdminClient },
   options: { readonly maxStalenessS?: number } = {},
 ): Promise<string> {
-  const { provider, consumer, blobs } = cities;
+  const { provider, blobs } = cities;
   for (const blob of [blobs.descriptor, blobs.policy, blobs.schema])
     await admins.provider.putBlob(blob);
   const { service: published, policy } = publication(cities);
@@ -31,6 +31,15 @@ export async function grantAccess(
   const service = { ...published, max_staleness_s: maxStalenessS };
   await applied(admins.provider, cities.sign(provider, "service", divisionsService, service).jws);
   await applied(admins.provider, cities.sign(provider, "policy", divisionsService, policy).jws);
+  return grantAgain(cities, admins);
+}
+
+/** Another request and grant for the service, once it is published; the `jti` of the grant. */
+export async function grantAgain(
+  cities: TwoCities,
+  admins: { readonly provider: AdminClient; readonly consumer: AdminClient },
+): Promise<string> {
+  const { provider, consumer } = cities;
   const details: AuthorizationDetail[] = [
     {
       type: "causeway-service",

@@ -1,0 +1,324 @@
+/**
+ * A second gateway of the provider's agency, enrolled on the ledger like any other, whose process is the
+ * test: it answers calls with what it is told to, under its real keys.
+ */
+import { join } from "node:path";
+import { Server } from "@grpc/grpc-js";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { createKeyFolder, type GatewayKeys, openKeyFolder } from "../../gateway/keys/key-folder.ts";
+import { createLedgerClient } from "../../gateway/ledger/ledger-client.ts";
+import { systemRandom } from "../../gateway/runtime.ts";
+import { certificatePem, spkiDigest } from "../../gateway/tls.ts";
+import { parseHex } from "../../src/base/bytes.ts";
+import { createUuidV7, formatUuid } from "../../src/base/ids.ts";
+import { createStatement } from "../../src/credential/statement.ts";
+import { createHello } from "../../src/exchange/hello.ts";
+import type { FrameBody } from "../../src/exchange/ports.ts";
+import { answerFrame } from "../../src/exchange/frames.ts";
+import {
+  type BuiltReceipt,
+  createBegin,
+  type EncodedAnswer,
+  encodeReceipt,
+} from "../../src/exchange/provider-records.ts";
+import type { Link } from "../../src/exchange/transport/link.ts";
+import { createLinkService } from "../../src/exchange/transport/link-server.ts";
+import { PeerServerCredentials } from "../../src/exchange/transport/peer-credentials.ts";
+import {
+  DivisionSchema,
+  GetDivisionResponseSchema,
+} from "../../src/gen/causeway/demo/v1/division_pb.ts";
+import { MetadataSchema, StatusFrameSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
+import {
+  type AnswerFrame,
+  type CallFrame,
+  FrameSchema,
+  type Proof,
+  ProofSchema,
+} from "../../src/gen/causeway/exchange/v1/link_pb.ts";
+import {
+  type Begin,
+  type Decision,
+  DecisionSchema,
+  Durability,
+  type Obligations,
+  ObligationsSchema,
+  Verdict,
+} from "../../src/gen/causeway/record/v1/parts_pb.ts";
+import type { SubmitResult } from "../../src/ledger/ports.ts";
+import { type BatchFields, type CreatedBatch, sealBatch } from "../../src/record/batch.ts";
+import { openCallStatement } from "../../src/record/call-tree.ts";
+import { eventually } from "../support/admin-client.ts";
+import type { Running } from "../support/running.ts";
+import { freePort, passphrase } from "../support/two-cities.ts";
+import { peerTlsOf, selfOf, sleep, timing } from "./support.ts";
+
+/** One call as the rogue has it, and the ways to answer. */
+export interface Victim {
+  readonly frame: CallFrame;
+  readonly link: Link;
+  readonly exchange: bigint;
+  send(body: FrameBody): void;
+}
+
+export class RogueProvider {
+  readonly id: string;
+  readonly keys: GatewayKeys;
+  /** What happens to the next calls. */
+  behave: (victim: Victim) => void | Promise<void> = () => undefined;
+  readonly calls: Victim[] = [];
+  readonly #running: Running;
+  readonly #boot = systemRandom(16);
+  readonly #server = new Server();
+  #links: ReadonlySet<Link> = new Set();
+  #chain: { seq: bigint; prev: Uint8Array; seenSize: bigint } = {
+    seq: 0n,
+    prev: new Uint8Array(32),
+    seenSize: 0n,
+  };
+
+  private constructor(running: Running, keys: GatewayKeys) {
+    this.#running = running;
+    this.keys = keys;
+    this.id = keys.card.id;
+  }
+
+  /** Enrols it under an id that comes before that of the honest gateway, so that it is called first. */
+  static async start(running: Running): Promise<RogueProvider> {
+    const { provider, networkId } = running.cities;
+    const id = `${provider.agency.card.id}/gw0`;
+    const folder = join(running.cities.folder, "rogue");
+    const endpoints = {
+      peer: `127.0.0.1:${await freePort()}`,
+      http: `127.0.0.1:${await freePort()}`,
+    };
+    await createKeyFolder({ kind: "gateway", id, endpoints, sequencer: false }, folder, {
+      passphrase,
+      nowMs: Date.now() - 60_000,
+      scryptLogN: 4,
+    });
+    const keys = await openKeyFolder(folder, passphrase, "gateway");
+    const { kind: _kind, id: _id, log: _log, ...body } = keys.card;
+    const claims = {
+      iss: provider.agency.card.id,
+      sub: id,
+      net: networkId,
+      jti: formatUuid(createUuidV7(Date.now(), systemRandom(10))),
+      iat: Math.floor(Date.now() / 1000),
+    };
+    const jws = createStatement({ name: "gateway", claims, body }, [
+      provider.agency.authority,
+      keys.batch,
+      keys.token,
+    ]);
+    const state = await running.provider.submit(jws);
+    if (!state.final || state.voidReason !== "") throw new Error(state.voidReason);
+    const rogue = new RogueProvider(running, keys);
+    await rogue.#listen(endpoints.peer);
+    return rogue;
+  }
+
+  async #listen(address: string): Promise<void> {
+    const { cities } = this.#running;
+    const consumer = cities.consumer.gateway;
+    const self = { ...selfOf(cities, this.id), boot: this.#boot };
+    const service = createLinkService({
+      ...timing,
+      hello: async () =>
+        createHello({
+          self,
+          peer: consumer.card.id,
+          clockMs: Date.now(),
+          checkpoint: (await this.#running.provider.status()).finalNote,
+          leafOfPeer: undefined,
+          signer: this.keys.token,
+        }),
+      onHello: async () => undefined,
+      refuses: () => undefined,
+      onLink: (link) => link.onFrame((frame) => this.#received(link, frame)),
+    });
+    this.#links = service.links;
+    this.#server.addService(service.definition, service.implementation);
+    const tls = peerTlsOf(this.keys, [consumer.tls.certificateDer]);
+    await new Promise<void>((resolve, reject) => {
+      this.#server.bindAsync(address, new PeerServerCredentials(tls), (error) =>
+        error === null ? resolve() : reject(error),
+      );
+    });
+  }
+
+  #received(link: Link, { exchange, body }: Parameters<Parameters<Link["onFrame"]>[0]>[0]): void {
+    if (body.case !== "call") return;
+    const send = (answer: FrameBody): void =>
+      link.send(create(FrameSchema, { exchange, body: answer }));
+    const victim: Victim = { frame: body.value, link, exchange, send };
+    this.calls.push(victim);
+    void this.behave(victim);
+  }
+
+  /** Resolves when the consumer has a link to this gateway. */
+  async linked(): Promise<void> {
+    await eventually("a link", () => this.#links.size > 0);
+    // The consumer hears of it a moment after this side.
+    await sleep(100);
+  }
+
+  /** The newest final size and root. */
+  async seen(): Promise<BatchFields["seen"]> {
+    const { finalSize, finalRoot } = await this.#running.provider.status();
+    return { size: finalSize, root: finalRoot };
+  }
+
+  /** Seals a batch that lies only where `lie` says so. */
+  async seal(
+    records: readonly Uint8Array[],
+    lie: Partial<BatchFields> = {},
+    signer: GatewayKeys["batch"] = this.keys.batch,
+  ): Promise<CreatedBatch> {
+    const now = Date.now();
+    const { seq, prev } = this.#chain;
+    return sealBatch(
+      {
+        kind: "evidence",
+        network: parseHex(this.#running.cities.networkId) as Uint8Array,
+        gateway: this.id,
+        epoch: 0n,
+        boot: this.#boot,
+        seq,
+        prev,
+        seen: await this.seen(),
+        firstAtMs: lie.sealedAtMs ?? now,
+        sealedAtMs: now,
+        ...lie,
+      },
+      records,
+      signer,
+    );
+  }
+
+  /** Hands a batch of its chain in at the sequencer; the next one follows it. */
+  async submit(batch: CreatedBatch): Promise<SubmitResult> {
+    const { provider } = this.#running.cities;
+    const client = createLedgerClient({
+      address: provider.addresses.peer,
+      tls: provider.gateway.card.tls[0] as string,
+      identity: {
+        keyPem: this.keys.tls.privateKeyPem,
+        certificatePem: certificatePem(this.keys.tls.certificateDer),
+      },
+    });
+    try {
+      const result = await client.submit(batch);
+      if (result.kind === "included") {
+        const { seq, seenSize } = batch.header;
+        this.#chain = { seq: seq + 1n, prev: batch.leafHash, seenSize };
+      }
+      return result;
+    } finally {
+      client.close();
+    }
+  }
+
+  /** A decision that permits the call, as far as its form goes. */
+  decision(call: CallFrame, grantJti: string): Decision {
+    const { grant } = openCallStatement(call.statement);
+    return create(DecisionSchema, {
+      decidedSize: 1n,
+      evaluatedAt: BigInt(Math.floor(Date.now() / 1000)),
+      ...(grant === undefined ? {} : { grant }),
+      grantJti,
+      service: { index: 1n, position: 0 },
+      serviceVersion: 1n,
+      descriptorDigest: new Uint8Array(32),
+      verdict: Verdict.PERMIT,
+    });
+  }
+
+  begin(call: CallFrame, change: Partial<Begin["call"] & object> = {}): Begin {
+    const obligations: Obligations = create(ObligationsSchema, {
+      messagesMax: 1n,
+      bytesMax: 65_536n,
+      durability: Durability.JOURNAL,
+      window: 4,
+    });
+    const { token, statement, index, path } = call;
+    return createBegin({
+      call: { token, statement, index, path, ...change },
+      decision: this.decision(call, this.#running.grant),
+      obligations,
+      peerTlsKey: parseHex(
+        spkiDigest(this.#running.cities.consumer.gateway.tls.certificateDer),
+      ) as Uint8Array,
+    });
+  }
+
+  /** A receipt over an answer to a call. */
+  receipt(
+    call: CallFrame,
+    answer: EncodedAnswer,
+    lie: { readonly request?: Uint8Array; readonly begin?: Begin; readonly prev?: Uint8Array } = {},
+  ): BuiltReceipt {
+    return encodeReceipt({
+      begin: lie.prev === undefined ? (lie.begin ?? this.begin(call)) : undefined,
+      prevRecord: lie.prev,
+      requestCommitment: lie.request ?? openCallStatement(call.statement).request,
+      answer,
+      upstreamMs: 1,
+      seed: systemRandom(32),
+    });
+  }
+
+  /** An honest answer frame, or one under a header that lies. */
+  async answer(
+    call: CallFrame,
+    options: {
+      readonly answer?: EncodedAnswer;
+      readonly built?: BuiltReceipt;
+      readonly header?: Partial<BatchFields>;
+      readonly signer?: GatewayKeys["batch"];
+    } = {},
+  ): Promise<AnswerFrame> {
+    const answer = options.answer ?? division("西湖区");
+    const built = options.built ?? this.receipt(call, answer);
+    const batch = await this.seal([built.record], options.header, options.signer);
+    return answerFrame(answer, built, proofIn(batch, 0), undefined).value as AnswerFrame;
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.tryShutdown(() => resolve());
+      this.#server.forceShutdown();
+    });
+  }
+}
+
+export function proofIn(batch: CreatedBatch, position: number): Proof {
+  return create(ProofSchema, {
+    record: batch.records[position] as Uint8Array,
+    position,
+    path: [...(batch.paths[position] as readonly Uint8Array[])],
+    leaf: batch.leaf,
+  });
+}
+
+/** What an upstream would have answered. */
+export function division(
+  name: string,
+  status: { readonly code?: number; readonly bytes?: Uint8Array } = {},
+): EncodedAnswer {
+  const message = toBinary(
+    GetDivisionResponseSchema,
+    create(GetDivisionResponseSchema, {
+      division: create(DivisionSchema, { code: "330106", name }),
+    }),
+  );
+  const code = status.code ?? 0;
+  return {
+    headers: toBinary(MetadataSchema, create(MetadataSchema)),
+    messages: code === 0 ? [message] : [],
+    status:
+      status.bytes ??
+      toBinary(StatusFrameSchema, create(StatusFrameSchema, { code, trailers: {} })),
+    grpcCode: code,
+  };
+}
