@@ -4,6 +4,7 @@ import type { Answer } from "../support/agency-client.ts";
 import { FinalLedger } from "./final-ledger.ts";
 import type { KillPoint } from "./gateway-main.ts";
 import { type FaultNetwork, ready, startNetwork } from "./processes.ts";
+import { assertReplays } from "./replayed.ts";
 import { assertHandedOver, assertOnLedger, handleOf, settled } from "./settled.ts";
 
 type Side = "provider" | "consumer";
@@ -206,4 +207,6 @@ describe("SIGKILL of a gateway", () => {
       ledger.records.map(({ handle }) => handle),
     );
   });
+
+  it("leaves a ledger that an auditor replays without a finding", () => assertReplays(network));
 });

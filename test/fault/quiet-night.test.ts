@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { eventually } from "../support/admin-client.ts";
 import { FinalLedger } from "./final-ledger.ts";
 import { type FaultNetwork, type GatewayProcess, startNetwork } from "./processes.ts";
+import { assertReplays } from "./replayed.ts";
 import { settled } from "./settled.ts";
 
 const hourMs = 3_600_000;
@@ -24,7 +26,13 @@ describe("a night of quiet and a restart of everything", () => {
 
   it("nine hours without a call do not stop the next one", async () => {
     network.moveClock(9 * hourMs);
-    await network.nextAnswer();
+    // By the moved clock the checkpoint of the evening is nine hours old: the night had its heartbeats.
+    await eventually("a heartbeat", async () => {
+      const ages = network.gateways.map(async ({ admin }) => (await admin.status()).finalAgeMs);
+      return (await Promise.all(ages)).every((ageMs) => ageMs < hourMs);
+    });
+    const answer = await network.client.getDivision("330106");
+    assert.equal(answer.code, 0, answer.details);
   });
 
   it("neither do they while nothing runs, and the order of the start does not matter", async () => {
@@ -40,9 +48,10 @@ describe("a night of quiet and a restart of everything", () => {
     await network.nextAnswer();
   });
 
-  it("every attempt is closed once on both sides", async () => {
+  it("every attempt is closed once on both sides, and the replay finds nothing", async () => {
     const attempts = await settled(network, ledger);
     assert.ok(attempts.filter(({ consumer }) => consumer === "match").length >= 4);
+    await assertReplays(network);
   });
 });
 
@@ -80,5 +89,6 @@ describe("a sequencer that is away", () => {
     const refused = attempts.filter(({ provider }) => provider === "refusal STALE_REPLICA");
     assert.ok(refused.length >= 1);
     for (const { consumer } of refused) assert.equal(consumer, "closed refused");
+    await assertReplays(network);
   });
 });

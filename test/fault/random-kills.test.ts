@@ -5,6 +5,7 @@ import { eventually } from "../support/admin-client.ts";
 import type { Answer } from "../support/agency-client.ts";
 import { FinalLedger } from "./final-ledger.ts";
 import { type FaultNetwork, startNetwork } from "./processes.ts";
+import { assertReplays } from "./replayed.ts";
 import { assertHandedOver, assertOnLedger, settled } from "./settled.ts";
 
 /** Kills of each gateway; more of them by the environment. */
@@ -69,5 +70,6 @@ describe(`SIGKILL at random moments under load, seed ${seed}`, () => {
     for (const answer of answers) assertHandedOver(answer, attempts);
     const acknowledged = attempts.filter(({ consumer }) => consumer === "match").length;
     assert.ok(acknowledged >= answered(), "an answer was handed over without acknowledgement");
+    await assertReplays(network);
   });
 });
