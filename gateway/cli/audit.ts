@@ -1,18 +1,24 @@
-/** `causeway ledger verify-export` and `causeway audit replay`: a ledger verified offline from its export. */
+/** `causeway ledger verify` and `causeway audit replay`: a ledger verified from an export, or as a gateway serves it. */
 import type { Command } from "commander";
 import { CausewayError } from "../../src/base/errors.ts";
 import { type Finding, meaningOf, severityOf } from "../../src/audit/findings.ts";
 import { type ReplayOptions, type ReplayResult, replayLedger } from "../../src/audit/replay.ts";
+import type { ExportEntry } from "../../src/audit/export-file.ts";
+import { networkId } from "../../src/credential/statement.ts";
 import { opensCommitment } from "../../src/crypto/commitments.ts";
 import { createNodeVerifier } from "../../src/crypto/node.ts";
 import type { EvidenceOpening } from "../../src/evidence/package.ts";
 import type { PersonalAttribute } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import { createCedarEngine } from "../../src/policy/cedar-engine.ts";
 import type { AttributeOpening } from "../../src/policy/replay.ts";
+import { readFounding } from "../self.ts";
 import { withFormat } from "./flags.ts";
 import type { Io } from "./io.ts";
+import { readExport } from "./ledger-export.ts";
+import { LedgerHttp } from "./ledger-http.ts";
 import {
   childOf,
+  httpAddress,
   parseNetworkId,
   readExportFile,
   readOpenings,
@@ -20,34 +26,37 @@ import {
 } from "./ledger-input.ts";
 import { type OutputOptions, type Row, writeRow, writeRows } from "./output.ts";
 
-export interface VerifyExportOptions extends OutputOptions {
-  /** Network id: all that is trusted. */
-  readonly network: string;
+export interface LedgerVerifyOptions extends OutputOptions {
+  /** Network id, or the founding document that it is the digest of: all that is trusted. */
+  readonly network?: string | undefined;
+  readonly founding?: string | undefined;
+  /** HTTP listener of any gateway of the network, in the place of an export. */
+  readonly from?: string | undefined;
   /** File of a later checkpoint of this network. */
   readonly checkpoint?: string | undefined;
 }
 
-export interface AuditReplayOptions extends VerifyExportOptions {
+export interface AuditReplayOptions extends LedgerVerifyOptions {
   readonly openings?: string | undefined;
 }
 
-/** Verifies tree, checkpoints, chains, signatures, registry and blobs of an export. Throws FINDINGS. */
-export async function ledgerVerifyExport(
-  file: string,
-  options: VerifyExportOptions,
+/** Verifies tree, checkpoints, chains, signatures, registry and blobs of a ledger. Throws FINDINGS. */
+export async function ledgerVerify(
+  file: string | undefined,
+  options: LedgerVerifyOptions,
   io: Io,
 ): Promise<ReplayResult> {
-  return replayFile(file, options, io, { depth: "integrity" });
+  return replayEntries(file, options, io, { depth: "integrity" });
 }
 
 /** Replays an export whole: decisions evaluated again, both sides of each attempt matched. Throws FINDINGS. */
 export async function auditReplay(
-  file: string,
+  file: string | undefined,
   options: AuditReplayOptions,
   io: Io,
 ): Promise<ReplayResult> {
   const openings = options.openings === undefined ? [] : readOpenings(options.openings);
-  return replayFile(file, options, io, {
+  return replayEntries(file, options, io, {
     depth: "full",
     engine: createCedarEngine(),
     opening: (attribute) => findOpening(attribute, openings),
@@ -65,16 +74,32 @@ function findOpening(
   );
 }
 
-async function replayFile(
-  file: string,
-  options: VerifyExportOptions,
+function entriesOf(
+  file: string | undefined,
+  { from }: LedgerVerifyOptions,
+): AsyncIterable<ExportEntry> {
+  if (file !== undefined && from === undefined) return readExportFile(file);
+  if (file === undefined && from !== undefined)
+    return readExport(new LedgerHttp(httpAddress(from)));
+  throw new CausewayError("CONFIG_INVALID", "name an export, or a gateway with --from");
+}
+
+function trustedId({ network, founding }: LedgerVerifyOptions): Uint8Array {
+  if (network !== undefined && founding === undefined) return parseNetworkId(network);
+  if (network === undefined && founding !== undefined) return networkId(readFounding(founding));
+  throw new CausewayError("CONFIG_INVALID", "trust is --network or --founding, one of them");
+}
+
+async function replayEntries(
+  file: string | undefined,
+  options: LedgerVerifyOptions,
   io: Io,
   what: Pick<ReplayOptions, "depth" | "engine" | "opening">,
 ): Promise<ReplayResult> {
-  const { checkpoint, network } = options;
+  const { checkpoint } = options;
   const startedMs = io.clock.monotonicMs();
-  const result = await replayLedger(readExportFile(file), {
-    networkId: parseNetworkId(network),
+  const result = await replayLedger(entriesOf(file, options), {
+    networkId: trustedId(options),
     verifier: createNodeVerifier(),
     ...what,
     ...(checkpoint === undefined ? {} : { laterCheckpoint: readWhole(checkpoint) }),
@@ -146,8 +171,10 @@ function findingRow({ code, index, position, gateway, fields }: Finding): Row {
 
 function withTrust(command: Command): Command {
   return command
-    .argument("<file>", "export, as causeway ledger export writes it")
-    .requiredOption("--network <hex>", "network id: all that is trusted")
+    .argument("[file]", "export, as causeway ledger export writes it")
+    .option("--from <host:port>", "HTTP listener of a gateway, in the place of an export")
+    .option("--network <hex>", "network id: all that is trusted")
+    .option("--founding <file>", "founding document, in the place of the network id")
     .option(
       "--checkpoint <file>",
       "later checkpoint obtained elsewhere: without it freshness is not shown",
@@ -158,25 +185,23 @@ export function registerAudit(program: Command, io: Io): void {
   withFormat(
     withTrust(
       childOf(program, "ledger", "the shared append-only ledger")
-        .command("verify-export")
-        .description(
-          "verify the integrity of an export: tree, cosignatures, chains, signatures, rules",
-        ),
+        .command("verify")
+        .description("verify integrity: tree, cosignatures, chains, signatures, rules"),
     ),
-  ).action(async (file: string, options: VerifyExportOptions) => {
-    await ledgerVerifyExport(file, options, io);
+  ).action(async (file: string | undefined, options: LedgerVerifyOptions) => {
+    await ledgerVerify(file, options, io);
   });
   const audit = childOf(program, "audit", "the auditor's view of a ledger");
   withFormat(
     withTrust(
       audit
         .command("replay")
-        .description("replay an export: integrity, every decision again, both sides matched"),
+        .description("replay a ledger: integrity, every decision again, both sides matched"),
     ).option(
       "--openings <file>",
       "JSON list of label, salt and value that open personal attributes",
     ),
-  ).action(async (file: string, options: AuditReplayOptions) => {
+  ).action(async (file: string | undefined, options: AuditReplayOptions) => {
     await auditReplay(file, options, io);
   });
 }

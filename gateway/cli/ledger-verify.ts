@@ -1,4 +1,4 @@
-/** A ledger read over HTTP from its first leaf and verified against the founding document alone. */
+/** What a joining member checks of a bootstrap: its ledger up to a final checkpoint, folded from the first leaf. */
 import { equalBytes } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import type { Verifier } from "../../src/crypto/ports.ts";

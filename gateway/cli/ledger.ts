@@ -1,15 +1,9 @@
 import type { Command } from "commander";
 import { toHex } from "../../src/base/bytes.ts";
-import { createNodeVerifier } from "../../src/crypto/node.ts";
 import { AdminService } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
-import { readFinal } from "../../src/ledger/embedded/checkpoints.ts";
-import { readLedgerNetwork } from "../../src/ledger/embedded/network.ts";
-import { readFounding } from "../self.ts";
 import { type AdminOptions, withAdminClient } from "./admin-client.ts";
 import { withAdmin, withFormat } from "./flags.ts";
 import type { Io } from "./io.ts";
-import { LedgerHttp } from "./ledger-http.ts";
-import { verifyLedger } from "./ledger-verify.ts";
 import { type OutputOptions, writeRow } from "./output.ts";
 
 /** Prints what the own gateway knows of the ledger, and whether it is ready. */
@@ -44,37 +38,6 @@ export async function ledgerStatus(options: AdminOptions & OutputOptions, io: Io
   });
 }
 
-export interface LedgerVerifyOptions extends OutputOptions {
-  readonly founding: string;
-  /** HTTP listener of any gateway of the network. */
-  readonly http: string;
-}
-
-/** Reads the whole final ledger from a gateway and verifies it against the founding document alone. */
-export async function ledgerVerify(options: LedgerVerifyOptions, io: Io): Promise<void> {
-  const network = readLedgerNetwork(readFounding(options.founding));
-  const http = new LedgerHttp(options.http);
-  const verifier = createNodeVerifier();
-  const nowMs = io.clock.nowMs();
-  const final = readFinal(network, await http.checkpoint(), { verifier, nowMs });
-  const { state, records, voids } = await verifyLedger(http, network, { final, verifier });
-  writeRow(
-    io,
-    {
-      network: toHex(network.id),
-      size: String(final.size),
-      root: toHex(final.root),
-      final_time: new Date(final.timeMs).toISOString(),
-      records,
-      void_records: voids,
-      registry_digest: toHex(state.digest),
-      verified: ["quorum", "tree", "records", "chains", "signatures", "rules"],
-      not_checked: ["decisions", "blobs", "both sides of an exchange: see causeway audit replay"],
-    },
-    options,
-  );
-}
-
 export function registerLedger(program: Command, io: Io): void {
   const ledger = program.command("ledger").description("the shared append-only ledger");
   withFormat(
@@ -82,11 +45,4 @@ export function registerLedger(program: Command, io: Io): void {
       ledger.command("status").description("show how far the ledger is, as seen from here"),
     ),
   ).action((options: AdminOptions & OutputOptions) => ledgerStatus(options, io));
-  withFormat(
-    ledger
-      .command("verify")
-      .description("read the whole final ledger from a gateway and verify it")
-      .requiredOption("--founding <file>", "founding document: all that is trusted")
-      .requiredOption("--http <host:port>", "HTTP listener of any gateway of the network"),
-  ).action((options: LedgerVerifyOptions) => ledgerVerify(options, io));
 }

@@ -35,10 +35,10 @@ const corruptions: readonly (readonly [
     (path, body) => (path === "/records/1" ? body.subarray(0, -1) : body),
   ],
   [
-    "the checkpoint's cosignature is cut off",
+    "a frozen note's cosignature is cut off",
     "QUORUM_NOT_MET",
     (path, body) =>
-      path === "/checkpoint" ? body.subarray(0, body.lastIndexOf(0x0a, -2) + 1) : body,
+      path.startsWith("/final/") ? body.subarray(0, body.lastIndexOf(0x0a, -2) + 1) : body,
   ],
 ];
 describe("the ledger over HTTP", () => {
@@ -48,14 +48,13 @@ describe("the ledger over HTTP", () => {
       const ask = ["request", "create", "--service", service, "--method", "/a.B/C"];
       await administer(lone, ...ask, "--purpose", purpose, "--legal-basis", "PIPL-13");
     }
-    const verify = ["ledger", "verify", "--founding", founding, "--http", lone.http];
+    const verify = ["ledger", "verify", "--founding", founding, "--from", lone.http];
     const ran = await causeway(...verify, "--output", "json");
     assert.equal(ran.code, 0, ran.stderr);
     const said = JSON.parse(ran.stdout) as Record<string, unknown>;
     const status = await causeway("ledger", "status", "--admin", socket, "--output", "json");
     const { final_root, registry_digest } = JSON.parse(status.stdout) as Record<string, unknown>;
     assert.deepEqual([said["root"], said["registry_digest"]], [final_root, registry_digest]);
-    assert.equal(said["void_records"], 3);
   });
 
   for (const [what, reason, corrupt] of corruptions) {
@@ -76,10 +75,10 @@ describe("the ledger over HTTP", () => {
         "verify",
         "--founding",
         founding,
-        "--http",
+        "--from",
         `127.0.0.1:${port}`,
       );
-      assert.match(ran.stderr, new RegExp(`reason  ${reason}:`), ran.stderr);
+      assert.match(ran.stdout + ran.stderr, new RegExp(`\\b${reason}\\b`), ran.stderr);
       assert.notEqual(ran.code, 0);
     });
   }

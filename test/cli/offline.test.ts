@@ -83,8 +83,8 @@ describe("offline commands", () => {
     );
   });
 
-  test("ledger verify-export ends with 0 and says what was not checked", async () => {
-    const argv = ["ledger", "verify-export", path("a.export"), "--network", audit.network.idHex];
+  test("ledger verify ends with 0 and says what was not checked", async () => {
+    const argv = ["ledger", "verify", path("a.export"), "--network", audit.network.idHex];
     const { code, out, err } = await run(...argv);
     assert.equal(code, 0, err);
     assert.match(out, /No findings\./);
