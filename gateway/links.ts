@@ -50,7 +50,7 @@ class Peered implements LinkEnd {
   readonly link: Link;
   readonly peer: string;
   readonly peerTlsKey: Uint8Array;
-  readonly peerBoot: Uint8Array;
+  peerBoot: Uint8Array;
   lost = false;
   readonly #shown = new Map<bigint, Uint8Array>();
 
@@ -59,6 +59,10 @@ class Peered implements LinkEnd {
     this.peer = peer;
     this.peerTlsKey = parseHex(spkiDigest(link.peerCertificate)) as Uint8Array;
     this.peerBoot = boot;
+  }
+
+  renewBoot(boot: Uint8Array): void {
+    if (boot.length === this.peerBoot.length) this.peerBoot = boot;
   }
 
   shownRoot(size: bigint): Uint8Array | undefined {

@@ -84,6 +84,8 @@ export class ConsumerExchange {
       if (this.#state.phase !== "called") return;
       this.#onRefused(body.value);
     } else if (body.case === "nonceStale") {
+      if (this.#state.phase !== "called") return;
+      this.#attempt?.link.renewBoot(body.value.boot);
       this.#failure = statusOf("NONCE_STALE");
       this.#step({ kind: "nonce-stale" });
     } else if (body.case === "failed") {

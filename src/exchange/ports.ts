@@ -18,8 +18,10 @@ export interface LinkEnd {
   readonly peer: string;
   /** SHA-256 of the SPKI DER of its TLS key. */
   readonly peerTlsKey: Uint8Array;
-  /** 16 bytes of its process start. */
+  /** 16 bytes of its process start: what its Hello says, or its newest answer to a stale nonce. */
   readonly peerBoot: Uint8Array;
+  /** The other side has answered that this boot is in force; what has not 16 bytes is none. */
+  renewBoot(boot: Uint8Array): void;
   /** Nothing that is sent on it arrives any more. */
   readonly lost: boolean;
   /** Root of a final checkpoint of this size that the other side has shown on this link. */

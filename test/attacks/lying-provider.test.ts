@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { utf8 } from "../../src/base/bytes.ts";
+import { equalBytes, utf8 } from "../../src/base/bytes.ts";
 import { systemClock } from "../../gateway/runtime.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
-import { callTokenDigest } from "../../src/credential/call-token.ts";
+import { callTokenDigest, openCallToken } from "../../src/credential/call-token.ts";
+import type { FrameBody } from "../../src/exchange/ports.ts";
 import { encodeProviderRefusal } from "../../src/exchange/provider-records.ts";
 import { statusOf } from "../../src/exchange/status.ts";
 import {
@@ -493,6 +494,29 @@ describe("a consumer whose provider lies", () => {
     assert.equal(told.answer.reason, "NONCE_STALE");
     assert.equal(rogue.calls.length, count + 2);
     assertClosed(told, Outcome.REFUSED, Outcome.REFUSED);
+  });
+
+  it("makes the new attempt under the boot that a stale nonce is answered with", async () => {
+    const count = rogue.calls.length;
+    const boot = new Uint8Array(16).fill(7);
+    const told = await call(async (victim) => {
+      const nonce = openCallToken(victim.frame.token).claims.nonce;
+      const body: FrameBody = equalBytes(nonce, boot)
+        ? { case: "answer", value: await rogue.answer(victim.frame) }
+        : {
+            case: "nonceStale",
+            value: { $typeName: "causeway.exchange.v1.NonceStaleFrame", boot },
+          };
+      victim.send(body);
+    });
+    assert.equal(told.answer.code, 0, told.answer.details);
+    assert.equal(rogue.calls.length, count + 2);
+    const [first, second] = told.closings;
+    assert.ok(first?.case === "closed" && first.value.outcome === Outcome.REFUSED);
+    assert.equal(first.value.nextAttempt, 2);
+    assert.ok(second?.case === "acknowledgement" && second.value.check === Check.MATCH);
+    assert.equal(second.value.attempt, 2);
+    assert.deepEqual(second.value.xid, first.value.xid);
   });
 
   describe("a link that is cut", () => {
