@@ -120,6 +120,7 @@ export async function createGateway(
   const upstreams = createUpstreams(config, scheduler, overrides);
   const localTakings = new LocalTakings({
     agency: self.agency,
+    clock,
     gateway: self.gateway,
     replica,
     journal: journal.reader,
@@ -228,6 +229,9 @@ export async function createGateway(
         const open = journal.reader.states(openPrefix).filter(({ key }) => openBefore.has(key));
         await sides.provider.closeAfterRestart(open);
         openBefore.clear();
+      }
+      if (sides.provider.hasUnsealed) {
+        await sides.provider.closeUnsealed(journal.reader.states(openPrefix));
       }
       await sides.unknown.scan();
     };

@@ -1,18 +1,29 @@
 /**
- * Revocations that this gateway has accepted and that the ledger does not hold yet. They act from the
- * moment that they are accepted: no batch that closes later holds a receipt under their grant. They are
+ * Revocations that this gateway has accepted and that the ledger does not hold yet. Those that the
+ * registry would apply act from the moment that they are accepted: no batch that closes later holds a receipt under their grant. They are
  * rebuilt from the journal at start, so that a restart opens no gap.
  */
-import { CausewayError } from "../../src/base/errors.ts";
 import { toHex } from "../../src/base/bytes.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import { CausewayError } from "../../src/base/errors.ts";
 import { openStatement } from "../../src/credential/statement.ts";
-import type { Statement } from "../../src/credential/statements.ts";
+import type { VerifiedStatement } from "../../src/credential/statements.ts";
 import type { JournalReader } from "../../src/ledger/journal/store.ts";
 import type { IncludedBatch, Replica } from "../../src/ledger/ports.ts";
+import { openLeaf } from "../../src/record/leaf.ts";
 import { openRecord, recordHash } from "../../src/record/record.ts";
+import { effectOf } from "../../src/registry/meaning.ts";
+
+/** What the header of the batch says, or would say now. */
+interface Sealed {
+  readonly seenSize: bigint;
+  /** Unix milliseconds. */
+  readonly sealedAtMs: number;
+}
 
 export class LocalTakings {
   readonly #agency: string;
+  readonly #clock: Clock;
   readonly #replica: Replica;
   /** Record hash by `jti` of the grant. */
   readonly #taken = new Map<string, Uint8Array>();
@@ -22,15 +33,21 @@ export class LocalTakings {
 
   constructor(options: {
     readonly agency: string;
+    readonly clock: Clock;
     readonly gateway: string;
     readonly replica: Replica;
     readonly journal: JournalReader;
   }) {
-    const { agency, gateway, replica, journal } = options;
+    const { agency, clock, gateway, replica, journal } = options;
     this.#agency = agency;
+    this.#clock = clock;
     this.#replica = replica;
     for (const { number } of journal.unfinished()) {
-      for (const record of journal.batch(number)?.records ?? []) this.#restore(record);
+      const batch = journal.batch(number);
+      if (batch === undefined) continue;
+      const { seenSize, sealedAt } = openLeaf(batch.leaf).header;
+      const sealed = { seenSize, sealedAtMs: Number(sealedAt) };
+      for (const record of batch.records) this.#restore(record, sealed);
     }
     this.#stopListening = replica.onIncluded((batch) => {
       if (batch.header.gateway === gateway) this.#included(batch);
@@ -42,14 +59,28 @@ export class LocalTakings {
     return this.#taken.get(grantJti);
   }
 
-  /** Takes note of a verified statement before it is queued. What is no revocation of an own grant is none. */
-  accept(statement: Statement, record: Uint8Array): void {
+  /** Takes note of a verified statement before it is queued. What takes no own grant away is none. */
+  accept(verified: VerifiedStatement, record: Uint8Array): void {
+    const seenSize = this.#replica.final()?.size ?? 0n;
+    this.#accept(verified, record, { seenSize, sealedAtMs: this.#clock.nowMs() });
+  }
+
+  #accept(verified: VerifiedStatement, record: Uint8Array, sealed: Sealed): void {
+    const { statement } = verified;
     if (statement.name !== "revocation" || statement.claims.iss !== this.#agency) return;
-    const grant = this.#replica.state().grants.get(statement.body.grant);
-    if (grant?.provider !== this.#agency || grant.standing.until !== undefined) return;
     const hash = recordHash(record);
-    this.#taken.set(grant.jti, hash);
-    this.#byRecord.set(toHex(hash), grant.jti);
+    // A statement that would be void takes nothing, so that it must not do so early either.
+    if (this.#isVoid(verified, hash, sealed)) return;
+    this.#taken.set(statement.body.grant, hash);
+    this.#byRecord.set(toHex(hash), statement.body.grant);
+  }
+
+  #isVoid(verified: VerifiedStatement, hash: Uint8Array, sealed: Sealed): boolean {
+    const state = this.#replica.state();
+    const address = { index: state.size, position: 0 };
+    const atS = Math.floor(sealed.sealedAtMs / 1000);
+    const ground = { state, index: state.size, atS, ...sealed };
+    return typeof effectOf(verified, { address, recordHash: hash }, ground) === "string";
   }
 
   /** The statement could not be sealed: it acts no more. */
@@ -65,11 +96,13 @@ export class LocalTakings {
   }
 
   // What was sealed had been verified before; whatever else the journal holds is not a statement of ours.
-  #restore(record: Uint8Array): void {
+  #restore(record: Uint8Array, sealed: Sealed): void {
     const { body } = openRecord(record);
     if (body.case !== "statement") return;
     try {
-      this.accept(openStatement(body.value.jws).statement, record);
+      const { statement, payload, signatures } = openStatement(body.value.jws);
+      const signers = signatures.map(({ kid }) => kid);
+      this.#accept({ statement, payload, signers }, record, sealed);
     } catch (error) {
       if (!(error instanceof CausewayError)) throw error;
     }

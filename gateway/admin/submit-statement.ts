@@ -72,7 +72,7 @@ export async function submitStatement(
     create(RecordSchema, { body: { case: "statement", value: { jws: [...jws] } } }),
   );
   // An early fact before it is queued: what closes later counts it.
-  ports.localTakings.accept(verified.statement, record);
+  ports.localTakings.accept(verified, record);
   const decidedAtMs = ports.clock.nowMs();
   const sealed = await ports.sealer
     .seal({ kind: "governance", record, decidedAtMs, states: [] })
