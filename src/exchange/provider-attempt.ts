@@ -141,7 +141,8 @@ export class ProviderAttempt {
         return this.#send(failedFrame(effect.reason));
       case "forget":
         this.#cancelDeadline?.();
-        this.#abort.abort();
+        // Without a reason each abort makes an exception, with its stack.
+        this.#abort.abort("ended");
         this.#o.done();
     }
   }
@@ -237,6 +238,7 @@ export class ProviderAttempt {
       (error: unknown) => {
         const reason = error instanceof CausewayError ? error.code : "INTERNAL";
         if (reason === "INTERNAL") this.#report(error);
+        if (this.#opened !== undefined) this.#o.unsealed(this.#judged.key);
         this.#step({ kind: "seal-failed", reason });
       },
     );

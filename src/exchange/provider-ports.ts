@@ -21,5 +21,7 @@ export interface AttemptOptions {
   readonly frame: CallFrame;
   /** The receipt was sent to the consumer. */
   released(receipt: SealedRecord): void;
+  /** Opened is durable and what was to close the attempt could not be sealed. */
+  unsealed(attemptKey: string): void;
   done(): void;
 }

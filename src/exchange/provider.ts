@@ -7,7 +7,7 @@ import { linkExchangesMax } from "../base/limits.ts";
 import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
 import { LeafCache } from "./leaf-cache.ts";
-import { isOpenStateKey, parseOpenAttempt } from "./open-attempts.ts";
+import { isOpenStateKey, openStateKey, parseOpenAttempt } from "./open-attempts.ts";
 import type { LinkEnd } from "./ports.ts";
 import { ProviderAttempt } from "./provider-attempt.ts";
 import type { ProviderPorts } from "./provider-ports.ts";
@@ -25,6 +25,12 @@ export interface LinkHandler {
   onLost(): void;
 }
 
+/** An entry of the journal's own state. */
+interface OpenState {
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
 export class ProviderSide {
   readonly #ports: ProviderPorts;
   readonly #used = new UsedAttempts();
@@ -33,6 +39,8 @@ export class ProviderSide {
   readonly #tlsKeys = new Map<string, Uint8Array>();
   readonly #unacknowledged = new UnacknowledgedReceipts();
   readonly #leaves: LeafCache;
+  /** State keys of attempts of this start whose closing could not be sealed. */
+  readonly #unsealed = new Set<string>();
 
   constructor(ports: ProviderPorts) {
     this.#ports = ports;
@@ -66,6 +74,7 @@ export class ProviderSide {
           exchange,
           frame: body.value,
           released: (sealed) => this.#unacknowledged.released(link.peer, sealed),
+          unsealed: (key) => this.#unsealed.add(openStateKey(key)),
           done: () => {
             attempts.delete(exchange);
             this.#open.delete(attempt);
@@ -110,8 +119,25 @@ export class ProviderSide {
   }
 
   /** Closes GATEWAY_RESTARTED what an earlier start of this gateway has opened and not closed. */
-  async closeAfterRestart(
-    states: Iterable<{ readonly key: string; readonly value: Uint8Array }>,
+  async closeAfterRestart(states: Iterable<OpenState>): Promise<void> {
+    await this.#closeLeft(states, "gateway-restarted");
+  }
+
+  /** Closes GATEWAY_ERROR, of these open attempts, those of this start whose closing could not be sealed. */
+  async closeUnsealed(states: Iterable<OpenState>): Promise<void> {
+    const unsealed = [...states].filter(({ key }) => this.#unsealed.has(key));
+    await this.#closeLeft(unsealed, "gateway-error");
+    for (const { key } of unsealed) this.#unsealed.delete(key);
+  }
+
+  /** Whether `closeUnsealed` has anything to do. */
+  get hasUnsealed(): boolean {
+    return this.#unsealed.size > 0;
+  }
+
+  async #closeLeft(
+    states: Iterable<OpenState>,
+    outcome: "gateway-restarted" | "gateway-error",
   ): Promise<void> {
     const { clock, random, sealer } = this.#ports;
     const sealing: Promise<unknown>[] = [];
@@ -119,7 +145,7 @@ export class ProviderSide {
       if (!isOpenStateKey(key)) continue;
       const record = encodeProviderClosed({
         ...parseOpenAttempt(value),
-        outcome: "gateway-restarted",
+        outcome,
         decision: undefined,
         recheck: undefined,
         // Opened was durable, so that the upstream may have been called.
