@@ -20,8 +20,13 @@ export interface UnknownPorts extends ExchangePorts {
 }
 
 interface Found {
-  readonly name: AttemptName;
   readonly key: string;
+  /** Absent when the attempt is known. */
+  readonly unknown: UnknownAttempt | undefined;
+}
+
+interface UnknownAttempt {
+  readonly name: AttemptName;
   readonly issuedAt: number;
   /** Signature and path verify. */
   readonly genuine: boolean;
@@ -79,7 +84,7 @@ export class UnknownAttempts {
       const call = callOf(openRecord(bytes));
       const found = call === undefined ? undefined : this.#read(call);
       if (found === undefined) continue;
-      if (!this.#known.has(found.key)) await this.#answer(found);
+      if (found.unknown !== undefined) await this.#answer(found.key, found.unknown);
       this.#known.matched(found.key, batch.index);
     }
   }
@@ -88,11 +93,14 @@ export class UnknownAttempts {
   #read(call: Call): Found | undefined {
     const { self, verifier } = this.#ports;
     try {
-      const { claims, jws } = openCallToken(call.token);
-      if (claims.iss !== self.gateway) return undefined;
       const statement = openCallStatement(call.statement);
       const tokenDigest = callTokenDigest(call.token);
       const { index, path } = call;
+      const key = attemptKey(tokenDigest, index);
+      // The token of a known attempt is one that this gateway has signed.
+      if (this.#known.has(key)) return { key, unknown: undefined };
+      const { claims, jws } = openCallToken(call.token);
+      if (claims.iss !== self.gateway) return undefined;
       const bound = verifyCallPath({
         statement: call.statement,
         index,
@@ -102,13 +110,9 @@ export class UnknownAttempts {
       });
       const signed = this.#ports
         .ownTokenKeys()
-        .some((key) => verifier.verify(key, jws.signingInput, jws.signature));
-      return {
-        name: { xid: statement.xid, attempt: statement.attempt, tokenDigest, index },
-        key: attemptKey(tokenDigest, index),
-        issuedAt: claims.iat,
-        genuine: bound && signed,
-      };
+        .some((own) => verifier.verify(own, jws.signingInput, jws.signature));
+      const name = { xid: statement.xid, attempt: statement.attempt, tokenDigest, index };
+      return { key, unknown: { name, issuedAt: claims.iat, genuine: bound && signed } };
     } catch (error) {
       // The structure of a batch lets any token text stand; what is no token names no attempt.
       if (error instanceof CausewayError) return undefined;
@@ -116,7 +120,7 @@ export class UnknownAttempts {
     }
   }
 
-  async #answer({ name, key, genuine, issuedAt }: Found): Promise<void> {
+  async #answer(key: string, { name, genuine, issuedAt }: UnknownAttempt): Promise<void> {
     const forgotten = genuine && issuedAt * 1000 < this.#ports.self.startedAtMs;
     const outcome = forgotten ? "unknown-after-restart" : "disputed";
     const states = this.#known.closing(key);

@@ -53,6 +53,8 @@ export class LedgerReplica implements Replica {
     | { readonly of: RegistryState; readonly size: bigint; readonly view: RegistryView }
     | undefined;
   #final: FinalCheckpoint | undefined;
+  /** The frozen note that was verified last: all batches that become final together ask for the same. */
+  #lastFrozen: FinalCheckpoint | undefined;
   #fault: Fault | undefined;
   #isClockBehind = false;
   /** Size up to which the registry digest was compared with the sequencer's. */
@@ -134,9 +136,11 @@ export class LedgerReplica implements Replica {
 
   frozenNote(index: bigint): FinalCheckpoint | undefined {
     const frozen = this.reader.frozenAfter(index);
-    return frozen === undefined
-      ? undefined
-      : readFinal(this.network, frozen.note, { verifier: this.#verifier });
+    if (frozen === undefined) return undefined;
+    const last = this.#lastFrozen;
+    if (last !== undefined && equalBytes(last.note, frozen.note)) return last;
+    this.#lastFrozen = readFinal(this.network, frozen.note, { verifier: this.#verifier });
+    return this.#lastFrozen;
   }
 
   blob(sha256: Uint8Array): Uint8Array | undefined {
