@@ -78,7 +78,7 @@ function serveLink(link: Link, upstream: UpstreamConnector): void {
     if (body.case !== "call") return;
     const abort = new AbortController();
     open.set(exchange, abort);
-    forward(body.value, upstream, abort.signal)
+    void forward(body.value, upstream, abort.signal)
       .then((answer) => send(link, exchange, answer))
       .finally(() => open.delete(exchange));
   });
