@@ -59,16 +59,25 @@ describe("a provider that records attempts that nobody made", () => {
       const { finalSize } = await running.consumer.status();
       return finalSize > result.index;
     });
-    // An answer is sealed in the turns that follow the final checkpoint.
-    await sleep(300);
-    await running.settled();
     const digest = Buffer.from(callTokenDigest(call.token)).toString("hex");
-    const found: Closed[] = [];
-    for (const entry of await records.entries()) {
-      const { body } = (await records.open(entry)).record;
-      if (body.case !== "closed" || body.value.index !== call.index) continue;
-      if (Buffer.from(body.value.tokenDigest).toString("hex") === digest) found.push(body.value);
+    const read = async (): Promise<Closed[]> => {
+      const found: Closed[] = [];
+      for (const entry of await records.entries()) {
+        const { body } = (await records.open(entry)).record;
+        if (body.case !== "closed" || body.value.index !== call.index) continue;
+        if (Buffer.from(body.value.tokenDigest).toString("hex") === digest) found.push(body.value);
+      }
+      return found;
+    };
+    // An answer is sealed in the turns that follow the final checkpoint; a second one would follow soon.
+    const untilMs = Date.now() + 500;
+    let found = await read();
+    while (found.length === 0 && Date.now() < untilMs) {
+      await sleep(20);
+      found = await read();
     }
+    await running.settled();
+    found = await read();
     return found;
   }
 
