@@ -566,9 +566,11 @@ describe("a provider whose consumer lies", () => {
     const before_ = await records.entries();
     const frame = rogue.make({ claims: { aud: "hangzhou/civil-affairs/gw9" } });
     const total = 2000;
+    const startedMs = performance.now();
     const bodies = await Promise.all(
       Array.from({ length: total }, () => rogue.exchange({ case: "call", value: frame })),
     );
+    const windows = 1 + Math.floor((performance.now() - startedMs) / 1000);
     for (const body of bodies) assert.equal(reasonOf(body), "TOKEN_AUDIENCE_WRONG");
     const single = bodies.filter((body) => body.case === "refused" && body.value.proof).length;
     let counted = 0;
@@ -584,7 +586,7 @@ describe("a provider whose consumer lies", () => {
       return counted >= total;
     });
     assert.equal(counted, total);
-    assert.ok(single === 8 || single === 16, `${single} single records`);
+    assert.ok(single >= 8 && single <= 8 * windows, `${single} single records`);
   });
 
   it("answers LEDGER_BEHIND to a grant that is not final", async () => {
