@@ -4,8 +4,14 @@
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { setFlagsFromString } from "node:v8";
 import { formatReport } from "./report.ts";
-import { type RowName, rowNames, run } from "./run.ts";
+import type { RowName } from "./run.ts";
+
+// As in the program itself, before anything loads Cedar's WebAssembly; every process of a chain has it too.
+const wasmFlag = "--no-turbo-inline-js-wasm-calls";
+setFlagsFromString(wasmFlag);
+const { rowNames, run } = await import("./run.ts");
 
 const { values } = parseArgs({
   options: {
@@ -40,8 +46,7 @@ const figures = await run(
     seconds: numberOf("seconds", values.seconds),
     warmSeconds: numberOf("warm", values.warm),
     inFlight: values["in-flight"].split(",").map((text) => numberOf("in-flight", text)),
-    // The product's own flag; the compared chain has it too.
-    nodeFlags: ["--no-turbo-inline-js-wasm-calls", ...values["node-flag"]],
+    nodeFlags: [wasmFlag, ...values["node-flag"]],
   },
   (what) => process.stderr.write(`bench: ${what} ...\n`),
 );

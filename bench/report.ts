@@ -1,5 +1,6 @@
 /** The figures of a run as text. */
 import type { ChainFigures, Comparison } from "./figures.ts";
+import type { ReplayMeasurement } from "./replay.ts";
 import type { RunFigures } from "./run.ts";
 
 /** What is aimed at. A figure that misses its aim is printed all the same. */
@@ -10,7 +11,7 @@ export function formatReport(run: RunFigures): string {
   const lines = [
     `Node ${machine.node}, ${machine.cpus} x ${machine.cpu}, ${machine.platform}; flags ${plan.nodeFlags.join(" ")}`,
   ];
-  const { exchanges, seal } = run;
+  const { exchanges, seal, replay } = run;
   if (exchanges !== undefined) {
     lines.push(
       `${plan.rounds} rounds of ${plan.seconds} s for each chain, interleaved, after ${plan.warmSeconds} s of warm-up; medians.`,
@@ -54,7 +55,7 @@ export function formatReport(run: RunFigures): string {
       ? "records sealed/s: not measured"
       : `records sealed/s: ${seal.sealsPerSecond} durable, of ${seal.recordBytes} bytes, ${seal.callers} callers, ` +
           `p50 ${seal.p50Ms} ms, p99 ${seal.p99Ms} ms, ${seal.recordsPerBatch} in a batch`,
-    "records replayed/s: not measured",
+    ...(replay === undefined ? ["records replayed/s: not measured"] : replay.map(replayLine)),
   );
   return `${lines.join("\n")}\n`;
 }
@@ -95,6 +96,14 @@ function residentLine({ inFlight, residentBytes, settleSeconds }: ChainFigures):
     `gateways at ${inFlight} in flight: resident ${mib(residentBytes.consumer)} MiB consumer, ` +
     `${mib(residentBytes.provider)} MiB provider with the sequencer; ` +
     `all final ${settleSeconds.toFixed(2)} s after the last call`
+  );
+}
+
+function replayLine(r: ReplayMeasurement): string {
+  const depth = r.depth === "full" ? "with every decision, both sides matched" : "integrity";
+  return (
+    `records replayed/s: ${r.recordsPerSecond.toFixed(0)}, ${depth} ` +
+    `(${r.records} records in ${r.batches} batches, one thread, ${r.seconds.toFixed(1)} s)`
   );
 }
 

@@ -1,6 +1,12 @@
 /** One run of the benchmark: what was asked for, on which machine, and what came out. */
 import { cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
+import { LedgerHttp } from "../gateway/cli/ledger-http.ts";
+import { readExport } from "../gateway/cli/ledger-export.ts";
+import { encodeExport } from "../src/audit/export-file.ts";
+import { concatBytes, parseHex } from "../src/base/bytes.ts";
+import { createNodeVerifier } from "../src/crypto/node.ts";
+import { createCedarEngine } from "../src/policy/cedar-engine.ts";
 import { createTwoCities } from "../test/support/two-cities.ts";
 import { type Chain, startBase, startEvidenceOff, startEvidenceOn } from "./chains.ts";
 import { type Child, startChild } from "./child.ts";
@@ -12,6 +18,7 @@ import {
   type LedgerFigures,
   ledgerFigures,
 } from "./figures.ts";
+import { measureReplay, type ReplayMeasurement } from "./replay.ts";
 import { measureRounds, type RoundPlan, type Sample } from "./rounds.ts";
 import { measureSeal, type SealFigures } from "./seal.ts";
 
@@ -46,6 +53,13 @@ export interface RunFigures {
   readonly plan: RunPlan;
   readonly exchanges: ExchangeFigures | undefined;
   readonly seal: SealFigures | undefined;
+  /** Of the ledger that the exchanges of this run have made; each depth once. */
+  readonly replay: readonly ReplayMeasurement[] | undefined;
+}
+
+interface MeasuredExchanges {
+  readonly figures: ExchangeFigures;
+  readonly ledger: { readonly exported: Uint8Array; readonly networkId: Uint8Array } | undefined;
 }
 
 const answerBytes = 500;
@@ -65,7 +79,12 @@ export function describeMachine(): Machine {
 /** Runs what the plan names. `progress` is told before each step. */
 export async function run(plan: RunPlan, progress: (what: string) => void): Promise<RunFigures> {
   const wants = (row: RowName): boolean => plan.rows.includes(row);
-  const exchanges = wants("exchanges") ? await measureExchanges(plan, progress) : undefined;
+  // A replay needs a ledger that exchanges have made.
+  const exchanges =
+    wants("exchanges") || wants("replay") ? await measureExchanges(plan, progress) : undefined;
+  const ledger = exchanges?.ledger;
+  if (ledger !== undefined) progress("replaying the ledger of these exchanges");
+  const replay = ledger === undefined ? undefined : await replayBoth(ledger);
   if (wants("seal")) progress("sealing");
   const seal = wants("seal")
     ? await measureSeal({
@@ -74,13 +93,27 @@ export async function run(plan: RunPlan, progress: (what: string) => void): Prom
         measuredMs: plan.seconds * 1000,
       })
     : undefined;
-  return { at: new Date().toISOString(), machine: describeMachine(), plan, exchanges, seal };
+  const at = new Date().toISOString();
+  return { at, machine: describeMachine(), plan, exchanges: exchanges?.figures, seal, replay };
+}
+
+async function replayBoth(
+  ledger: NonNullable<MeasuredExchanges["ledger"]>,
+): Promise<readonly ReplayMeasurement[]> {
+  const options = { ...ledger, verifier: createNodeVerifier(), engine: createCedarEngine() };
+  const measured: ReplayMeasurement[] = [];
+  for (const depth of ["integrity", "full"] as const) {
+    const replayed = await measureReplay({ ...options, depth });
+    if (replayed.findings > 0) throw new Error(`the replay has ${replayed.findings} findings`);
+    measured.push(replayed);
+  }
+  return measured;
 }
 
 async function measureExchanges(
   plan: RunPlan,
   progress: (what: string) => void,
-): Promise<ExchangeFigures> {
+): Promise<MeasuredExchanges> {
   progress("starting the chains");
   const start = (name: string, args: readonly string[] = []): Promise<Child> =>
     startChild(new URL(`./${name}.js`, import.meta.url), args, plan.nodeFlags);
@@ -93,22 +126,36 @@ async function measureExchanges(
   const chains: Chain[] = [];
   try {
     const options = { upstream, nodeFlags: plan.nodeFlags };
-    chains.push(await startBase(options));
-    chains.push(await startEvidenceOff(options, cities));
+    if (plan.rows.includes("exchanges")) {
+      chains.push(await startBase(options));
+      chains.push(await startEvidenceOff(options, cities));
+    }
     chains.push(await startEvidenceOn(options, cities));
     const samples: readonly Sample[] = await measureRounds(chains, shared, plan, progress);
+    const networkId = parseHex(cities.networkId) as Uint8Array;
+    const ledger = plan.rows.includes("replay")
+      ? { exported: await exportLedger(cities.provider.addresses.http, progress), networkId }
+      : undefined;
     for (const chain of chains.splice(0)) await chain.stop();
-    return {
+    const figures: ExchangeFigures = {
       upstream: "synthetic",
       answerBytes,
       chains: chainFigures(samples),
       comparisons: comparisons(samples),
       ledger: ledgerFigures(samples, join(cities.provider.folder, "data")),
     };
+    return { figures, ledger };
   } finally {
     for (const chain of chains) await chain.stop();
     await shared.client.stop();
     await shared.upstream.stop();
     cities.remove();
   }
+}
+
+async function exportLedger(http: string, progress: (what: string) => void): Promise<Uint8Array> {
+  progress("exporting the ledger");
+  const parts: Uint8Array[] = [];
+  for await (const part of encodeExport(readExport(new LedgerHttp(http)))) parts.push(part);
+  return concatBytes(...parts);
 }
