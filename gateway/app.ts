@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Logger, pino } from "pino";
+import { equalBytes } from "../src/base/bytes.ts";
 import type { Clock, RandomBytes, Scheduler } from "../src/base/clock.ts";
 import type { CausewayError } from "../src/base/errors.ts";
 import { agencyOf } from "../src/base/ids.ts";
@@ -13,7 +14,8 @@ import { createGrpcUpstream } from "../src/exchange/transport/upstream-grpc.ts";
 import type { SealWorkerData } from "../src/ledger/journal/seal-message.ts";
 import { createSealWorker, openJournal, type SealWorker } from "../src/ledger/journal/sealer.ts";
 import { startSubmitter } from "../src/ledger/journal/submitter.ts";
-import type { Engine, Sealer } from "../src/ledger/ports.ts";
+import type { JournalReader } from "../src/ledger/journal/store.ts";
+import type { Engine, Replica, Sealer } from "../src/ledger/ports.ts";
 import { emptyRoot } from "../src/merkle/hash.ts";
 import { LocalTakings } from "./admin/local-takings.ts";
 import { ClockWatch } from "./clock-watch.ts";
@@ -54,10 +56,34 @@ export interface Gateway {
 const drainMs = 5_000;
 const tickMs = 500;
 
-/** Builds a gateway from its configuration; nothing runs until `start`. */
+/** Ends one part of a gateway that did not come up. */
+type CloseOpened = () => Promise<void> | void;
+
+/** Builds a gateway from its configuration; nothing runs until `start`. What fails leaves nothing open. */
 export async function createGateway(
   config: GatewayConfig,
   overrides: GatewayOverrides = {},
+): Promise<Gateway> {
+  const opened: CloseOpened[] = [];
+  try {
+    return await build(config, overrides, opened);
+  } catch (error) {
+    await closeAll(opened);
+    throw error;
+  }
+}
+
+/** Ends parts in the reverse of the order in which they were opened. Why they are ended is what is told. */
+async function closeAll(opened: CloseOpened[]): Promise<void> {
+  for (const close of opened.splice(0).toReversed()) {
+    await Promise.resolve(close()).catch(() => undefined);
+  }
+}
+
+async function build(
+  config: GatewayConfig,
+  overrides: GatewayOverrides,
+  opened: CloseOpened[],
 ): Promise<Gateway> {
   const clock = overrides.clock ?? systemClock;
   const scheduler = overrides.scheduler ?? systemScheduler;
@@ -87,6 +113,7 @@ export async function createGateway(
     report: (report) => logger.warn({ ...report }, report.event),
     onFatal,
   });
+  opened.push(() => ledger.close());
   const { replica } = ledger.node;
   const engine = overrides.wrapEngine?.(ledger.node.engine) ?? ledger.node.engine;
   const watch = new ClockWatch(clock, network.skewMs);
@@ -104,6 +131,7 @@ export async function createGateway(
     onFatal,
     createWorker: overrides.createSealWorker ?? createSealWorker,
   });
+  opened.push(() => journal.close());
   const openPrefix = "provider/open/";
   // Read before any listener opens: what this start opens itself is not among them.
   const openBefore = new Set(journal.reader.states(openPrefix).map(({ key }) => key));
@@ -116,7 +144,12 @@ export async function createGateway(
   const lift = (code: ReasonCode): void => {
     if (halted.delete(code)) journal.lift(code);
   };
+  const stopComparing = compareOwnChain(self.gateway, replica, journal.reader, () =>
+    halt("JOURNAL_ROLLED_BACK"),
+  );
+  opened.push(stopComparing);
   const openings = await createOpenings({ folder: config.data, random, scheduler, onFatal });
+  opened.push(() => openings.close());
   const upstreams = createUpstreams(config, scheduler, overrides);
   const localTakings = new LocalTakings({
     agency: self.agency,
@@ -160,7 +193,13 @@ export async function createGateway(
     return [...reasons];
   };
   let closing: Promise<void> | undefined;
-  let stop: () => Promise<void> = async () => undefined;
+  // Until the listeners are open, and when they cannot be.
+  let stop = async (): Promise<void> => {
+    localTakings.close();
+    sides.links.close();
+    await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+    await closeAll(opened);
+  };
 
   async function start(): Promise<void> {
     const status = createStatus({ config, self, ledger, journal, clock, notReady });
@@ -208,6 +247,7 @@ export async function createGateway(
       sides.flushRefusals(true);
       stopTicks();
       stopCatchingUp();
+      stopComparing();
       localTakings.close();
       await journal.close();
       submitter.stop();
@@ -274,6 +314,28 @@ export async function createGateway(
       return closing;
     },
   };
+}
+
+/**
+ * Tells of a batch of the own chain that the ledger has and the journal lacks: the journal is an old
+ * copy, and what it would seal next stands elsewhere already. Returns how to stop.
+ */
+function compareOwnChain(
+  gateway: string,
+  replica: Replica,
+  journal: JournalReader,
+  onLost: () => void,
+): () => void {
+  const compare = (place: { epoch: bigint; seq: bigint; leafHash: Uint8Array }): void => {
+    const own = journal.batchAt(place)?.leafHash;
+    if (own === undefined || !equalBytes(own, place.leafHash)) onLost();
+  };
+  const tip = replica.state().chains.get(gateway);
+  if (tip !== undefined) compare(tip);
+  return replica.onIncluded(({ header, leafHash }) => {
+    if (header.gateway !== gateway) return;
+    compare({ epoch: header.epoch, seq: header.seq, leafHash });
+  });
 }
 
 function createUpstreams(

@@ -1,10 +1,11 @@
 /** The four listeners of a gateway, and that of its city's witness where it is hosted here (DESIGN section 9). */
-import { rmSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Scheduler } from "../src/base/clock.ts";
+import { CausewayError } from "../src/base/errors.ts";
 import type { ReasonCode } from "../src/base/reasons.ts";
 import { statusOf } from "../src/exchange/status.ts";
 import { grpcDefinition } from "../src/exchange/transport/grpc-definition.ts";
@@ -49,11 +50,12 @@ export interface Listeners {
 export async function openListeners(options: ListenerOptions): Promise<Listeners> {
   const closers: (() => Promise<void> | void)[] = [];
   try {
-    closers.push(await openWitness(options));
-    closers.push(await openHttp(options));
-    closers.push(await openAdmin(options));
-    closers.push(await openPeer(options));
-    const agency = await openAgency(options);
+    const { listeners, witness } = options.config;
+    closers.push(await opening("witness", witness?.listen ?? "", openWitness(options)));
+    closers.push(await opening("http", listeners.http, openHttp(options)));
+    closers.push(await opening("admin", listeners.admin, openAdmin(options)));
+    closers.push(await opening("peer", listeners.peer, openPeer(options)));
+    const agency = await opening("agency", listeners.agency, openAgency(options));
     return {
       closeAgency: (graceMs) => agency.close(graceMs),
       close: async () => {
@@ -63,6 +65,19 @@ export async function openListeners(options: ListenerOptions): Promise<Listeners
   } catch (error) {
     for (const close of closers.toReversed()) await close();
     throw error;
+  }
+}
+
+/** Names the listener that cannot be opened; the cause says why. */
+async function opening<T>(name: string, address: string, open: Promise<T>): Promise<T> {
+  try {
+    return await open;
+  } catch (cause) {
+    if (cause instanceof CausewayError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new CausewayError("LISTENER_FAILED", `the ${name} listener on ${address}: ${why}`, {
+      cause,
+    });
   }
 }
 
@@ -153,6 +168,8 @@ async function openAdmin({ config, admin }: ListenerOptions): Promise<() => Prom
   // A socket that an earlier process left behind; the journal's lock tells whether one still runs.
   rmSync(path, { force: true });
   await bind(server, `unix:${path}`, ServerCredentials.createInsecure());
+  // Whoever may write to the socket may speak to it: the gateway's own user, also under a lax umask.
+  chmodSync(path, 0o600);
   return async () => {
     await shutDown(server);
     rmSync(path, { force: true });
@@ -196,12 +213,18 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
     update();
     sides.links.recheck();
   });
-  await bind(server, config.listeners.peer, credentials);
-  return async () => {
+  const close = async (): Promise<void> => {
     stopListening();
     firstLinks?.close();
     await shutDown(server);
   };
+  try {
+    await bind(server, config.listeners.peer, credentials);
+    return close;
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 function openAgency(options: ListenerOptions): Promise<Http2Listener> {

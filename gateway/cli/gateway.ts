@@ -36,6 +36,8 @@ export async function gatewayEnrol(options: EnrolOptions, io: Io): Promise<void>
 /** Runs a gateway until SIGTERM or SIGINT. */
 export async function gatewayRun({ config: file }: GatewayRunOptions, io: Io): Promise<void> {
   const config = readConfig(file);
+  // Databases, keys and sockets that this process makes are its user's alone.
+  process.umask(0o077);
   // The gateway's parts are loaded by this command alone: the others start faster without them.
   const { createGateway } = await import("../app.ts");
   const stopped = stopSignal();

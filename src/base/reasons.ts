@@ -98,8 +98,9 @@ const rows = {
   DIGEST_DIVERGES: ["DATA_LOSS", "The registry digest differs from the sequencer's.", "注册表摘要与排序者不一致。", "Stop; compare versions and replay the ledger."],
   STALE_REPLICA: ["UNAVAILABLE", "The newest final checkpoint is older than the service allows.", "最新的最终检查点已超过允许的时限。", "Wait until the ledger is final again."],
   CLOCK_OFF: ["UNAVAILABLE", "This gateway's clock is off.", "本网关时钟不准。", "Set the clock and restart."],
-  JOURNAL_ROLLED_BACK: ["UNAVAILABLE", "A peer holds a later record of this gateway than its journal.", "日志已被回滚。", "Run causeway ledger recover."],
+  JOURNAL_ROLLED_BACK: ["UNAVAILABLE", "The ledger or a peer holds a later record of this gateway than its journal.", "日志已被回滚。", "Run causeway ledger recover."],
   JOURNAL_LOCKED: ["FAILED_PRECONDITION", "Another process holds the journal.", "日志被另一进程占用。", "Stop the other gateway of this folder; one process seals a chain."],
+  STORE_LOCKED: ["FAILED_PRECONDITION", "Another process holds the database of the ledger or witness.", "账本或见证数据库被另一进程占用。", "Stop the other gateway of this folder; one process keeps a replica."],
   JOURNAL_MISMATCH: ["FAILED_PRECONDITION", "The journal belongs to another gateway, network, key, epoch or start.", "日志属于其他网关、网络或密钥。", "Start the gateway with its own folder."],
   STORAGE_FAILED: ["INTERNAL", "The disk refused a read or a write, or holds what was not written.", "存储读写失败或内容不符。", "Check the disk; the process ends and recovers on restart."],
   SHUTTING_DOWN: ["UNAVAILABLE", "The gateway is shutting down.", "网关正在关闭。", "Try again."],
@@ -158,6 +159,7 @@ const rows = {
 
   // Administration.
   CONFIG_INVALID: ["INVALID_ARGUMENT", "The configuration is not valid.", "配置无效。", "Correct the line that is named."],
+  LISTENER_FAILED: ["FAILED_PRECONDITION", "A listener cannot be opened.", "无法打开监听地址。", "Free the address, or give the listener another one in the configuration."],
   KEY_LOCKED: ["FAILED_PRECONDITION", "The key file cannot be opened with this passphrase.", "无法用该口令打开密钥。", "Give the passphrase of the folder."],
   CARD_INVALID: ["INVALID_ARGUMENT", "The public card is malformed or is not of these keys.", "公开卡片格式错误或与密钥不符。", "Send the card that init printed."],
   FOLDER_NOT_EMPTY: ["ALREADY_EXISTS", "The folder holds keys already.", "目录中已有密钥。", "Choose another folder: keys are never overwritten."],

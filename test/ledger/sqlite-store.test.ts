@@ -88,7 +88,7 @@ test("a second process cannot open the store", (t) => {
   const folder = temporaryFolder(t);
   openStore(t, folder);
   assert.throws(() => new SqliteLedgerStore(join(folder, "ledger.sqlite")), {
-    code: "STORAGE_FAILED",
+    code: "STORE_LOCKED",
   });
 });
 

@@ -8,15 +8,14 @@ export type Statement = Database.Statement<unknown[]>;
 /**
  * Opens a database that this process alone may use and whose commits survive a loss of power.
  * The WAL is first written back whole: after a failed fsync the page cache may show rows that the
- * disk does not have, so nothing is read before that succeeded.
+ * disk does not have, so nothing is read before that succeeded. Throws STORE_LOCKED, STORAGE_FAILED.
  */
 export function openSqlite(path: string, schema: string): Sqlite {
   return storing(() => {
     const db = new Database(path, { timeout: 0 });
     try {
-      db.exec(
-        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
-      );
+      lock(db, path);
+      db.exec("PRAGMA synchronous = FULL;");
       assertPragma(db, "journal_mode", "wal");
       assertPragma(db, "synchronous", 2);
       const [row] = db.pragma("wal_checkpoint(TRUNCATE)") as { busy: number }[];
@@ -29,6 +28,17 @@ export function openSqlite(path: string, schema: string): Sqlite {
     }
     return db;
   });
+}
+
+/** The first access takes the lock, which the process keeps until it ends. Throws STORE_LOCKED. */
+function lock(db: Sqlite, path: string): void {
+  try {
+    db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;");
+  } catch (cause) {
+    if (!(cause instanceof Database.SqliteError) || !cause.code.startsWith("SQLITE_BUSY"))
+      throw cause;
+    throw new CausewayError("STORE_LOCKED", `another process holds ${path}`, { cause });
+  }
 }
 
 function assertPragma(db: Sqlite, name: string, expected: string | number): void {
