@@ -31,14 +31,18 @@ export async function prove(sharing: Sharing, { network, receipt }: Proved): Pro
     variables: { $NETWORK: network },
   };
   mkdirSync(auditor.folder);
-  await replay(auditor, sharing);
+  await replay(auditor, sharing, network);
   await proveOne(auditor, receipt);
   await tamper(auditor, sharing, receipt);
 }
 
-async function replay(auditor: Place, { hangzhou, shenzhen }: Sharing): Promise<void> {
+async function replay(
+  auditor: Place,
+  { hangzhou, shenzhen }: Sharing,
+  network: string,
+): Promise<void> {
   heading("An auditor replays the whole ledger, offline, trusting the network id alone");
-  typed(auditor.name, words`NETWORK=${auditor.variables?.["$NETWORK"] ?? ""}`);
+  typed(auditor.name, [`NETWORK=${network}`]);
   const { http } = hangzhou.listeners;
   await causeway(auditor, words`ledger export --from ${http} --out ${exportFile}`);
   say("A later checkpoint, from the other city, shows that the ledger was not cut short:");
@@ -49,7 +53,7 @@ async function replay(auditor: Place, { hangzhou, shenzhen }: Sharing): Promise<
   writeFileSync(join(auditor.folder, checkpointFile), await response.text());
 
   const trust = words`--network $NETWORK --checkpoint ${checkpointFile}`;
-  const verified = await causeway(auditor, words`ledger verify-export ${exportFile} ${trust}`, {
+  const verified = await causeway(auditor, words`ledger verify ${exportFile} ${trust}`, {
     show: ["size", "root", "final_time", "records", "findings_count"],
   });
   assertEqual(cell(verified, "findings_count"), "0", "the number of findings");
@@ -95,11 +99,10 @@ async function tamper(auditor: Place, { hangzhou }: Sharing, receipt: string): P
 
   say(`Somebody changes one bit of the receipt at ${changedAt}/0:`);
   write("changed.export", changedRecord(entries, changedAt));
-  const changed = await causeway(
-    auditor,
-    words`ledger verify-export changed.export --network $NETWORK`,
-    { exitCode: verificationFailed, show: findings },
-  );
+  const changed = await causeway(auditor, words`ledger verify changed.export --network $NETWORK`, {
+    exitCode: verificationFailed,
+    show: findings,
+  });
   assertEqual(cell(changed, "first_bad_index"), String(changedAt), "the first bad index");
   checked(`found: the first bad index is ${changedAt}; exit code ${changed.code}`);
 
@@ -107,7 +110,7 @@ async function tamper(auditor: Place, { hangzhou }: Sharing, receipt: string): P
   write("cut.export", cutBefore(entries, cutAt));
   const cut = await causeway(
     auditor,
-    words`ledger verify-export cut.export --network $NETWORK --checkpoint ${checkpointFile}`,
+    words`ledger verify cut.export --network $NETWORK --checkpoint ${checkpointFile}`,
     { exitCode: verificationFailed, show: findings },
   );
   assertEqual(/\bTRUNCATED\b/.test(cut.stdout), true, "that the cut is found");

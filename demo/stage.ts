@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+const readyMs = 30_000;
 const stopMs = 8_000;
 const logBytesMax = 64 * 1024;
 
@@ -35,10 +36,9 @@ export class Stage {
     process.once("exit", this.#lastResort);
   }
 
-  /** Ends everything that runs, so that whoever waits for it fails. */
+  /** Ends the command that runs, so that whoever waits for it fails. The rest ends with `close`. */
   interrupt(): void {
     this.#abort.abort();
-    for (const child of this.#children.keys()) child.kill("SIGTERM");
   }
 
   /** Runs at the end, before the folder is removed. */
@@ -49,6 +49,8 @@ export class Stage {
   /** Runs a program of Node to its end. */
   async run(launch: Launch): Promise<Finished> {
     const child = this.#spawn(launch);
+    const stop = (): void => void child.kill("SIGTERM");
+    this.signal.addEventListener("abort", stop, { once: true });
     let [stdout, stderr] = ["", ""];
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;
@@ -57,6 +59,7 @@ export class Stage {
       stderr += text;
     });
     await this.#children.get(child);
+    this.signal.removeEventListener("abort", stop);
     return { code: child.exitCode ?? 1, stdout, stderr };
   }
 
@@ -73,9 +76,17 @@ export class Stage {
       child.stderr?.on("data", listen);
     });
     const ended = this.#children.get(child)?.then(() => false);
-    if ((await Promise.race([isReady, ended])) !== true) {
+    let timer: NodeJS.Timeout | undefined;
+    const gaveUp = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), readyMs);
+      this.signal.addEventListener("abort", () => resolve(false), { once: true });
+    });
+    const first = await Promise.race([isReady, ended, gaveUp]);
+    clearTimeout(timer);
+    this.signal.throwIfAborted();
+    if (first !== true) {
       throw new Error(
-        `${launch.argv.join(" ")} ended with ${child.exitCode ?? child.signalCode}\n${said}`,
+        `${launch.argv.slice(1).join(" ")} did not get ready (exit code ${child.exitCode})\n${said}`,
       );
     }
     child.once("exit", (code) => {

@@ -91,6 +91,9 @@ const schema: z.ZodType<GatewayConfig> = z.strictObject({
   log: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
 
+/** Of a Unix socket on every system: longer ones are cut off without an error. */
+const socketPathBytesMax = 103;
+
 function isLoopback(text: string): boolean {
   return /^(127\.|localhost:|\[::1\]:)/.test(text);
 }
@@ -136,7 +139,15 @@ export function parseConfig(text: string, file: string): GatewayConfig {
       `${file}:${line}: listeners.agency: without TLS only a loopback address is allowed`,
     );
   }
-  return resolvePaths(config, dirname(resolve(file)));
+  const resolved = resolvePaths(config, dirname(resolve(file)));
+  if (Buffer.byteLength(resolved.listeners.admin) > socketPathBytesMax) {
+    const line = lineOf(document.contents, ["listeners", "admin"], lines);
+    throw new CausewayError(
+      "CONFIG_INVALID",
+      `${file}:${line}: listeners.admin: ${resolved.listeners.admin} is longer than the ${socketPathBytesMax} bytes of a Unix socket's path`,
+    );
+  }
+  return resolved;
 }
 
 function resolvePaths(config: GatewayConfig, folder: string): GatewayConfig {
