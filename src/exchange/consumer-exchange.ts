@@ -4,6 +4,7 @@ import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf, createUuidV7 } from "../base/ids.ts";
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
+import { defaultBounds } from "../credential/statements.ts";
 import { commitUnderSeed } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
 import {
@@ -196,7 +197,9 @@ export class ConsumerExchange {
     const attempt = this.#attempt as Attempt;
     const answer = this.#answer as AnswerFrame;
     const context = this.#context(attempt);
+    const cancelBound = this.#boundWait();
     const checked = await awaitProof(answer.proof, context, () => this.#nextFinal());
+    cancelBound();
     if (checked.kind === "interrupted") return;
     if (checked.kind === "invalid" || checked.proof.record.body.case !== "receipt") {
       return this.#step({ kind: "proof-invalid" });
@@ -236,6 +239,15 @@ export class ConsumerExchange {
       const stop = this.#o.ports.replica.onFinal(finish);
       this.#stopWaiting = finish;
     });
+  }
+
+  /** What is sealed is final within the inclusion bound: a call without a deadline waits no longer than that. */
+  #boundWait(): () => void {
+    const { replica, scheduler } = this.#o.ports;
+    const bounds = replica.view().network?.bounds ?? defaultBounds;
+    return scheduler.after(bounds.inclusion_bound_s * 1000, () =>
+      this.#step({ kind: "interrupted", by: "deadline" }),
+    );
   }
 
   /** A refusal or closing of the provider: its record says the reason, not the frame. */

@@ -128,17 +128,19 @@ export class LinkPool {
     link.onDrain(() => {
       if (entry.link === link) entry.link = undefined;
     });
-    link.onClose((error) => {
+    link.onClose(() => {
       this.#links.delete(link);
       if (entry.link !== link) return;
       entry.link = undefined;
-      this.#later(entry, error ?? new CausewayError("PEER_LOST", "the link was closed"));
+      // Who asks now may dial at once: only an attempt that fails makes others wait.
+      this.#later(entry, undefined);
     });
     this.#options.onLink(entry.peer, link);
     return link;
   }
 
-  #later(entry: PeerEntry, failure: CausewayError): void {
+  /** Dials again after a delay. `failure` is what is told to those who ask before. */
+  #later(entry: PeerEntry, failure: CausewayError | undefined): void {
     entry.cancelTimer();
     if (this.#closed) return;
     entry.failure = failure;
@@ -147,6 +149,7 @@ export class LinkPool {
     entry.backoffMs = Math.min(2 * entry.backoffMs, reconnectMaxMs);
     entry.cancelTimer = this.#options.scheduler.after(delayMs, () => {
       entry.failure = undefined;
+      if (entry.link !== undefined || entry.dialing !== undefined) return;
       // Who asks meanwhile gets this attempt; that it failed is told to `onFailure`.
       this.#dial(entry).catch(() => {});
     });
