@@ -4,9 +4,13 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { play } from "./play.ts";
+import { setFlagsFromString } from "node:v8";
 import { Stage } from "./stage.ts";
 import { failed } from "./terminal.ts";
+
+// Without it Cedar's WebAssembly crashes the deoptimizer of Node 20: set before anything loads it.
+setFlagsFromString("--no-turbo-inline-js-wasm-calls");
+const { play } = await import("./play.ts");
 
 const usage = `npm run demo [-- --keep]
 
