@@ -59,9 +59,12 @@ export function tellNext(): void {
 }
 
 /** Grants access once more, says how to go on by hand, and waits until the stage is interrupted. */
-export async function keepRunning(sharing: Sharing, root: string): Promise<void> {
+export async function keepRunning(
+  sharing: Sharing,
+  { root, network }: { readonly root: string; readonly network: string },
+): Promise<void> {
   const { hangzhou, shenzhen } = sharing;
-  await grantAccess(sharing, "The network stays: a new grant, so that you can call");
+  const grant = await grantAccess(sharing, "The network stays: a new grant, so that you can call");
   heading("By hand, from another terminal");
   say("As a program in Shenzhen:");
   copyable(`cd ${root}`);
@@ -83,8 +86,12 @@ export async function keepRunning(sharing: Sharing, root: string): Promise<void>
   }
   copyable(`(cd ${hangzhou.folder} && causeway grant list --admin admin.sock)`);
   copyable(
-    `(cd ${hangzhou.folder} && causeway grant revoke JTI --reason PURPOSE_ENDED --admin admin.sock --folder administrator)`,
+    `(cd ${hangzhou.folder} && causeway grant revoke ${grant} --reason PURPOSE_ENDED --admin admin.sock --folder administrator)`,
   );
+  say("As an auditor, anywhere:");
+  copyable(`export NETWORK=${network}`);
+  copyable(`causeway ledger export --from ${hangzhou.listeners.http} --out ledger.export`);
+  copyable("causeway audit replay ledger.export --network $NETWORK");
   say(`Read-only, for anybody: http://${hangzhou.listeners.http}/checkpoint  /metrics  /healthz`);
   say(`Corrections that were reported: ${join(hangzhou.stage.folder, "corrections.jsonl")}`);
   tellListeners([hangzhou, shenzhen]);

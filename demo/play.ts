@@ -79,7 +79,7 @@ export async function play(
   await tellRecords(sharing);
   const seconds = Math.round((Date.now() - startedMs) / 1000);
   if (keep) {
-    await keepRunning(sharing, root);
+    await keepRunning(sharing, { root, network });
     return "kept";
   }
   tellListeners([hangzhou, shenzhen]);
