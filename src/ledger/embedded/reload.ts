@@ -6,6 +6,7 @@ import { decodeSnapshot } from "../../registry/snapshot.ts";
 import type { RegistryState } from "../../registry/state.ts";
 import type { LedgerReader, LedgerWriter, StoredBatch } from "../store/store.ts";
 import { parseBody } from "./bodies.ts";
+import { readFinal, readHead } from "./checkpoints.ts";
 import { foldBatch } from "./fold.ts";
 import { GrowingTree } from "./growing-tree.ts";
 import type { LedgerNetwork } from "./network.ts";
@@ -33,6 +34,7 @@ export async function reloadState(options: {
     }
     assertStored(state, reader);
   }
+  assertHeads(tree, options);
   return state;
 }
 
@@ -47,10 +49,48 @@ async function refold(
     rootAt: (size) => (size > stored.index ? undefined : tree.rootAt(size)),
     verifier,
   });
-  if (folded.kind === "accepted") return folded.state;
-  throw new CausewayError("STORAGE_FAILED", `stored batch ${stored.index} is not accepted`, {
-    fields: { index: String(stored.index), reason: folded.reason },
-  });
+  const fields = { index: String(stored.index) };
+  if (folded.kind === "rejected") {
+    throw new CausewayError("STORAGE_FAILED", `stored batch ${stored.index} is not accepted`, {
+      fields: { ...fields, reason: folded.reason },
+    });
+  }
+  if (equalBytes(folded.leafHash, stored.leafHash)) return folded.state;
+  const text = `batch ${stored.index} is stored under another leaf hash`;
+  throw new CausewayError("STORAGE_FAILED", text, { fields });
+}
+
+/** What is stored is what the newest signed head and the newest final checkpoint that were held say. */
+function assertHeads(
+  tree: GrowingTree,
+  {
+    network,
+    store: { reader },
+    verifier,
+  }: {
+    readonly network: LedgerNetwork;
+    readonly store: LedgerWriter;
+    readonly verifier: Verifier;
+  },
+): void {
+  const head = reader.head();
+  if (head !== undefined) assertHead(tree, readHead(network, head.note, verifier));
+  const final = reader.heartbeat();
+  if (final !== undefined) assertHead(tree, readFinal(network, final, { verifier }));
+}
+
+function assertHead(
+  tree: GrowingTree,
+  head: { readonly size: bigint; readonly root: Uint8Array },
+): void {
+  const root = tree.rootAt(head.size);
+  if (root !== undefined && equalBytes(root, head.root)) return;
+  const text =
+    root === undefined
+      ? `the store ends before batch ${tree.size}, and held ${head.size} batches`
+      : `the tree of the first ${head.size} batches is not the one that was signed`;
+  const fields = root === undefined ? { index: String(tree.size) } : { size: String(head.size) };
+  throw new CausewayError("STORAGE_FAILED", text, { fields });
 }
 
 function assertStored(state: RegistryState, reader: LedgerReader): void {

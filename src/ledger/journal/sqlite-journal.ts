@@ -135,6 +135,8 @@ class SqliteJournal implements JournalWriter {
 
   close(): void {
     storing(() => {
+      // A reader of this process may stay open behind this one, and would leave the WAL beside the file.
+      this.#db.pragma("wal_checkpoint(TRUNCATE)");
       this.#db.close();
       this.#lock.close();
     });
