@@ -90,7 +90,7 @@ async function tamper(auditor: Place, { hangzhou }: Sharing, receipt: string): P
   heading("Changes to copies are found");
   const records = await recordsOf(hangzhou);
   const changedAt = indexOf(records, ({ handle }) => handle === receipt);
-  const cutAt = indexOf(records, ({ kind }) => kind === "statement");
+  const cutAt = indexOf(records, ({ detail }) => detail === "revocation");
   const entries: ExportEntry[] = [];
   const bytes = readFileSync(join(auditor.folder, exportFile));
   for await (const entry of decodeExport([bytes])) entries.push(entry);

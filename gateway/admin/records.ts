@@ -1,6 +1,7 @@
 /** Finding and listing records for an administrator: by handle or address, own chain newest first. */
 import { create } from "@bufbuild/protobuf";
 import { CausewayError } from "../../src/base/errors.ts";
+import { openStatement } from "../../src/credential/statement.ts";
 import {
   type GetRecordResponse,
   GetRecordResponseSchema,
@@ -85,6 +86,8 @@ function detailOf({ body }: LedgerRecord): { readonly detail: string; readonly x
         detail: OutcomeSchema.value[body.value.outcome]?.localName ?? "",
         xid: body.value.xid,
       };
+    case "statement":
+      return { detail: openStatement(body.value.jws).statement.name };
     case "acknowledgement":
       return { detail: "", xid: body.value.xid };
     default:

@@ -1,7 +1,7 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { openStatement } from "../../src/credential/statement.ts";
-import { AdminService } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
+import { AdminService, type RecordState } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
 import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { type LedgerRecord, openRecord } from "../../src/record/record.ts";
@@ -10,7 +10,7 @@ import { type AdminOptions, withAdminClient } from "./admin-client.ts";
 import { recordStateRow } from "./carry.ts";
 import { integerFlag, withAdmin, withFormat } from "./flags.ts";
 import type { Io } from "./io.ts";
-import { type OutputOptions, writeRow, writeRows } from "./output.ts";
+import { type OutputOptions, type Row, writeRow, writeRows } from "./output.ts";
 
 export interface RecordListOptions extends AdminOptions, OutputOptions {
   readonly limit?: number | undefined;
@@ -28,7 +28,7 @@ export async function exchangeList(options: RecordListOptions, io: Io): Promise<
       kind,
       detail,
       exchange: xid.length === 16 ? formatUuid(xid) : "",
-      ...recordStateRow(state),
+      ...placeOf(kind, state),
     }));
     writeRows(io, rows, { ...options, none: "This gateway has sealed no record." });
   });
@@ -45,7 +45,7 @@ export async function recordShow(
     const opened = openRecord(record);
     const { gateway, sealedAt } = openLeaf(leaf).header;
     const row = {
-      ...recordStateRow(state),
+      ...placeOf(opened.body.case, state),
       gateway,
       sealed_at: new Date(Number(sealedAt)).toISOString(),
       kind: opened.body.case ?? "",
@@ -53,6 +53,12 @@ export async function recordShow(
     };
     writeRow(io, row, options);
   });
+}
+
+/** Where a record stands. Only a statement has an effect on the registry. */
+function placeOf(kind: string | undefined, state: RecordState | undefined): Row {
+  const row = recordStateRow(state);
+  return kind === "statement" ? row : { ...row, effect: "" };
 }
 
 /** A record for reading: a statement as what it says, all else as protobuf's JSON, bytes in base64. */
