@@ -31,8 +31,8 @@ export async function play(
   const startedMs = Date.now();
   banner([
     "Causeway: a data exchange between two cities, with every grant, refusal and exchange on record.",
-    "This network is a demonstration. The names of cities and offices are labels: no authority takes part.",
-    "The data are real: division codes published by the National Bureau of Statistics of China, edition 2023.",
+    "The network is a demonstration; the names of cities and offices are labels: no authority takes part.",
+    "The data are real: division codes of the National Bureau of Statistics of China, edition 2023.",
   ]);
   const upstream = await startDivisionUpstream({
     port: 0,

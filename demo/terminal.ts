@@ -69,7 +69,7 @@ export function quoted(word: string): string {
 
 /** A box around what must not be overlooked. */
 export function banner(lines: readonly string[]): void {
-  const rule = "=".repeat(widthMax - 2);
+  const rule = "=".repeat(widthMax + 4);
   print([rule, ...lines.map((line) => `  ${line}`), rule].join("\n"));
 }
 

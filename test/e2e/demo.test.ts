@@ -176,6 +176,7 @@ describe("the demonstration, ended early", () => {
     const { code, stderr } = await demo.ended;
     assert.equal(code, 1);
     assert.match(stderr, /The demonstration failed: .*gateway run --config gateway.yaml/);
+    assert.match(stderr, /gateway\.yaml:\d+: listeners\.admin: .* longer than the 103 bytes/);
     await assertNothingLeft(demo, temporary);
   });
 
