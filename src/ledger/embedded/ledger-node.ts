@@ -87,7 +87,8 @@ export async function createLedgerNode(options: LedgerNodeOptions): Promise<Ledg
     if (options.witness !== undefined) {
       const open = (): WitnessStore => new SqliteWitnessStore(`${folder}/${witnessFile}`);
       promises = options.stores?.witness?.(open) ?? open();
-      const shared = { replica, verifier, clock, scheduler, store: promises };
+      const { onFatal } = options;
+      const shared = { replica, verifier, clock, scheduler, store: promises, onFatal };
       witness = new Witness({ ...options.witness, ...shared });
     }
     const part = createPart(options, { replica, store, witness });

@@ -144,7 +144,13 @@ export class Sequencer implements LedgerHost {
     const now = { nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
     const { state, effects } = stepSequencer(this.#state, event, now);
     this.#state = state;
-    for (const effect of effects) this.#perform(effect);
+    try {
+      for (const effect of effects) this.#perform(effect);
+    } catch (error) {
+      // Signed and not known to be stored, or a defect: nothing goes on after it.
+      this.#isClosed = true;
+      this.#options.onFatal(error);
+    }
   }
 
   #perform(effect: SequencerEffect): void {
@@ -189,12 +195,14 @@ export class Sequencer implements LedgerHost {
 
   async #ask(effect: Extract<SequencerEffect, { kind: "ask" }>): Promise<void> {
     const { city, size, oldSize } = effect;
+    let event: SequencerEvent;
     try {
-      this.#take(await this.#cosignature(city, { size, oldSize }));
+      event = await this.#cosignature(city, { size, oldSize });
     } catch (cause) {
       this.#options.onReport({ event: "witness failed", city, size, cause });
-      this.#take({ kind: "failed", city });
+      event = { kind: "failed", city };
     }
+    this.#take(event);
   }
 
   async #cosignature(

@@ -27,6 +27,8 @@ export interface WitnessOptions {
   readonly verifier: Verifier;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
+  /** The store failed: the process has to end. */
+  readonly onFatal: (error: unknown) => void;
 }
 
 /** A city's witness beside its replica: `add-checkpoint` of C2SP tlog-witness. */
@@ -98,8 +100,10 @@ export class Witness implements WitnessPort {
       }
       case "promise": {
         const { id, origin, before, after } = effect;
-        const isNew = store.advance(origin, before, after);
-        const latest = store.latest(origin);
+        const { isNew, latest } = this.#promise(() => ({
+          isNew: store.advance(origin, before, after),
+          latest: store.latest(origin),
+        }));
         assertInvariant(latest !== undefined, "a promise was stored");
         this.#take({ kind: "promised", id, latest, isNew });
         return;
@@ -119,6 +123,16 @@ export class Witness implements WitnessPort {
       case "wake":
         this.#cancelWake();
         this.#cancelWake = scheduler.after(effect.delayMs, () => this.#take({ kind: "tick" }));
+    }
+  }
+
+  /** A promise that may or may not be on the disk: nobody is answered, and the process has to end. */
+  #promise<T>(write: () => T): T {
+    try {
+      return write();
+    } catch (error) {
+      this.#options.onFatal(error);
+      throw error;
     }
   }
 
