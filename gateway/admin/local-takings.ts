@@ -3,7 +3,7 @@
  * registry would apply act from the moment that they are accepted: no batch that closes later holds a receipt under their grant. They are
  * rebuilt from the journal at start, so that a restart opens no gap.
  */
-import { toHex } from "../../src/base/bytes.ts";
+import { equalBytes } from "../../src/base/bytes.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { openStatement } from "../../src/credential/statement.ts";
@@ -25,10 +25,8 @@ export class LocalTakings {
   readonly #agency: string;
   readonly #clock: Clock;
   readonly #replica: Replica;
-  /** Record hash by `jti` of the grant. */
-  readonly #taken = new Map<string, Uint8Array>();
-  /** `jti` of the grant by hex of the record hash. */
-  readonly #byRecord = new Map<string, string>();
+  /** Hashes of the records by `jti` of the grant: one for each submission, the oldest first. */
+  readonly #taken = new Map<string, readonly Uint8Array[]>();
   readonly #stopListening: () => void;
 
   constructor(options: {
@@ -56,7 +54,7 @@ export class LocalTakings {
 
   /** The record hash of the revocation of this grant, if one was accepted. */
   get(grantJti: string): Uint8Array | undefined {
-    return this.#taken.get(grantJti);
+    return this.#taken.get(grantJti)?.[0];
   }
 
   /** Takes note of a verified statement before it is queued. What takes no own grant away is none. */
@@ -71,8 +69,8 @@ export class LocalTakings {
     const hash = recordHash(record);
     // A statement that would be void takes nothing, so that it must not do so early either.
     if (this.#isVoid(verified, hash, sealed)) return;
-    this.#taken.set(statement.body.grant, hash);
-    this.#byRecord.set(toHex(hash), statement.body.grant);
+    const { grant } = statement.body;
+    this.#taken.set(grant, [...(this.#taken.get(grant) ?? []), hash]);
   }
 
   #isVoid(verified: VerifiedStatement, hash: Uint8Array, sealed: Sealed): boolean {
@@ -83,12 +81,16 @@ export class LocalTakings {
     return typeof effectOf(verified, { address, recordHash: hash }, ground) === "string";
   }
 
-  /** The statement could not be sealed: it acts no more. */
+  /** One submission of the statement could not be sealed: it acts no more, and others of its grant go on. */
   withdraw(record: Uint8Array): void {
-    const name = toHex(recordHash(record));
-    const jti = this.#byRecord.get(name);
-    this.#byRecord.delete(name);
-    if (jti !== undefined) this.#taken.delete(jti);
+    const hash = recordHash(record);
+    for (const [grant, hashes] of this.#taken) {
+      const at = hashes.findIndex((other) => equalBytes(other, hash));
+      if (at < 0) continue;
+      if (hashes.length === 1) this.#taken.delete(grant);
+      else this.#taken.set(grant, hashes.toSpliced(at, 1));
+      return;
+    }
   }
 
   close(): void {
@@ -110,7 +112,7 @@ export class LocalTakings {
 
   // From here on the registry says it: the grant is taken there, or the statement was void.
   #included(batch: IncludedBatch): void {
-    if (this.#byRecord.size === 0) return;
+    if (this.#taken.size === 0) return;
     for (const record of batch.records) this.withdraw(record);
   }
 }

@@ -97,4 +97,47 @@ describe("a revocation", () => {
       await running.close();
     }
   });
+
+  it("that is sealed acts on when it is submitted again and cannot be sealed", async () => {
+    let away = false;
+    let isFull = false;
+    const running = await startTwoCities({
+      overrides: {
+        provider: {
+          wrapEngine: (engine) => ({
+            submit: async (batch) => {
+              if (away) throw new CausewayError("LEDGER_UNAVAILABLE", "cut off by the test");
+              return engine.submit(batch);
+            },
+            putBlob: (content) => engine.putBlob(content),
+          }),
+          wrapSealer: (sealer) => ({
+            seal: async (record) => {
+              if (isFull && record.kind === "governance") {
+                throw new CausewayError("BUSY", "refused by the test");
+              }
+              return sealer.seal(record);
+            },
+          }),
+        },
+      },
+    });
+    try {
+      assert.equal((await running.client.getDivision("330106")).code, 0);
+      await running.settled();
+      away = true;
+      const first = revocation(running);
+      await running.provider.submit(first, 0);
+      isFull = true;
+      await assert.rejects(running.provider.submit(first, 0));
+      await assert.rejects(running.provider.submit(revocation(running), 0));
+      assert.equal((await running.client.getDivision("330106")).reason, "GRANT_REVOKED");
+      away = false;
+      await running.settled();
+      assert.equal((await running.client.getDivision("330106")).reason, "GRANT_REVOKED");
+    } finally {
+      away = false;
+      await running.close();
+    }
+  });
 });
