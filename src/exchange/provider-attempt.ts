@@ -178,10 +178,7 @@ export class ProviderAttempt {
     const value = formatOpenAttempt({ xid, attempt, prevRecord });
     const states = [{ key: openStateKey(this.#judged.key), value }];
     this.#seal({ record, states, recheck: (seen, at) => this.#recheck(seen, at) }, (sealed) => {
-      if (sealed.replaced) {
-        this.#closing = sealed;
-        return this.#step({ kind: "sealed", replaced: true });
-      }
+      if (sealed.replaced) return this.#closed(sealed);
       this.#opened = sealed;
       this.#step({ kind: "opened" });
     });
@@ -246,6 +243,11 @@ export class ProviderAttempt {
 
   #closed(sealed: SealedRecord): void {
     this.#closing = sealed;
+    if (sealed.replaced) {
+      this.#receipt = undefined;
+      const reason = this.#closingReason ?? "INTERNAL";
+      this.#o.ports.events.refused({ side: "provider", reason });
+    }
     this.#step({ kind: "sealed", replaced: sealed.replaced });
   }
 
@@ -261,9 +263,7 @@ export class ProviderAttempt {
     });
     if (failed === undefined) return { kind: "stands" };
     const { reason } = failed;
-    this.#receipt = undefined;
     this.#closingReason = reason;
-    ports.events.refused({ side: "provider", reason });
     const stale = reason === "STALE_REPLICA";
     if (!this.#state.onRecord) {
       this.#denial = { stage: stale ? "evidence" : "grant", reason };

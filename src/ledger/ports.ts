@@ -42,7 +42,10 @@ export interface QueuedRecord {
   /** Unix milliseconds of the decision inside. */
   readonly decidedAtMs: number;
   readonly states: readonly StateChange[];
-  /** Called synchronously in the turn that closes the batch, with what its header will say. */
+  /**
+   * Called synchronously in the turn that closes the batch, with what its header will say; again in the
+   * next one when its replacement did not fit.
+   */
   recheck?(seen: Seen, closedAtMs: number): Recheck;
 }
 

@@ -10,7 +10,7 @@ import {
   stepClose,
   wantsTurn,
 } from "../../src/ledger/journal/close-machine.ts";
-import type { QueuedRecord, Recheck } from "../../src/ledger/ports.ts";
+import type { QueuedRecord, Recheck, Seen } from "../../src/ledger/ports.ts";
 
 const limits = { recordsMax: 4, bytesMax: 40, queueBytesMax: 200 };
 const second = 1000;
@@ -249,14 +249,23 @@ describe("the close machine", () => {
     replacementBytes: 1,
   };
 
-  it("opens the next batch with a replacement that does not fit, and does not check it again", () => {
+  it("opens the next batch with a record whose replacement does not fit, and checks it there again", () => {
     const harness = new Harness();
     harness.put({ ...standing, bytes: 30 });
-    harness.put({ ...standing, verdict: "replaced", replacementBytes: 20 });
+    const checkedAt: bigint[] = [];
+    const recheck = ({ size }: Seen): Recheck => {
+      checkedAt.push(size);
+      return { kind: "replaced", record: bytes(20, 1), states: [] };
+    };
+    const record = { kind: "evidence", record: bytes(5, 1), decidedAtMs: 0, states: [] } as const;
+    const { nowMs, seenSize } = harness;
+    harness.send({ kind: "queued", record: { ...record, recheck }, ticket: 1, nowMs });
     harness.turn();
     harness.seenSize += 1;
     harness.sealed();
     harness.turn();
+    assert.deepEqual(checkedAt, [BigInt(seenSize), BigInt(seenSize + 1)]);
+    assert.equal(harness.closed[1]?.seen.size, BigInt(seenSize + 1));
     const lengths = harness.closed.map(({ records }) => records.map(({ record }) => record.length));
     assert.deepEqual(lengths, [[30], [20]]);
     assert.equal(harness.closed[1]?.records[0]?.replaced, true);

@@ -214,9 +214,9 @@ function takeBatch<Ticket>(
     if (entry === undefined) continue;
     const { record, states, decidedAtMs } = entry.queued;
     if (bodyBytes + record.length > bytesMax) {
-      // A replacement that does not fit opens the next batch; what it says was true at this closing.
-      queue.unshift(entry);
-      state.waitingBytes += waitingBytesOf(entry.queued);
+      // What a replacement says is true under this `seen` alone: the record opens the next batch, and is checked there.
+      queue.unshift(next);
+      state.waitingBytes += waitingBytesOf(next.queued);
       break;
     }
     records.push({ record, states, replaced: entry.replaced, ticket: entry.ticket });
