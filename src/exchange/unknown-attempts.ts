@@ -49,6 +49,9 @@ function callOf({ body }: LedgerRecord): Call | undefined {
   }
 }
 
+/** Batches that are looked through before everything else has its turn. */
+const batchesBetweenTurns = 16n;
+
 /** Goes through what becomes final and answers what is unknown, once. */
 export class UnknownAttempts {
   readonly #ports: UnknownPorts;
@@ -68,7 +71,7 @@ export class UnknownAttempts {
   }
 
   async #scan(): Promise<void> {
-    const { replica, self } = this.#ports;
+    const { defer, replica, self } = this.#ports;
     await this.#closeUnsealed();
     const size = replica.final()?.size ?? 0n;
     for (let index = this.#known.scanned; index < size; index++) {
@@ -76,6 +79,8 @@ export class UnknownAttempts {
       if (batch === undefined) return;
       if (batch.header.gateway !== self.gateway) await this.#scanBatch(batch);
       this.#known.scannedTo(index + 1n);
+      // A long ledger is looked through beside the calls, not before them.
+      if (index % batchesBetweenTurns === 0n) await new Promise<void>((turn) => defer(turn));
     }
   }
 
