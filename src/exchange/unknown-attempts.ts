@@ -71,7 +71,7 @@ export class UnknownAttempts {
   }
 
   async #scan(): Promise<void> {
-    const { defer, replica, self } = this.#ports;
+    const { replica, self } = this.#ports;
     await this.#closeUnsealed();
     const size = replica.final()?.size ?? 0n;
     for (let index = this.#known.scanned; index < size; index++) {
@@ -80,8 +80,12 @@ export class UnknownAttempts {
       if (batch.header.gateway !== self.gateway) await this.#scanBatch(batch);
       this.#known.scannedTo(index + 1n);
       // A long ledger is looked through beside the calls, not before them.
-      if (index % batchesBetweenTurns === 0n) await new Promise<void>((turn) => defer(turn));
+      if (index % batchesBetweenTurns === 0n) await this.#turn();
     }
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#ports.defer(resolve));
   }
 
   async #scanBatch(batch: IncludedBatch): Promise<void> {
