@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
+import Database from "better-sqlite3";
 import { utf8 } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { SqliteLedgerStore } from "../../src/ledger/store/sqlite-store.ts";
@@ -158,4 +159,17 @@ test("a promise is replaced only by one who knows it", (t) => {
   assert.equal(store.advance("o", head(2n), head(1n)), false, "a promise never shrinks");
   assert.deepEqual(store.latest("o"), head(2n));
   assert.equal(store.latest("p"), undefined);
+});
+
+test("of many leaves that contradict one place the first is kept, beside those of other places", (t) => {
+  const folder = temporaryFolder(t);
+  const store = openStore(t, folder);
+  const [first, second] = rows(2) as [BatchRow, BatchRow];
+  for (let i = 0; i < 20; i++) store.addForkedLeaf(first.place, Uint8Array.of(1, i));
+  store.addForkedLeaf(second.place, Uint8Array.of(2));
+  store.close();
+  const db = new Database(join(folder, "ledger.sqlite"), { readonly: true });
+  const leaves = db.prepare("SELECT hex(leaf) FROM forked_leaves ORDER BY leaf").pluck().all();
+  db.close();
+  assert.deepEqual(leaves, ["0100", "02"]);
 });

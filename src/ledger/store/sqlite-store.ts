@@ -49,7 +49,8 @@ export class SqliteLedgerStore implements LedgerWriter {
       "INSERT INTO faults (reason, held, shown, leaf_index, at_ms) VALUES (?, ?, ?, ?, ?)",
     );
     this.#forked = prepare(
-      "INSERT OR IGNORE INTO forked_leaves (gateway, place, leaf) VALUES (?, ?, ?)",
+      `INSERT INTO forked_leaves (gateway, place, leaf) SELECT @gateway, @place, @leaf
+       WHERE NOT EXISTS (SELECT 1 FROM forked_leaves WHERE gateway = @gateway AND place = @place)`,
     );
   }
 
@@ -116,7 +117,8 @@ export class SqliteLedgerStore implements LedgerWriter {
   }
 
   addForkedLeaf(place: ChainPlace, leaf: Uint8Array): void {
-    storing(() => this.#forked.run(place.gateway, placeKey(place), leaf));
+    const { gateway } = place;
+    storing(() => this.#forked.run({ gateway, place: placeKey(place), leaf }));
   }
 
   setNetwork(id: Uint8Array): void {

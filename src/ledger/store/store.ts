@@ -108,7 +108,7 @@ export interface LedgerWriter {
   setHead(head: StoredNote): void;
   setSnapshot(snapshot: Snapshot): void;
   addFault(fault: Fault): void;
-  /** Keeps a leaf that contradicts the one at its place of the chain. */
+  /** Keeps the first leaf that contradicts the one at its place of the chain: it proves all that more would. */
   addForkedLeaf(place: ChainPlace, leaf: Uint8Array): void;
   setNetwork(id: Uint8Array): void;
   close(): void;
