@@ -3,6 +3,7 @@
  * stands. It is the linearisation point of a revocation: what is accepted later counts from the next batch.
  */
 import { create } from "@bufbuild/protobuf";
+import { agencyOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { type Fact, FactSchema } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Replica, Seen } from "../ledger/ports.ts";
@@ -104,6 +105,11 @@ export function recheck(options: {
     ) ??
     memberFailure(
       state.gateways.get(foundations.consumerGateway),
+      closedAtMs,
+      foundations.grantAddress,
+    ) ??
+    memberFailure(
+      state.agencies.get(agencyOf(foundations.providerGateway)),
       closedAtMs,
       foundations.grantAddress,
     ) ??
