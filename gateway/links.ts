@@ -130,7 +130,9 @@ export class Links {
       if (link !== undefined && !link.congested) return this.#endOf(link);
     }
     let last: unknown;
-    for (const gateway of gateways) {
+    // Those that were lost come last: a new attempt goes to another gateway where there is one.
+    const byLoss = (gateway: string): number => Number(this.#pool.isLost(gateway));
+    for (const gateway of gateways.toSorted((a, b) => byLoss(a) - byLoss(b))) {
       try {
         return this.#endOf(await this.#pool.connect(gateway));
       } catch (error) {

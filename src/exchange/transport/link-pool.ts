@@ -23,6 +23,7 @@ interface PeerEntry {
   dialing: Promise<Link> | undefined;
   /** Set while the next attempt has to wait. */
   failure: CausewayError | undefined;
+  lost: boolean;
   backoffMs: number;
   cancelTimer: () => void;
 }
@@ -40,6 +41,11 @@ export class LinkPool {
   /** The link to a peer if it takes new exchanges now. */
   current(peer: string): Link | undefined {
     return this.#peers.get(peer)?.link;
+  }
+
+  /** Whether the peer's last link was lost, or could not be opened, and none stands since. */
+  isLost(peer: string): boolean {
+    return this.#peers.get(peer)?.lost ?? false;
   }
 
   /**
@@ -82,6 +88,7 @@ export class LinkPool {
         link: undefined,
         dialing: undefined,
         failure: undefined,
+        lost: false,
         backoffMs: reconnectMinMs,
         cancelTimer: () => {},
       };
@@ -120,6 +127,7 @@ export class LinkPool {
       throw shuttingDown();
     }
     entry.link = link;
+    entry.lost = false;
     this.#links.add(link);
     // A link that is lost at once, over and over, is not a reason to begin with short delays again.
     entry.cancelTimer = this.#options.scheduler.after(reconnectMaxMs, () => {
@@ -144,6 +152,7 @@ export class LinkPool {
     entry.cancelTimer();
     if (this.#closed) return;
     entry.failure = failure;
+    entry.lost = true;
     const [byte] = this.#options.random(1);
     const delayMs = entry.backoffMs * (0.5 + (byte as number) / 512);
     entry.backoffMs = Math.min(2 * entry.backoffMs, reconnectMaxMs);
