@@ -1,5 +1,13 @@
 /** The store of openings of this gateway: what reveals a commitment, kept here and nowhere else. */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { RandomBytes, Scheduler } from "../src/base/clock.ts";
 import { concatBytes, u32be } from "../src/base/bytes.ts";
@@ -14,13 +22,15 @@ export interface OpeningsStore extends OpeningsWriter {
 
 const keyBytes = 32;
 
-/** Reads the key file, or makes it at the first start. It belongs in no backup of the ledger. */
+/** Reads the key file, or makes it at the first start, whole or not at all. It belongs in no backup of the ledger. */
 function readKey(file: string, random: RandomBytes): Uint8Array {
   if (!existsSync(file)) {
-    const descriptor = openSync(file, "wx", 0o600);
+    const temporary = `${file}.part`;
+    const descriptor = openSync(temporary, "w", 0o600);
     writeSync(descriptor, random(keyBytes));
     fsyncSync(descriptor);
     closeSync(descriptor);
+    renameSync(temporary, file);
   }
   const key = new Uint8Array(readFileSync(file));
   if (key.length !== keyBytes) {

@@ -35,6 +35,12 @@ export interface StatementState {
 /** Verifies the signatures with what the newest included state binds, and that none is missing. */
 async function verify(jws: readonly string[], ports: StatementPorts): Promise<VerifiedStatement> {
   const { replica, verifier } = ports;
+  if (replica.final() === undefined) {
+    throw new CausewayError(
+      "LEDGER_BEHIND",
+      "nothing is final here yet: the statement would be void",
+    );
+  }
   const opened = openStatement(jws);
   const { keys, agencies, cities, administrators } = replica.state();
   const keyOf = (kid: string): Uint8Array | undefined =>
