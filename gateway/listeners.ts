@@ -154,14 +154,34 @@ function bind(server: GrpcServer, address: string, credentials: ServerCredential
   });
 }
 
-function shutDown(server: GrpcServer): Promise<void> {
+/**
+ * Ends a server. A peer that dials again in this very moment may get a session that the forced shutdown
+ * has not seen: it is forced again until all are gone.
+ */
+function shutDown(server: GrpcServer, scheduler: Scheduler): Promise<void> {
   return new Promise((resolve) => {
-    server.tryShutdown(() => resolve());
-    server.forceShutdown();
+    let cancel = (): void => undefined;
+    const force = (attempts: number): void => {
+      server.forceShutdown();
+      if (attempts === 0) resolve();
+      else cancel = scheduler.after(forceAgainMs, () => force(attempts - 1));
+    };
+    server.tryShutdown(() => {
+      cancel();
+      resolve();
+    });
+    force(forceAttemptsMax);
   });
 }
 
-async function openAdmin({ config, admin }: ListenerOptions): Promise<() => Promise<void>> {
+const forceAgainMs = 200;
+const forceAttemptsMax = 10;
+
+async function openAdmin({
+  config,
+  admin,
+  scheduler,
+}: ListenerOptions): Promise<() => Promise<void>> {
   const server = new GrpcServer(grpcServerOptions);
   server.addService(grpcDefinition(AdminService), createAdminService(admin));
   const path = config.listeners.admin;
@@ -171,7 +191,7 @@ async function openAdmin({ config, admin }: ListenerOptions): Promise<() => Prom
   // Whoever may write to the socket may speak to it: the gateway's own user, also under a lax umask.
   chmodSync(path, 0o600);
   return async () => {
-    await shutDown(server);
+    await shutDown(server, scheduler);
     rmSync(path, { force: true });
   };
 }
@@ -216,7 +236,7 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
   const close = async (): Promise<void> => {
     stopListening();
     firstLinks?.close();
-    await shutDown(server);
+    await shutDown(server, scheduler);
   };
   try {
     await bind(server, config.listeners.peer, credentials);
