@@ -154,28 +154,31 @@ function bind(server: GrpcServer, address: string, credentials: ServerCredential
   });
 }
 
+const forceAgainMs = 200;
+const forceAttemptsMax = 10;
+
 /**
  * Ends a server. A peer that dials again in this very moment may get a session that the forced shutdown
  * has not seen: it is forced again until all are gone.
  */
 function shutDown(server: GrpcServer, scheduler: Scheduler): Promise<void> {
   return new Promise((resolve) => {
+    let ended = false;
     let cancel = (): void => undefined;
     const force = (attempts: number): void => {
       server.forceShutdown();
+      if (ended) return;
       if (attempts === 0) resolve();
       else cancel = scheduler.after(forceAgainMs, () => force(attempts - 1));
     };
     server.tryShutdown(() => {
+      ended = true;
       cancel();
       resolve();
     });
     force(forceAttemptsMax);
   });
 }
-
-const forceAgainMs = 200;
-const forceAttemptsMax = 10;
 
 async function openAdmin({
   config,
