@@ -50,7 +50,7 @@ async function verify(jws: readonly string[], ports: StatementPorts): Promise<Ve
     if ("authorityOf" in required) {
       const id = required.authorityOf;
       const text =
-        agencies.get(id)?.at(-1)?.body.authority ?? cities.get(id)?.at(-1)?.founding.authority;
+        agencies.get(id)?.at(-1)?.body.authority ?? cities.get(id)?.at(-1)?.city.authority;
       const key = parseKey(text ?? "");
       return key !== undefined && thumbprint(key) === kid;
     }

@@ -46,7 +46,7 @@ export interface AgencyCard extends AgencyBody {
   readonly id: string;
 }
 
-export interface GatewayCard extends GatewayBody {
+export interface GatewayCard extends Omit<GatewayBody, "last"> {
   readonly kind: "gateway";
   readonly id: string;
   /** Log key, when this gateway is to be a sequencer. */

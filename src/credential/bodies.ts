@@ -1,4 +1,5 @@
 /** The bodies of the statements: every member described, none beside them. */
+import { parseBase64 } from "../base/bytes.ts";
 import { blobBytesMax } from "../base/limits.ts";
 import {
   address,
@@ -13,17 +14,18 @@ import {
   legalBasis,
   memberId,
   methodPath,
+  unixTime,
   uuidV7,
   version,
 } from "./atoms.ts";
 import {
-  anyObject,
   ascending,
   boolean,
   integer,
   list,
   object,
   oneOf,
+  oneShapeOf,
   optional,
   refined,
   text,
@@ -34,13 +36,17 @@ import type {
   AdministratorRole,
   AgencyBody,
   AgencyRole,
+  ApprovalBody,
   ApprovalRule,
   AuthorizationDetail,
   Bounds,
   Calendar,
   CalendarYear,
+  ChainEnd,
+  CityBody,
   DeadlineProfile,
   DenialBody,
+  EpochBody,
   FoundingCity,
   FoundingSequencer,
   GatewayBody,
@@ -50,6 +56,7 @@ import type {
   PolicyBody,
   QuotaRule,
   RequestBody,
+  ResumptionBody,
   RevocationBody,
   ServiceAttribute,
   ServiceBody,
@@ -57,6 +64,8 @@ import type {
   SharingAttribute,
   StatementBodies,
   StatementName,
+  SuspensionBody,
+  VoteBody,
 } from "./statements.ts";
 
 const self = (value: string): string => value;
@@ -146,6 +155,12 @@ const agency: Shape<AgencyBody> = object<AgencyBody>({
   ),
 });
 
+const chainEnd: Shape<ChainEnd> = object<ChainEnd>({
+  epoch: integer({ min: 0, max: 0xffffffff }),
+  seq: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  leaf: digest,
+});
+
 const gatewayCertificates = { min: 1, max: 4 };
 
 const gateway: Shape<GatewayBody> = refined(
@@ -155,6 +170,7 @@ const gateway: Shape<GatewayBody> = refined(
     certificates: list(certificate, gatewayCertificates),
     tls: list(digest, gatewayCertificates),
     endpoints: object<GatewayEndpoints>({ peer: address, http: address }),
+    last: optional(chainEnd),
   }),
   ({ certificates, tls }) => certificates.length === tls.length && new Set(tls).size === tls.length,
 );
@@ -244,22 +260,96 @@ const revocation: Shape<RevocationBody> = object<RevocationBody>({
   text: optional(digest),
 });
 
+const cityKeys = { authority: key, next: digest };
+const cityWitness = { witness: key, witness_address: address, witness_tls: digest };
+
+const city: Shape<CityBody> = oneShapeOf<CityBody>("change", {
+  candidacy: object({
+    change: oneOf("candidacy"),
+    ...cityKeys,
+    ...cityWitness,
+    division: divisionCode,
+  }),
+  rotation: object({ change: oneOf("rotation"), ...cityKeys }),
+  recovery: object({ change: oneOf("recovery"), ...cityKeys }),
+  witness: object({ change: oneOf("witness"), ...cityWitness }),
+});
+
+const newQuorum = {
+  quorum: integer({ min: 1, max: citiesMax }),
+  faults: integer({ min: 0, max: citiesMax }),
+};
+
+const vote: Shape<VoteBody> = oneShapeOf<VoteBody>("on", {
+  admission: object({ on: oneOf("admission"), candidacy: digest, ...newQuorum }),
+  exclusion: object({ on: oneOf("exclusion"), ...newQuorum }),
+  quorum: object({ on: oneOf("quorum"), ...newQuorum }),
+  rules: object({ on: oneOf("rules"), version }),
+  calendar: object({ on: oneOf("calendar"), year: calendarYear }),
+  sequencer: object({
+    on: oneOf("sequencer"),
+    term: version,
+    address,
+    tls: digest,
+    log: key,
+    checkpoint: text((value) => isCheckpointText(value)),
+  }),
+  engine: object({ on: oneOf("engine"), engine: oneOf("cometbft"), genesis: digest }),
+});
+
+// One signature of the log and as many cosignatures as there may be cities, with room to spare.
+const checkpointTextMax = 16_384;
+
+function isCheckpointText(value: string): boolean {
+  return value !== "" && value.length <= checkpointTextMax && parseBase64(value) !== undefined;
+}
+
+const epoch: Shape<EpochBody> = refined(
+  object<EpochBody>({
+    epoch: version,
+    last: chainEnd,
+    reason: code,
+    lost_from: unixTime,
+    lost_to: unixTime,
+  }),
+  ({ epoch: number, last, lost_from: from, lost_to: to }) => number > last.epoch && from <= to,
+);
+
+const approval: Shape<ApprovalBody> = object<ApprovalBody>({ grant: uuidV7 });
+
+const suspendable = oneOf<SuspensionBody["what"]>("agency", "gateway", "administrator", "service");
+
+const suspension: Shape<SuspensionBody> = refined(
+  object<SuspensionBody>({
+    what: suspendable,
+    reason: code,
+    text: optional(digest),
+    last: optional(chainEnd),
+  }),
+  ({ what, last }) => last === undefined || what === "gateway",
+);
+
+const resumption: Shape<ResumptionBody> = object<ResumptionBody>({
+  what: suspendable,
+  reason: code,
+});
+
 /** The member that is named like the type, for each type. */
 export const bodyShapes: { readonly [N in StatementName]: Shape<StatementBodies[N]> } = {
   network,
-  city: anyObject,
-  vote: anyObject,
+  city,
+  vote,
   agency,
   gateway,
   administrator,
-  epoch: anyObject,
+  epoch,
   service,
   policy,
   request,
   grant,
   denial,
-  approval: anyObject,
+  approval,
   revocation,
-  resumption: anyObject,
-  suspension: anyObject,
+  resumption,
+  suspension,
 };

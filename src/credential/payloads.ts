@@ -35,7 +35,7 @@ const parties: { readonly [N in StatementName]: readonly [Shape<string>, Shape<s
   denial: [agencyId, agencyId],
   approval: [agencyId, anySubject],
   revocation: [agencyId, agencyId],
-  resumption: [agencyId, anySubject],
+  resumption: [authorityId, anySubject],
   suspension: [authorityId, anySubject],
 };
 
@@ -82,6 +82,7 @@ function contradiction({ name, claims, body }: Statement): keyof Claims | undefi
   if (exp !== undefined && exp <= Math.max(nbf ?? 0, iat)) return "exp";
   if (name === "network" && iss !== body.name) return "iss";
   if (name === "network" && sub !== body.name) return "sub";
+  if (name === "city" && sub !== iss) return "sub";
   if (name === "grant" && nbf === undefined) return "nbf";
   if (name === "grant" && exp === undefined) return "exp";
   if (name === "administrator" && sub !== thumbprint(parseKey(body.key) as Uint8Array))

@@ -50,9 +50,6 @@ export function oneOf<T extends string>(...values: readonly T[]): Shape<T> {
   return shape((value) => (values as readonly JsonValue[]).includes(value));
 }
 
-/** An object whose members are not described. */
-export const anyObject: Shape<Readonly<Record<string, unknown>>> = shape(isObject);
-
 export function optional<T>(inner: Shape<T>): OptionalShape<T> {
   return { optional: inner };
 }
@@ -78,6 +75,21 @@ export function object<T>(members: Members<T>): Shape<T> {
         if (found !== undefined) return found;
       }
       return undefined;
+    },
+  };
+}
+
+/** The shape that the text member `by` names. */
+export function oneShapeOf<T>(
+  by: string & keyof T,
+  shapes: Readonly<Record<T[typeof by] & string, Shape<T>>>,
+): Shape<T> {
+  const known = shapes as Readonly<Record<string, Shape<T>>>;
+  return {
+    misfit(value, at) {
+      const name = isObject(value) && Object.hasOwn(value, by) ? value[by] : undefined;
+      if (typeof name !== "string" || !Object.hasOwn(known, name)) return `${at}.${by}`;
+      return (known[name] as Shape<T>).misfit(value, at);
     },
   };
 }

@@ -1,6 +1,7 @@
+import { isId } from "../base/ids.ts";
 import { thumbprint } from "../crypto/thumbprint.ts";
 import { parseKey } from "./key-text.ts";
-import type { AdministratorRole, NetworkBody, Statement } from "./statements.ts";
+import type { AdministratorRole, CityBody, NetworkBody, Statement } from "./statements.ts";
 
 /** A key that a statement binds, so that it signs the statement too: proof that its owner holds it. */
 export interface BoundKey {
@@ -36,6 +37,15 @@ function networkKeys({ cities, sequencer }: NetworkBody): readonly BoundKey[] {
   ];
 }
 
+function cityBodyKeys(body: CityBody, owner: string): readonly BoundKey[] {
+  return [
+    ...("authority" in body
+      ? [{ key: raw(body.authority), use: "authority", owner } as const]
+      : []),
+    ...("witness" in body ? [{ key: raw(body.witness), use: "witness", owner } as const] : []),
+  ];
+}
+
 /**
  * The raw keys that a statement binds itself. Each of them must sign it (DESIGN section 4). A `network`
  * binds the authority and the witness key of every founding city and the log key of term 0. Digests of
@@ -46,6 +56,10 @@ export function boundKeys(statement: Statement): readonly BoundKey[] {
   switch (name) {
     case "network":
       return networkKeys(body);
+    case "city":
+      return cityBodyKeys(body, claims.sub);
+    case "vote":
+      return body.on === "sequencer" ? [{ key: raw(body.log), use: "log", owner: claims.sub }] : [];
     case "agency":
       return [{ key: raw(body.authority), use: "authority", owner: claims.sub }];
     case "gateway":
@@ -60,12 +74,18 @@ export function boundKeys(statement: Statement): readonly BoundKey[] {
   }
 }
 
-/** Who speaks for the issuer of a statement; a `network` has none but the keys that it binds. */
-function issuerSigner({ name, claims: { iss } }: Statement): readonly RequiredSigner[] {
+/**
+ * Who speaks for the issuer of a statement. A `network`, a candidacy and a recovery have none but the
+ * keys that they bind.
+ */
+function issuerSigner({ name, claims: { iss }, body }: Statement): readonly RequiredSigner[] {
   switch (name) {
     case "network":
       return [];
     case "city":
+      return body.change === "candidacy" || body.change === "recovery"
+        ? []
+        : [{ authorityOf: iss }];
     case "vote":
     case "agency":
     case "gateway":
@@ -81,8 +101,9 @@ function issuerSigner({ name, claims: { iss } }: Statement): readonly RequiredSi
     case "denial":
     case "approval":
     case "revocation":
-    case "resumption":
       return [{ administratorOf: iss, role: "approver" }];
+    case "resumption":
+      return [isId(iss, 1) ? { authorityOf: iss } : { administratorOf: iss, role: "approver" }];
   }
 }
 

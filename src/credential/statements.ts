@@ -134,6 +134,8 @@ export interface GatewayBody {
   readonly tls: readonly string[];
   /** `host:port` of the listeners that others reach. */
   readonly endpoints: GatewayEndpoints;
+  /** In a later statement of the gateway: where the chain under its earlier batch keys ends. */
+  readonly last?: ChainEnd;
 }
 
 export interface GatewayEndpoints {
@@ -253,7 +255,99 @@ export interface RevocationBody {
   readonly text?: string;
 }
 
-/** A statement of one type. The bodies of `city`, `vote`, `epoch`, `approval`, `resumption` and `suspension` are theirs to define. */
+/**
+ * `iss` and `sub` are the city. A candidacy is signed by the keys that it binds; a rotation by the
+ * authority key in force and by the new one, whose digest is the `next` of the one in force; a recovery by
+ * that new key alone; a new witness key by the authority and by itself.
+ */
+export type CityBody =
+  | ({ readonly change: "candidacy" } & Omit<FoundingCity, "id">)
+  | { readonly change: "rotation"; readonly authority: string; readonly next: string }
+  | { readonly change: "recovery"; readonly authority: string; readonly next: string }
+  | {
+      readonly change: "witness";
+      readonly witness: string;
+      readonly witness_address: string;
+      readonly witness_tls: string;
+    };
+
+/**
+ * `iss` is the city that votes. Votes with equal `sub` and equal bodies count together, but for
+ * `checkpoint`, which is each voter's own. The newest vote of a city about one thing is its vote.
+ */
+export type VoteBody =
+  /** `sub` is the city; `candidacy` the SHA-256 of its candidacy's payload. */
+  | {
+      readonly on: "admission";
+      readonly candidacy: string;
+      readonly quorum: number;
+      readonly faults: number;
+    }
+  /** `sub` is the city, which has no vote in it. */
+  | { readonly on: "exclusion"; readonly quorum: number; readonly faults: number }
+  /** `sub` is the network's id in these three. */
+  | { readonly on: "quorum"; readonly quorum: number; readonly faults: number }
+  | { readonly on: "rules"; readonly version: number }
+  | { readonly on: "calendar"; readonly year: CalendarYear }
+  /** `sub` is the gateway that is to be the sequencer. The log key signs each of the votes too. */
+  | {
+      readonly on: "sequencer";
+      readonly term: number;
+      /** Peer listener, `host:port`. */
+      readonly address: string;
+      readonly tls: string;
+      readonly log: string;
+      /** Standard base64 of the highest checkpoint that the voter's witness has cosigned, by (term, size), as the log signed it. */
+      readonly checkpoint: string;
+    }
+  /** A change to another ledger engine; `genesis` is the SHA-256 of what the other begins with. */
+  | { readonly on: "engine"; readonly engine: "cometbft"; readonly genesis: string };
+
+/** The end of a chain. */
+export interface ChainEnd {
+  readonly epoch: number;
+  readonly seq: number;
+  /** Leaf hash, hex. */
+  readonly leaf: string;
+}
+
+/** `iss` is the agency, `sub` the gateway. */
+export interface EpochBody {
+  /** Above every earlier epoch of the chain. */
+  readonly epoch: number;
+  /** The chain's last indexed leaf, `prev` of the new epoch's first. */
+  readonly last: ChainEnd;
+  readonly reason: string;
+  /** Unix seconds between which records may be lost. */
+  readonly lost_from: number;
+  readonly lost_to: number;
+}
+
+/** `iss` is the provider agency, `sub` the consumer agency. The approver is another than the grant's. */
+export interface ApprovalBody {
+  /** `jti` of the grant. */
+  readonly grant: string;
+}
+
+/**
+ * `iss` is the next higher authority: the city of an agency or of a gateway, the agency of a gateway,
+ * administrator or service. `sub` is the id, of an administrator the thumbprint.
+ */
+export interface SuspensionBody {
+  readonly what: "agency" | "gateway" | "administrator" | "service";
+  readonly reason: string;
+  readonly text?: string;
+  /** Of a gateway: nothing of its chain beyond this is indexed any more. */
+  readonly last?: ChainEnd;
+}
+
+/** By whoever suspended it: an authority of the city, an approver of the agency. */
+export interface ResumptionBody {
+  readonly what: SuspensionBody["what"];
+  readonly reason: string;
+}
+
+/** A statement of one type. */
 export interface StatementBodies {
   readonly network: NetworkBody;
   readonly agency: AgencyBody;
@@ -265,12 +359,12 @@ export interface StatementBodies {
   readonly grant: GrantBody;
   readonly denial: DenialBody;
   readonly revocation: RevocationBody;
-  readonly city: Readonly<Record<string, unknown>>;
-  readonly vote: Readonly<Record<string, unknown>>;
-  readonly epoch: Readonly<Record<string, unknown>>;
-  readonly approval: Readonly<Record<string, unknown>>;
-  readonly resumption: Readonly<Record<string, unknown>>;
-  readonly suspension: Readonly<Record<string, unknown>>;
+  readonly city: CityBody;
+  readonly vote: VoteBody;
+  readonly epoch: EpochBody;
+  readonly approval: ApprovalBody;
+  readonly resumption: ResumptionBody;
+  readonly suspension: SuspensionBody;
 }
 
 /** A parsed payload: claims and the body, told apart by `name`. */

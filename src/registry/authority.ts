@@ -98,7 +98,7 @@ function signatureFault(
 
 function isAuthority(kid: string, member: string, ground: Ground): boolean {
   const authority = isId(member, 1)
-    ? inForce(ground.state.cities.get(member), ground)?.founding.authority
+    ? inForce(ground.state.cities.get(member), ground)?.city.authority
     : inForce(ground.state.agencies.get(member), ground)?.body.authority;
   return authority !== undefined && thumbprint(rawKey(authority)) === kid;
 }

@@ -7,7 +7,7 @@ import { keyDigest } from "../record/leaf.ts";
 import { bindKeys, rawDigest, rawKey } from "./keys.ts";
 import type { Rule } from "./rule.ts";
 import { standingFrom } from "./standing.ts";
-import type { CityFact, KeyBinding } from "./state.ts";
+import type { CityFact, KeyBinding, TermFact } from "./state.ts";
 
 function bindingsOf(statement: Statement, since: bigint): readonly KeyBinding[] {
   return boundKeys(statement).map((bound) => ({ ...bound, since }));
@@ -23,6 +23,11 @@ function networkDigests({ cities, sequencer }: NetworkBody, since: bigint): read
   ];
 }
 
+function firstTerm({ sequencer }: NetworkBody): TermFact {
+  const { gateway, address, tls, log } = sequencer;
+  return { term: 0n, gateway, address, tls, logKey: rawKey(log), start: 0n, since: 0n };
+}
+
 /** The founding document: the network, its cities, their witnesses and the sequencer of term 0. */
 export const foundNetwork: Rule<"network"> = ({ claims, body, address }, { state }) => {
   const since = address.index;
@@ -33,12 +38,19 @@ export const foundNetwork: Rule<"network"> = ({ claims, body, address }, { state
   if (bound === undefined) return "KEY_BOUND";
   let { cities } = bound;
   for (const founding of body.cities) {
-    const fact: CityFact = { id: founding.id, founding, standing: standingFrom(address, {}) };
+    const fact: CityFact = { id: founding.id, city: founding, standing: standingFrom(address, {}) };
     cities = cities.with(founding.id, [fact]);
   }
   const id = state.networkId;
   return {
-    state: { ...bound, cities, network: { id, name: body.name, bounds: body.bounds, body } },
+    state: {
+      ...bound,
+      cities,
+      network: { id, name: body.name, bounds: body.bounds, body },
+      terms: [firstTerm(body)],
+      quorums: [{ since, quorum: body.quorum, faults: body.faults }],
+      rules: [{ since, version: body.rules }],
+    },
     results: [
       { kind: ResultKind.NETWORK_FOUNDED, subject: toHex(id) },
       ...body.cities.map((city) => ({ kind: ResultKind.CITY_ADMITTED, subject: city.id })),

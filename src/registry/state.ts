@@ -35,10 +35,65 @@ export interface NetworkFact {
   readonly body: NetworkBody;
 }
 
+/** A city as one statement left it: keys and witness. A later statement makes another fact. */
 export interface CityFact {
   readonly id: string;
-  readonly founding: FoundingCity;
+  readonly city: FoundingCity;
   readonly standing: Standing;
+}
+
+/** A city that asks to be admitted; its keys are bound when it is. */
+export interface CandidacyFact {
+  readonly city: FoundingCity;
+  /** SHA-256 of the payload, hex: what a vote names. */
+  readonly payload: string;
+  readonly standing: Standing;
+}
+
+/** An appointment of a sequencer, with a log key and an origin of its own. */
+export interface TermFact {
+  readonly term: bigint;
+  readonly gateway: string;
+  /** Peer listener, `host:port`, and SHA-256 of the SPKI DER of its TLS key, hex. */
+  readonly address: string;
+  readonly tls: string;
+  /** Raw key. */
+  readonly logKey: Uint8Array;
+  /** Index of the term's first leaf. */
+  readonly start: bigint;
+  /** Index of the leaf whose votes opened it, at or after `start`; 0 for term 0. */
+  readonly since: bigint;
+}
+
+/** How many cities must cosign sizes greater than `since`, and how many may lie. */
+export interface QuorumFact {
+  readonly since: bigint;
+  readonly quorum: number;
+  readonly faults: number;
+}
+
+/** The rules for batches whose `seen_size` is greater than `since`. */
+export interface RulesFact {
+  readonly since: bigint;
+  readonly version: number;
+}
+
+/** A city's newest vote about one thing. */
+export interface VoteFact {
+  readonly city: string;
+  /** What counts together: `sub` and the body without what is the voter's own, in RFC 8785. */
+  readonly choice: string;
+  readonly address: FactAddress;
+}
+
+/** Where a chain ends, or why it goes no further. */
+export interface ChainStop {
+  /** Only a new epoch is taken from here on. */
+  readonly kind: "frozen" | "ended";
+  readonly address: FactAddress;
+  /** Of an ended one: the last place that is still taken, and the batch keys whose chain it ends. */
+  readonly last?: { readonly epoch: bigint; readonly seq: bigint; readonly leafHash: Uint8Array };
+  readonly keys?: readonly Uint8Array[];
 }
 
 export interface AgencyFact {
@@ -137,6 +192,16 @@ export interface RegistryState {
   readonly networkId: Uint8Array;
   readonly network?: NetworkFact;
   readonly cities: OrderedMap<readonly CityFact[]>;
+  /** By SHA-256 of the candidacy's payload, hex. */
+  readonly candidacies: OrderedMap<CandidacyFact>;
+  /** Ascending by term; the last is in force. */
+  readonly terms: readonly TermFact[];
+  /** Ascending by `since`. */
+  readonly quorums: readonly QuorumFact[];
+  /** Ascending by `since`. */
+  readonly rules: readonly RulesFact[];
+  /** By `<on> <sub> <city>`; gone once the vote has passed. */
+  readonly votes: OrderedMap<VoteFact>;
   readonly agencies: OrderedMap<readonly AgencyFact[]>;
   readonly gateways: OrderedMap<readonly GatewayFact[]>;
   /** By thumbprint. */
@@ -154,6 +219,10 @@ export interface RegistryState {
   readonly grantsByConsumer: OrderedMap<string>;
   /** By gateway. */
   readonly chains: OrderedMap<ChainTip>;
+  /** By gateway: chains that are frozen or have ended. */
+  readonly chainStops: OrderedMap<ChainStop>;
+  /** By `jti`: grants that wait for a second approval. */
+  readonly pendingGrants: OrderedMap<GrantFact>;
   /**
    * An Ed25519 key stands under its thumbprint, under `sha256:<hex of the raw key's digest>` and under
    * `tls:<hex of its SPKI digest>`; of a next authority only the second is known, of a TLS key the third.

@@ -96,9 +96,25 @@ const statements: { readonly [N in StatementName]: Statement & { readonly name: 
   city: {
     name: "city",
     claims: { iss: "hangzhou", sub: "hangzhou", ...claims },
-    body: { anything: [1, { deep: true }] },
+    body: {
+      change: "witness",
+      witness: keyText("hangzhou witness 2"),
+      witness_address: "witness.hangzhou.example:8443",
+      witness_tls: digestText("hangzhou witness 2 tls"),
+    },
   },
-  vote: { name: "vote", claims: { iss: "hangzhou", sub: "term/1", ...claims }, body: { term: 1 } },
+  vote: {
+    name: "vote",
+    claims: { iss: "hangzhou", sub: "shenzhen/housing/gw1", ...claims },
+    body: {
+      on: "sequencer",
+      term: 1,
+      address: "gw1.shenzhen.example:7443",
+      tls: digestText("gw1 shenzhen tls"),
+      log: keyText("log 1"),
+      checkpoint: "bm90ZQ==",
+    },
+  },
   agency: {
     name: "agency",
     claims: { iss: "hangzhou", sub: provider, ...claims, nbf: 1_795_219_300, exp: 1_826_755_200 },
@@ -128,7 +144,13 @@ const statements: { readonly [N in StatementName]: Statement & { readonly name: 
   epoch: {
     name: "epoch",
     claims: { iss: provider, sub: `${provider}/gw1`, ...claims },
-    body: { epoch: 1 },
+    body: {
+      epoch: 2,
+      last: { epoch: 1, seq: 41, leaf: digestText("leaf 41") },
+      reason: "disk-lost",
+      lost_from: 1_795_219_200,
+      lost_to: 1_795_219_260,
+    },
   },
   service: {
     name: "service",
@@ -180,17 +202,25 @@ const statements: { readonly [N in StatementName]: Statement & { readonly name: 
     claims: { iss: provider, sub: consumer, ...claims },
     body: { request: jti, reason: "no-legal-basis", text: digestText("text") },
   },
-  approval: { name: "approval", claims: { iss: provider, sub: jti, ...claims }, body: {} },
+  approval: {
+    name: "approval",
+    claims: { iss: provider, sub: consumer, ...claims },
+    body: { grant: jti },
+  },
   revocation: {
     name: "revocation",
     claims: { iss: provider, sub: consumer, ...claims },
     body: { grant: jti, reason: "purpose-ended" },
   },
-  resumption: { name: "resumption", claims: { iss: provider, sub: jti, ...claims }, body: {} },
+  resumption: {
+    name: "resumption",
+    claims: { iss: provider, sub: service, ...claims },
+    body: { what: "service", reason: "repaired" },
+  },
   suspension: {
     name: "suspension",
     claims: { iss: "hangzhou", sub: provider, ...claims },
-    body: {},
+    body: { what: "agency", reason: "under-inquiry" },
   },
 };
 

@@ -12,6 +12,7 @@ import {
 } from "../support/network.ts";
 import { sayGrant, sayPolicy, sayRequest, sayService } from "../support/statements.ts";
 
+import { statementFixtures } from "../credential/fixtures.ts";
 import { checkAll, createFlow, detailed } from "./support.ts";
 
 const flow = await createFlow();
@@ -28,7 +29,10 @@ const unread = (
   name: "city" | "vote" | "epoch" | "approval" | "resumption" | "suspension",
   iss: string,
   sub: string,
-) => network.say(name, { iss, sub, body: {} }, [network.provider.administrator]);
+) =>
+  network.say(name, { iss, sub, body: statementFixtures[name].body as never }, [
+    network.provider.administrator,
+  ]);
 
 checkAll(flow, [
   {

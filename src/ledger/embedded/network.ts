@@ -11,17 +11,9 @@ import {
   type VerifierKey,
   type VerifierKeyType,
 } from "../../note/verifier-key.ts";
+import type { CityWitness } from "../../registry/cosigning.ts";
 
-/** A city's one cosigning key and where its witness answers. */
-export interface CityWitness {
-  readonly city: string;
-  /** The key of its cosignatures, named `causeway/<network id hex>/<city>`. */
-  readonly key: VerifierKey;
-  /** `host:port` of `add-checkpoint` over HTTPS. */
-  readonly address: string;
-  /** SHA-256 of its TLS key's SPKI DER, lower-case hex. */
-  readonly tls: string;
-}
+export type { CityWitness };
 
 /** What checkpoints of one term of a network are verified against. Trust is data: all of it is in the founding document. */
 export interface LedgerNetwork {
