@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { AdministratorRole } from "../../src/credential/statements.ts";
-import { enrol, type EnrolOptions } from "./enrol.ts";
+import { type EnrolOptions, sayAsAuthority } from "./enrol.ts";
 import { withEnrol, withNewFolder } from "./flags.ts";
 import type { Io } from "./io.ts";
 import { createFolderWithCard, type NewFolderOptions, readCardAt } from "./key-folders.ts";
@@ -19,7 +19,7 @@ export async function administratorInit(options: AdministratorInitOptions, io: I
 /** Writes the statement that names an administrator: signed by the agency and the new key. */
 export async function administratorAdd(options: EnrolOptions, io: Io): Promise<void> {
   const { id, agency, key, roles } = await readCardAt(options.card, "administrator");
-  await enrol({ name: "administrator", iss: agency, sub: id, body: { key, roles } }, options, io);
+  await sayAsAuthority({ name: "administrator", iss: agency, sub: id, body: { key, roles } }, options, io);
 }
 
 export function registerAdministrator(program: Command, io: Io): void {

@@ -1,10 +1,15 @@
 import { type Command, Option } from "commander";
 import { cityOf } from "../../src/base/ids.ts";
 import type { AgencyRole } from "../../src/credential/statements.ts";
-import { enrol, type EnrolOptions } from "./enrol.ts";
-import { withEnrol, withNewFolder } from "./flags.ts";
+import { type EnrolOptions, type SayOptions, sayAsAuthority } from "./enrol.ts";
+import { withAuthority, withEnrol, withNewFolder } from "./flags.ts";
 import type { Io } from "./io.ts";
-import { createFolderWithCard, type NewFolderOptions, readCardAt } from "./key-folders.ts";
+import {
+  createFolderWithCard,
+  type NewFolderOptions,
+  readCardAt,
+  renewFolder,
+} from "./key-folders.ts";
 
 export interface AgencyInitOptions extends NewFolderOptions {
   readonly id: string;
@@ -21,7 +26,27 @@ export async function agencyInit(options: AgencyInitOptions, io: Io): Promise<vo
 /** Writes the statement by which a city admits an agency: signed by the city and the agency. */
 export async function agencyEnrol(options: EnrolOptions, io: Io): Promise<void> {
   const { id, kind: _, ...body } = await readCardAt(options.card, "agency");
-  await enrol({ name: "agency", iss: cityOf(id), sub: id, body }, options, io);
+  await sayAsAuthority({ name: "agency", iss: cityOf(id), sub: id, body }, options, io);
+}
+
+export interface AgencyRotateOptions extends SayOptions {
+  /** The agency's key folder in force. */
+  readonly agencyFolder: string;
+  readonly newFolder: string;
+}
+
+/** The next authority key of an agency takes over: signed by the city and the new key. */
+export async function agencyRotate(options: AgencyRotateOptions, io: Io): Promise<void> {
+  const { agencyFolder: folder, newFolder, folder: cities = [], passphraseFile = [] } = options;
+  const own = passphraseFile[cities.length] ?? passphraseFile[0];
+  const renewing = { folder, newFolder, passphraseFile: own };
+  const card = await renewFolder(renewing, "agency", (of) => ({ of, change: "authority" }), io);
+  const { id, kind: _, ...body } = card;
+  await sayAsAuthority(
+    { name: "agency", iss: cityOf(id), sub: id, body },
+    { ...options, folder: [...cities, newFolder] },
+    io,
+  );
 }
 
 export function registerAgency(program: Command, io: Io): void {
@@ -40,4 +65,12 @@ export function registerAgency(program: Command, io: Io): void {
       .command("enrol")
       .description("admit an agency: the city's authority and the agency sign"),
   ).action((options: EnrolOptions) => agencyEnrol(options, io));
+  withAuthority(
+    agency
+      .command("rotate")
+      .description("let the agency's next authority key take over; the city signs too"),
+  )
+    .requiredOption("--agency-folder <dir>", "the agency's key folder in force")
+    .requiredOption("--new-folder <dir>", "folder to make, with the same passphrase")
+    .action((options: AgencyRotateOptions) => agencyRotate(options, io));
 }

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { registerCityChanges } from "./city-changes.ts";
 import { withNewFolder } from "./flags.ts";
 import type { Io } from "./io.ts";
 import { createFolderWithCard, type NewFolderOptions } from "./key-folders.ts";
@@ -25,4 +26,5 @@ export function registerCity(program: Command, io: Io): void {
       .requiredOption("--division <code>", "official division code, six digits, such as 330100")
       .requiredOption("--witness-address <host:port>", "where the city's witness will listen"),
   ).action((options: CityInitOptions) => cityInit(options, io));
+  registerCityChanges(city, io);
 }

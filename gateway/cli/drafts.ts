@@ -16,9 +16,8 @@ import {
   requiredSigners,
   type RequiredSigner,
 } from "../../src/credential/signers.ts";
-import { formatKey } from "../../src/credential/key-text.ts";
 import { joinSignatures, openStatementJws, signPayload } from "../../src/credential/statement.ts";
-import type { Claims, NetworkBody, Statement } from "../../src/credential/statements.ts";
+import type { Claims, Statement } from "../../src/credential/statements.ts";
 import { createNodeVerifier } from "../../src/crypto/node.ts";
 import type { Signer, Verifier } from "../../src/crypto/ports.ts";
 import { thumbprint } from "../../src/crypto/thumbprint.ts";
@@ -106,28 +105,20 @@ function keysThatSign(keys: Keys): readonly OwnKey[] {
   const authority = (signer: Signer): OwnKey => ({ signer, isAuthority: true });
   switch (keys.kind) {
     case "city":
-      return [authority(keys.authority), plain(keys.witness)];
+      return [authority(keys.authority), plain(keys.nextAuthority), plain(keys.witness)];
     case "agency":
-      return [authority(keys.authority)];
+      return [authority(keys.authority), plain(keys.nextAuthority)];
     case "gateway":
-      return [keys.batch, keys.token, ...(keys.log === undefined ? [] : [keys.log])].map(plain);
+      return [keys.batch, keys.token, ...keys.logs.values()].map(plain);
     case "administrator":
       return [plain(keys.key)];
   }
 }
 
 /** Whether a key of a folder is the signer that a statement needs. */
-function isNeeded(
-  required: RequiredSigner,
-  { signer, isAuthority }: OwnKey,
-  { keys, network }: { readonly keys: Keys; readonly network: NetworkBody | undefined },
-): boolean {
+function isNeeded(required: RequiredSigner, { signer, isAuthority }: OwnKey, keys: Keys): boolean {
   if ("key" in required) return equalBytes(required.key, signer.publicKey);
-  if ("authorityOf" in required) {
-    const city = network?.cities.find(({ id }) => id === required.authorityOf);
-    const isOther = city !== undefined && city.authority !== formatKey(signer.publicKey);
-    return isAuthority && keys.card.id === required.authorityOf && !isOther;
-  }
+  if ("authorityOf" in required) return isAuthority && keys.card.id === required.authorityOf;
   return (
     keys.kind === "administrator" &&
     keys.card.agency === required.administratorOf &&
@@ -136,16 +127,16 @@ function isNeeded(
 }
 
 /**
- * The draft with a signature of every key of the folder that it needs.
+ * The draft with a signature of every key of the folder that it needs. Which authority key of a city or
+ * agency is in force the ledger alone knows: a folder of earlier keys signs too, and the gateway refuses it.
  *
- * @param network the founding document where it is at hand: a city signs with the key that it names.
  * @throws CausewayError `SIGNER_NOT_ALLOWED` when it needs none of them.
  */
-export function signDraft(draft: Draft, keys: Keys, network?: NetworkBody): Draft {
+export function signDraft(draft: Draft, keys: Keys): Draft {
   const { statement, payload, jws } = draft;
   const required = requiredSigners(statement);
   const signers = keysThatSign(keys).filter((own) =>
-    required.some((one) => isNeeded(one, own, { keys, network })),
+    required.some((one) => isNeeded(one, own, keys)),
   );
   if (signers.length === 0) {
     throw new CausewayError(

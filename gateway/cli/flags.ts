@@ -89,10 +89,33 @@ export function withAdministrator(command: Command): Command {
 
 /** A command that writes the statement of a new member. */
 export function withEnrol(command: Command): Command {
+  return withAuthority(command).requiredOption(
+    "--card <file>",
+    "card of who is enrolled: the file, or its key folder",
+  );
+}
+
+/** A command that writes the statement of an authority. */
+export function withAuthority(command: Command): Command {
+  return withSaying(withOptionalSigners(command));
+}
+
+/** A command that makes a renewed key folder and writes the statement about it. */
+export function withNewKeys(command: Command): Command {
+  return withSaying(
+    command
+      .requiredOption("--folder <dir>", "key folder in force")
+      .requiredOption("--new-folder <dir>", "folder to make, with the same passphrase")
+      .option(
+        "--passphrase-file <file>",
+        "file with the passphrase; asked for at a terminal without it",
+      ),
+  );
+}
+
+function withSaying(command: Command): Command {
   command
     .requiredOption("--network <file>", "founding document, or its draft")
-    .requiredOption("--card <file>", "card of who is enrolled: the file, or its key folder");
-  withOptionalSigners(command)
     .option("--out <file>", "statement file to write, complete or to be signed further")
     .option("--admin <socket>", "carry it at once through this gateway's admin socket");
   return withFormat(withWait(command));

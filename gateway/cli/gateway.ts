@@ -1,10 +1,16 @@
 import type { Command } from "commander";
 import { agencyOf } from "../../src/base/ids.ts";
 import { readConfig } from "../config.ts";
-import { enrol, type EnrolOptions } from "./enrol.ts";
-import { withEnrol, withNewFolder } from "./flags.ts";
+import { type EnrolOptions, type SayOptions, sayAsAuthority } from "./enrol.ts";
+import { withAuthority, withEnrol, withNewFolder } from "./flags.ts";
 import type { Io } from "./io.ts";
-import { createFolderWithCard, type NewFolderOptions, readCardAt } from "./key-folders.ts";
+import {
+  createFolderWithCard,
+  type NewFolderOptions,
+  readCardAt,
+  renewFolder,
+} from "./key-folders.ts";
+import { parseChainEnd } from "./standing.ts";
 
 export interface GatewayInitOptions extends NewFolderOptions {
   readonly id: string;
@@ -30,7 +36,42 @@ export async function gatewayInit(options: GatewayInitOptions, io: Io): Promise<
 /** Writes the statement that lets a gateway in: signed by the agency and the gateway's own keys. */
 export async function gatewayEnrol(options: EnrolOptions, io: Io): Promise<void> {
   const { id, kind: _, log: __, ...body } = await readCardAt(options.card, "gateway");
-  await enrol({ name: "gateway", iss: agencyOf(id), sub: id, body }, options, io);
+  await sayAsAuthority({ name: "gateway", iss: agencyOf(id), sub: id, body }, options, io);
+}
+
+export interface GatewayRenewOptions extends SayOptions {
+  /** The gateway's key folder in force. */
+  readonly gatewayFolder: string;
+  readonly newFolder: string;
+  readonly peer?: string | undefined;
+  readonly http?: string | undefined;
+  /** `<epoch>/<seq>/<leaf hash>`. */
+  readonly last?: string | undefined;
+}
+
+/**
+ * New batch, token and TLS keys for a gateway: signed by the agency and the new keys. The gateway goes on
+ * with the keys in force until it is started with the new folder.
+ */
+export async function gatewayRenew(options: GatewayRenewOptions, io: Io): Promise<void> {
+  const { gatewayFolder: folder, newFolder, folder: agencies = [], passphraseFile = [] } = options;
+  const { peer, http, last } = options;
+  const own = passphraseFile[agencies.length] ?? passphraseFile[0];
+  const endpoints = { ...(peer && { peer }), ...(http && { http }) };
+  const renewing = { folder, newFolder, passphraseFile: own };
+  const card = await renewFolder(
+    renewing,
+    "gateway",
+    (of) => ({ of, change: "gateway", endpoints }),
+    io,
+  );
+  const { id, kind: _, log: __, ...keys } = card;
+  const body = { ...keys, ...(last === undefined ? {} : { last: parseChainEnd(last) }) };
+  await sayAsAuthority(
+    { name: "gateway", iss: agencyOf(id), sub: id, body },
+    { ...options, folder: [...agencies, newFolder] },
+    io,
+  );
 }
 
 /** Runs a gateway until SIGTERM or SIGINT. */
@@ -85,6 +126,20 @@ export function registerGateway(program: Command, io: Io): void {
       .command("enrol")
       .description("let a gateway in: the agency's authority and the gateway's keys sign"),
   ).action((options: EnrolOptions) => gatewayEnrol(options, io));
+  withAuthority(
+    gateway
+      .command("renew")
+      .description("give a gateway new batch, token and TLS keys; the agency's authority signs"),
+  )
+    .requiredOption("--gateway-folder <dir>", "the gateway's key folder in force")
+    .requiredOption("--new-folder <dir>", "folder to make, with the same passphrase")
+    .option("--peer <host:port>", "where other gateways reach it; as before unless given")
+    .option("--http <host:port>", "where its HTTP listener answers; as before unless given")
+    .option(
+      "--last <epoch/seq/leaf>",
+      "where the chain under the earlier keys ends, if they are lost",
+    )
+    .action((options: GatewayRenewOptions) => gatewayRenew(options, io));
   gateway
     .command("run")
     .description("run a gateway until SIGTERM or SIGINT")

@@ -59,6 +59,18 @@ export async function grantRevoke(jti: string, options: GrantRevokeOptions, io: 
   });
 }
 
+/** Approves a grant that waits for a second person. */
+export async function grantApprove(
+  jti: string,
+  options: AdministratorOptions & { readonly consumer: string },
+  io: Io,
+): Promise<void> {
+  await sayAsAdministrator("approval", options, io, async () => ({
+    sub: options.consumer,
+    body: { grant: jti },
+  }));
+}
+
 async function findGrant(client: AdminClient, jti: string): Promise<GrantEntry> {
   const { grants } = await client.call(AdminService.method.listGrants, {});
   const grant = grants.find((one) => one.jti === jti);
@@ -78,6 +90,15 @@ export function registerGrant(program: Command, io: Io): void {
   withFormat(
     withAdmin(grant.command("show").description("show one grant").argument("<jti>", "the grant")),
   ).action((jti: string, options: AdminOptions & OutputOptions) => grantShow(jti, options, io));
+  withAdministrator(
+    grant
+      .command("approve")
+      .description("approve a grant that waits for a second approver")
+      .argument("<jti>", "the grant")
+      .requiredOption("--consumer <agency>", "the agency that it is for"),
+  ).action((jti: string, options: AdministratorOptions & { readonly consumer: string }) =>
+    grantApprove(jti, options, io),
+  );
   withAdministrator(
     grant
       .command("revoke")

@@ -7,6 +7,7 @@ import { readBounded } from "../keys/files.ts";
 import { createKeyFolder, type Keys, openKeyFolder, readCard } from "../keys/key-folder.ts";
 import type { Owner } from "../keys/new-keys.ts";
 import { findPassphrase } from "../keys/passphrase.ts";
+import { isRenewalOf, type Renewal, renewKeyFolder } from "../keys/renewed-folder.ts";
 import type { Io } from "./io.ts";
 
 export interface NewFolderOptions {
@@ -117,4 +118,52 @@ function passphraseOf(folder: string, file: string | undefined, io: Io): Promise
     environment,
     prompt: ask && (() => ask(`Passphrase of ${folder}: `)),
   });
+}
+
+export interface RenewOptions {
+  /** Key folder in force. */
+  readonly folder: string;
+  /** Folder to make, with what is new and what is taken along. */
+  readonly newFolder: string;
+  readonly passphraseFile?: string | undefined;
+}
+
+/**
+ * Makes a renewed key folder beside the one in force, and returns its card. A folder that an earlier run
+ * has made is taken: its keys may be on their way to the ledger.
+ *
+ * @throws CausewayError `FOLDER_NOT_EMPTY` when the new folder holds other keys.
+ */
+export async function renewFolder<K extends "city" | "agency" | "gateway">(
+  { folder, newFolder, passphraseFile }: RenewOptions,
+  kind: K,
+  renewal: (keys: Extract<Keys, { kind: K }>) => Renewal,
+  io: Io,
+): Promise<Extract<Card, { kind: K }>> {
+  const passphrase = await passphraseOf(folder, passphraseFile, io);
+  const keys = await openKeyFolder(folder, passphrase, kind);
+  const wanted = renewal(keys);
+  if (statSync(newFolder, { throwIfNoEntry: false })?.isDirectory() === true) {
+    const card = await readCard(newFolder, kind);
+    if (isRenewalOf(card, wanted)) return card;
+    throw new CausewayError("FOLDER_NOT_EMPTY", `${newFolder} holds other keys`);
+  }
+  const card = await renewKeyFolder(wanted, newFolder, {
+    passphrase,
+    nowMs: io.clock.nowMs(),
+    ...(io.scryptLogN === undefined ? {} : { scryptLogN: io.scryptLogN }),
+  });
+  io.warn(`The renewed keys of ${nameOf(card)} are in ${newFolder}. Keep both folders.\n`);
+  return card as Extract<Card, { kind: K }>;
+}
+
+/** The two folders as signers, with their one passphrase. */
+export function bothFolders({ folder, newFolder, passphraseFile }: RenewOptions): {
+  readonly folder: readonly string[];
+  readonly passphraseFile: readonly string[] | undefined;
+} {
+  return {
+    folder: [folder, newFolder],
+    passphraseFile: passphraseFile === undefined ? undefined : [passphraseFile],
+  };
 }

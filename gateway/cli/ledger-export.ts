@@ -12,7 +12,7 @@ import { tileWidth, tileWidthAt } from "../../src/merkle/tile-path.ts";
 import { kindOfBatch } from "../../src/record/batch.ts";
 import { parseLeaf } from "../../src/record/leaf.ts";
 import type { Io } from "./io.ts";
-import { LedgerHttp } from "./ledger-http.ts";
+import { LedgerHttp, type ServedNote } from "./ledger-http.ts";
 import { childOf, httpAddress } from "./ledger-input.ts";
 
 /** Batches whose bodies are asked for at one time: a round trip each, and half a megabyte at the most. */
@@ -29,7 +29,7 @@ export async function* readExport(
 ): AsyncGenerator<ExportEntry, void, undefined> {
   const { size } = checkpointOf(await http.checkpoint());
   const written = new Set<string>();
-  let next: { readonly note: Uint8Array; readonly size: bigint } | undefined;
+  let next: FrozenNote | undefined;
   for await (const { index, leaf, records } of batchesUpTo(http, size)) {
     const { header } = parseLeaf(leaf);
     if (index === 0n) yield { kind: "header", network: header.network };
@@ -43,20 +43,22 @@ export async function* readExport(
     yield { kind: "batch", leaf, records };
     next ??= await frozenAbove(http, index);
     if (next.size === index + 1n) {
-      yield { kind: "note", note: next.note };
+      const { note, digest } = next;
+      yield { kind: "note", note, ...(digest === undefined ? {} : { digest }) };
       next = undefined;
     }
     onBatch(index, size);
   }
 }
 
-async function frozenAbove(
-  http: LedgerHttp,
-  index: bigint,
-): Promise<{ readonly note: Uint8Array; readonly size: bigint }> {
-  const note = await http.finalAfter(index);
-  const { size } = checkpointOf(note);
-  if (size > index) return { note, size };
+interface FrozenNote extends ServedNote {
+  readonly size: bigint;
+}
+
+async function frozenAbove(http: LedgerHttp, index: bigint): Promise<FrozenNote> {
+  const served = await http.finalAfter(index);
+  const { size } = checkpointOf(served.note);
+  if (size > index) return { ...served, size };
   throw new CausewayError("MALFORMED", `the note for index ${index} does not cover it`);
 }
 

@@ -1,5 +1,5 @@
 /** A gateway's read-only HTTP listener as a client reads it: bytes within bounds, nothing of it believed. */
-import { concatBytes, toHex } from "../../src/base/bytes.ts";
+import { concatBytes, parseHex, toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import {
   batchBytesMax,
@@ -10,9 +10,21 @@ import {
 } from "../../src/base/limits.ts";
 import { decodeEntryBundle } from "../../src/merkle/entry-bundle.ts";
 import { formatTilePath } from "../../src/merkle/tile-path.ts";
+import { registryDigestHeader } from "../ledger/http-read.ts";
 import { parseHostPort } from "../tls.ts";
 
 const fetchMs = 10_000;
+
+interface Answer {
+  readonly body: Uint8Array;
+  readonly headers: Headers;
+}
+
+/** A frozen note, and the registry digest that the gateway has at its size, if it tells one. */
+export interface ServedNote {
+  readonly note: Uint8Array;
+  readonly digest?: Uint8Array;
+}
 
 /** Functions reject with LEDGER_UNAVAILABLE, TOO_LARGE or MALFORMED. */
 export class LedgerHttp {
@@ -30,8 +42,10 @@ export class LedgerHttp {
   }
 
   /** The note of the first final checkpoint above an index. */
-  finalAfter(index: bigint): Promise<Uint8Array> {
-    return this.#get(`/final/${index}`, noteBytesMax);
+  async finalAfter(index: bigint): Promise<ServedNote> {
+    const { body, headers } = await this.#ask(`/final/${index}`, noteBytesMax);
+    const digest = parseHex(headers.get(registryDigestHeader) ?? "");
+    return digest?.length === 32 ? { note: body, digest } : { note: body };
   }
 
   /** The leaves `256·bundle` and on, `width` of them, 1 to 256. */
@@ -52,12 +66,18 @@ export class LedgerHttp {
   }
 
   async #get(path: string, bytesMax: number): Promise<Uint8Array> {
+    return (await this.#ask(path, bytesMax)).body;
+  }
+
+  async #ask(path: string, bytesMax: number): Promise<Answer> {
     const url = `http://${this.#address}${path}`;
     const chunks: Uint8Array[] = [];
     let bytes = 0;
+    let headers: Headers;
     try {
       const signal = AbortSignal.timeout(fetchMs);
       const response = await fetch(url, { redirect: "error", signal });
+      ({ headers } = response);
       if (!response.ok) throw new Error(`status ${response.status}`);
       for await (const chunk of response.body ?? []) {
         bytes += chunk.length;
@@ -72,7 +92,7 @@ export class LedgerHttp {
         cause,
       });
     }
-    return concatBytes(...chunks);
+    return { body: concatBytes(...chunks), headers };
   }
 }
 

@@ -42,8 +42,9 @@ export async function joinNetwork(
   }
   const verifier = createNodeVerifier();
   const nowMs = io.clock.nowMs();
-  const newest = readFinal(network, await http.checkpoint(), { verifier, nowMs });
-  const first = readFinal(network, await http.finalAfter(0n), { verifier });
+  const trust = { state: network.founding, skewMs: network.skewMs };
+  const newest = readFinal(trust, await http.checkpoint(), { verifier, nowMs });
+  const first = readFinal(trust, (await http.finalAfter(0n)).note, { verifier });
   // No gateway but the sequencer seals before the founding is final: the first final size is small.
   if (first.size > BigInt(tileWidth)) {
     throw new CausewayError("CHECKPOINT_INVALID", `the first final size is ${first.size}`);

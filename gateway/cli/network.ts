@@ -3,6 +3,7 @@ import { toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { networkId } from "../../src/credential/statement.ts";
 import type { Bounds } from "../../src/credential/statements.ts";
+import { foundingTerm } from "../../src/ledger/embedded/network.ts";
 import { formatHandle } from "../../src/record/handle.ts";
 import {
   type Draft,
@@ -109,7 +110,7 @@ export async function networkJoin(options: NetworkJoinOptions, io: Io): Promise<
     io,
     {
       network: toHex(network.id),
-      sequencer: network.sequencer.gateway,
+      sequencer: foundingTerm(network).gateway,
       final_size: String(finalSize),
       final_time: new Date(finalTimeMs).toISOString(),
       data: options.data,

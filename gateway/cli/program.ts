@@ -19,7 +19,9 @@ import { registerPolicy } from "./policy.ts";
 import { registerRecord } from "./record.ts";
 import { registerRequest } from "./request.ts";
 import { registerService } from "./service.ts";
+import { registerStanding } from "./standing.ts";
 import { registerStatement } from "./statement.ts";
+import { registerVote } from "./vote.ts";
 
 const description =
   "A cross-agency data-sharing gateway whose every grant, refusal and exchange stands, signed, on one shared append-only ledger.";
@@ -47,6 +49,8 @@ export function createProgram(io: Io): Command {
   registerPolicy(program, io);
   registerRequest(program, io);
   registerGrant(program, io);
+  registerStanding(program, io);
+  registerVote(program, io);
   registerRecord(program, io);
   registerLedger(program, io);
   registerLedgerExport(program, io);

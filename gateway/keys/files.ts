@@ -1,6 +1,6 @@
 /** Files of a key folder: read within a bound, written so that a crash leaves all of them or none. */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
+import { link, mkdir, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { CausewayError } from "../../src/base/errors.ts";
 
@@ -102,5 +102,33 @@ export async function createFolder(
     throw new CausewayError("STORAGE_FAILED", `cannot create ${folder}: ${errno(cause)}`, {
       cause,
     });
+  }
+}
+
+/**
+ * Adds one file (0600) to a folder, durably; it appears whole or not at all, and never replaces another.
+ * What a crash left half written is replaced.
+ *
+ * @throws CausewayError `FOLDER_NOT_EMPTY` when there is a file of that name; `STORAGE_FAILED`.
+ */
+export async function addFile(
+  folder: string,
+  name: string,
+  content: string | Uint8Array,
+): Promise<void> {
+  const path = join(folder, name);
+  const staging = `${path}.new`;
+  try {
+    await rm(staging, { force: true });
+    await writeNew(staging, content);
+    // A link, unlike a rename, fails where the name is taken.
+    await link(staging, path);
+    await rm(staging);
+    await sync(folder);
+  } catch (cause) {
+    if (errno(cause) === "EEXIST") {
+      throw new CausewayError("FOLDER_NOT_EMPTY", `${path} is there already`, { cause });
+    }
+    throw new CausewayError("STORAGE_FAILED", `cannot write ${path}: ${errno(cause)}`, { cause });
   }
 }

@@ -20,7 +20,8 @@ import {
   type GatewayCard,
 } from "./card.ts";
 import { assertFolderFree, createFolder, readBounded } from "./files.ts";
-import { createKeys, witnessName, type KeyName, type Owner } from "./new-keys.ts";
+import { openLogKeys } from "./log-keys.ts";
+import { createKeys, witnessName, type KeyName, type NewKeys, type Owner } from "./new-keys.ts";
 import { assertPassphrase } from "./passphrase.ts";
 import { createFolderIdentity, openFolderIdentity, openKey, sealKey } from "./sealed-file.ts";
 import { commonName, isKeyOfCertificate, type TlsKey } from "./tls.ts";
@@ -53,8 +54,10 @@ export interface GatewayKeys {
   readonly card: GatewayCard;
   readonly batch: PrivateKey;
   readonly token: PrivateKey;
-  /** Of a sequencer only. */
+  /** Of the sequencer of term 0 only. */
   readonly log?: PrivateKey;
+  /** Every log key of the folder, by term. */
+  readonly logs: ReadonlyMap<bigint, PrivateKey>;
   /** With the first certificate of the card. */
   readonly tls: TlsKey;
 }
@@ -94,16 +97,25 @@ export async function createKeyFolder<O extends Owner>(
   const { card, privateKeys } = createKeys(owner, options.nowMs);
   const text = formatCard(card);
   const checked = parseCard<O["kind"]>(utf8(text), owner.kind);
+  await writeKeyFolder(folder, { card, privateKeys }, options);
+  return checked;
+}
+
+/** Writes a folder whole or not at all, its keys under a new identity that the passphrase opens. */
+export async function writeKeyFolder(
+  folder: string,
+  { card, privateKeys }: NewKeys,
+  options: { readonly passphrase: string; readonly scryptLogN?: number },
+): Promise<void> {
   const identity = await createFolderIdentity(options.passphrase, options.scryptLogN);
   const files = new Map<string, string | Uint8Array>([
-    [cardFile, text],
+    [cardFile, formatCard(card)],
     [identityFile, identity.sealed],
   ]);
   for (const [name, key] of privateKeys) {
     files.set(keyFile(name), await sealKey(key, identity.secret));
   }
   await createFolder(folder, files);
-  return checked;
 }
 
 /**
@@ -120,10 +132,14 @@ export async function readCard<K extends CardKind = CardKind>(
 
 type ReadKey = (name: KeyName) => Promise<Uint8Array>;
 
-/** The reader of one folder's private keys: the passphrase is spent once, on the identity. */
-async function unlock(folder: string, passphrase: string): Promise<ReadKey> {
+/** The secret that opens the keys of a folder. Throws FILE_UNREADABLE, KEY_LOCKED. */
+export async function unlockFolder(folder: string, passphrase: string): Promise<string> {
   const sealed = await readBounded(join(folder, identityFile), keyFileBytesMax);
-  const identity = await openFolderIdentity(sealed, passphrase);
+  return openFolderIdentity(sealed, passphrase);
+}
+
+/** The reader of one folder's private keys. */
+function keyReader(folder: string, identity: string): ReadKey {
   return async (name) =>
     openKey(await readBounded(join(folder, keyFile(name)), keyFileBytesMax), identity);
 }
@@ -192,14 +208,20 @@ async function agencyKeys(card: AgencyCard, read: ReadKey): Promise<AgencyKeys> 
   };
 }
 
-async function gatewayKeys(card: GatewayCard, read: ReadKey): Promise<GatewayKeys> {
-  const { id, certificates, tls, log } = card;
+async function gatewayKeys(
+  card: GatewayCard,
+  read: ReadKey,
+  later: ReadonlyMap<bigint, PrivateKey>,
+): Promise<GatewayKeys> {
+  const { id, certificates, tls } = card;
+  const log = card.log && (await privateKey(read, "log", asKey(card.log)));
   return {
     kind: "gateway",
     card,
     batch: await privateKey(read, "batch", asKey(card.batch)),
     token: await privateKey(read, "token", asKey(card.token)),
-    ...(log === undefined ? {} : { log: await privateKey(read, "log", asKey(log)) }),
+    ...(log && { log }),
+    logs: new Map([...(log ? [[0n, log] as const] : []), ...later]),
     tls: await tlsKey(read, "tls", {
       certificate: certificates[0] as string,
       spki: tls[0] as string,
@@ -217,14 +239,15 @@ async function administratorKeys(
   return { kind: "administrator", card, key };
 }
 
-function keysOf(card: Card, read: ReadKey): Promise<Keys> {
+async function keysOf(card: Card, folder: string, identity: string): Promise<Keys> {
+  const read = keyReader(folder, identity);
   switch (card.kind) {
     case "city":
       return cityKeys(card, read);
     case "agency":
       return agencyKeys(card, read);
     case "gateway":
-      return gatewayKeys(card, read);
+      return gatewayKeys(card, read, await openLogKeys(folder, identity));
     case "administrator":
       return administratorKeys(card, read);
   }
@@ -243,6 +266,6 @@ export async function openKeyFolder<K extends CardKind = CardKind>(
   kind?: K,
 ): Promise<Extract<Keys, { kind: K }>> {
   const card: Card = await readCard(folder, kind);
-  const read = await unlock(folder, passphrase);
-  return (await keysOf(card, read)) as Extract<Keys, { kind: K }>;
+  const identity = await unlockFolder(folder, passphrase);
+  return (await keysOf(card, folder, identity)) as Extract<Keys, { kind: K }>;
 }

@@ -66,8 +66,8 @@ const dayMs = 24 * 3600 * 1000;
 export const certificateDays: number = 5 * 365;
 
 /** Makes keys, and keeps the private half of each. */
-class KeyMaker {
-  readonly privateKeys = new Map<KeyName, string | Uint8Array>();
+export class KeyMaker {
+  readonly privateKeys: Map<KeyName, string | Uint8Array> = new Map();
   readonly #nowMs: number;
 
   constructor(nowMs: number) {

@@ -1,0 +1,121 @@
+/**
+ * A key folder made from another: what changes is new, what stays is taken along. The old folder stays as it
+ * is, because its keys sign the change and are valid until the change is final.
+ */
+import { toBase64, toHex, utf8 } from "../../src/base/bytes.ts";
+import { sha256 } from "../../src/base/sha256.ts";
+import type { GatewayEndpoints } from "../../src/credential/statements.ts";
+import { formatKey } from "../../src/credential/key-text.ts";
+import { type Card, formatCard, parseCard } from "./card.ts";
+import { assertFolderFree } from "./files.ts";
+import { writeKeyFolder } from "./key-folder.ts";
+import type { AgencyKeys, CityKeys, GatewayKeys, PrivateKey } from "./key-folder.ts";
+import { KeyMaker, type KeyName, witnessName } from "./new-keys.ts";
+import { assertPassphrase } from "./passphrase.ts";
+
+/** What is to be new. */
+export type Renewal =
+  /** The next authority key becomes the authority key, and another one is made to follow it. */
+  | { readonly of: CityKeys | AgencyKeys; readonly change: "authority" }
+  | { readonly of: CityKeys; readonly change: "witness"; readonly address?: string | undefined }
+  /** Batch, token and TLS keys. A log key belongs to its term and is not taken along. */
+  | {
+      readonly of: GatewayKeys;
+      readonly change: "gateway";
+      readonly endpoints?: Partial<GatewayEndpoints> | undefined;
+    };
+
+type PrivateKeys = Map<KeyName, string | Uint8Array>;
+
+/**
+ * Makes the renewed folder and returns its card.
+ *
+ * @throws CausewayError as `createKeyFolder`.
+ */
+export async function renewKeyFolder(
+  renewal: Renewal,
+  folder: string,
+  options: { readonly passphrase: string; readonly nowMs: number; readonly scryptLogN?: number },
+): Promise<Card> {
+  assertPassphrase(options.passphrase);
+  await assertFolderFree(folder);
+  const maker = new KeyMaker(options.nowMs);
+  const card = parseCard(utf8(formatCard(renewedCard(renewal, maker))), renewal.of.kind);
+  await writeKeyFolder(folder, { card, privateKeys: maker.privateKeys }, options);
+  return card;
+}
+
+/** Whether a card shows what such a renewal makes. */
+export function isRenewalOf(card: Card, { of, change }: Renewal): boolean {
+  if (card.kind !== of.kind || card.id !== of.card.id) return false;
+  switch (change) {
+    case "authority":
+      return "authority" in card && card.authority === formatKey(of.nextAuthority.publicKey);
+    case "witness":
+      return (
+        card.kind === "city" &&
+        card.authority === of.card.authority &&
+        card.witness !== of.card.witness
+      );
+    case "gateway":
+      return card.kind === "gateway" && card.batch !== of.card.batch;
+  }
+}
+
+function renewedCard(renewal: Renewal, maker: KeyMaker): Card {
+  switch (renewal.change) {
+    case "authority":
+      return renewedAuthority(renewal.of, maker);
+    case "witness":
+      return renewedWitness(renewal.of, renewal.address, maker);
+    case "gateway":
+      return renewedGateway(renewal.of, renewal.endpoints, maker);
+  }
+}
+
+function renewedAuthority(keys: CityKeys | AgencyKeys, maker: KeyMaker): Card {
+  keep(maker.privateKeys, { authority: keys.nextAuthority });
+  const next = toHex(sha256(maker.ed25519("next-authority")));
+  const authority = formatKey(keys.nextAuthority.publicKey);
+  if (keys.kind === "agency") return { ...keys.card, authority, next };
+  keep(maker.privateKeys, { witness: keys.witness });
+  maker.privateKeys.set("witness-tls", keys.tls.privateKeyPem);
+  return { ...keys.card, authority, next };
+}
+
+function renewedWitness(keys: CityKeys, address: string | undefined, maker: KeyMaker): Card {
+  keep(maker.privateKeys, { authority: keys.authority, "next-authority": keys.nextAuthority });
+  const tls = maker.tls("witness-tls", witnessName(keys.card.id));
+  return {
+    ...keys.card,
+    witness: formatKey(maker.ed25519("witness")),
+    witness_address: address ?? keys.card.witness_address,
+    witness_tls: tls.spki,
+    witness_certificate: tls.certificate,
+  };
+}
+
+function renewedGateway(
+  { card, tls: held }: GatewayKeys,
+  endpoints: Partial<GatewayEndpoints> | undefined,
+  maker: KeyMaker,
+): Card {
+  const { certificate, spki } = maker.tls("tls", card.id);
+  const { log: _, ...rest } = card;
+  return {
+    ...rest,
+    batch: formatKey(maker.ed25519("batch")),
+    token: formatKey(maker.ed25519("token")),
+    // Peers take the old certificate too, until a later statement of the gateway leaves it out.
+    certificates: [certificate, toBase64(held.certificateDer)],
+    tls: [spki, card.tls[0] as string],
+    endpoints: {
+      peer: endpoints?.peer ?? card.endpoints.peer,
+      http: endpoints?.http ?? card.endpoints.http,
+    },
+  };
+}
+
+function keep(privateKeys: PrivateKeys, kept: { readonly [N in KeyName]?: PrivateKey }): void {
+  for (const [name, { seed }] of Object.entries(kept)) privateKeys.set(name as KeyName, seed);
+}
