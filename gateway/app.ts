@@ -231,7 +231,7 @@ async function build(
       engine,
       replica,
       scheduler,
-      term: () => network.term,
+      term: () => replica.term().term,
       onRefused: ({ number, reason }) => {
         halted.add(reason);
         logger.error({ event: "own batch refused", number, reason }, "own batch refused");

@@ -12,6 +12,7 @@ import type { AgencySystem } from "../src/exchange/resolve-call.ts";
 import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
 import { UnknownAttempts } from "../src/exchange/unknown-attempts.ts";
 import { readFinal } from "../src/ledger/embedded/checkpoints.ts";
+import { trustOf } from "../src/ledger/embedded/trust.ts";
 import type { JournalReader } from "../src/ledger/journal/store.ts";
 import { createCedarEngine } from "../src/policy/cedar-engine.ts";
 import { decide } from "../src/policy/decide.ts";
@@ -97,7 +98,10 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
       certificate: certificatePem(keys.tls.certificateDer),
       privateKey: keys.tls.privateKeyPem,
     },
-    readFinal: (note) => readFinal(network, note, { verifier }),
+    readFinal: (note) => {
+      const from = replica.final()?.size ?? 0n;
+      return readFinal(trustOf(network, replica.state()), note, { verifier, from });
+    },
     onHello: (peer, { clockMs, ownLeafHash }) => {
       options.watch.hello(peer, clockMs);
       if (ownLeafHash !== undefined && journal.batchByLeafHash(ownLeafHash) === undefined) {

@@ -10,6 +10,7 @@ import {
   type LedgerNodeOptions,
   type SequencerRole,
 } from "../src/ledger/embedded/ledger-node.ts";
+import { foundingTerm } from "../src/ledger/embedded/network.ts";
 import type { LedgerReport } from "../src/ledger/embedded/sequencer.ts";
 import type { GatewayConfig } from "./config.ts";
 import { createLedgerClient } from "./ledger/ledger-client.ts";
@@ -45,7 +46,8 @@ export async function createLedgerPart(options: LedgerPartOptions): Promise<Ledg
   const { network, keys, city, founding } = identity;
   const witnessClients: { close(): void }[] = [];
   const role = (): SequencerRole | FollowerRole => {
-    if (network.sequencer.gateway === config.gateway && keys.log !== undefined) {
+    const { gateway, address, tls } = foundingTerm(network);
+    if (gateway === config.gateway && keys.log !== undefined) {
       return {
         kind: "sequencer",
         signer: keys.log,
@@ -56,7 +58,6 @@ export async function createLedgerPart(options: LedgerPartOptions): Promise<Ledg
         },
       };
     }
-    const { address, tls } = network.sequencer;
     return {
       kind: "follower",
       client: createLedgerClient({ address, tls, identity: followIdentity(identity) }),

@@ -19,6 +19,7 @@ import { LedgerService } from "../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { type AdminPorts, createAdminService } from "./admin/admin-service.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { ExchangeSides } from "./exchange-sides.ts";
+import { cosigningNow } from "../src/ledger/embedded/trust.ts";
 import { createLedgerReadHandler } from "./ledger/http-read.ts";
 import { createLedgerService } from "./ledger/ledger-service.ts";
 import { createWitnessHandler } from "./ledger/witness-http.ts";
@@ -206,7 +207,7 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
   const firstLinks: FirstLinks | undefined =
     node.host === undefined
       ? undefined
-      : learnFirstLinks(node.network.witnesses, scheduler, () => update());
+      : learnFirstLinks(cosigningNow(node.replica.trust()).witnesses, scheduler, () => update());
   const tls = (): PeerTls => ({
     certificate: certificatePem(keys.tls.certificateDer),
     privateKey: keys.tls.privateKeyPem,

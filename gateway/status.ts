@@ -8,7 +8,9 @@ import {
   GetStatusResponseSchema,
 } from "../src/gen/causeway/admin/v1/admin_pb.ts";
 import type { Journal } from "../src/ledger/journal/sealer.ts";
+import { cosigningNow } from "../src/ledger/embedded/trust.ts";
 import { formatVerifierKey } from "../src/note/verifier-key.ts";
+import { logKeyOf } from "../src/registry/cosigning.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { LedgerPart } from "./ledger-part.ts";
 
@@ -23,10 +25,13 @@ export function createStatus(options: {
   notReady(): readonly ReasonCode[];
 }): () => GetStatusResponse {
   const { config, self, ledger, journal } = options;
-  const { network, replica, host, witness } = ledger.node;
+  const { replica, host, witness } = ledger.node;
   return () => {
     const final = replica.final();
     const state = replica.state();
+    const trust = replica.trust();
+    const logKey = logKeyOf(trust.state, replica.term());
+    const { rule, witnesses } = cosigningNow(trust);
     const sealed = journal.reader.batchCount();
     return create(GetStatusResponseSchema, {
       gateway: self.gateway,
@@ -35,13 +40,13 @@ export function createStatus(options: {
       version,
       sequencer: host !== undefined,
       witness: witness !== undefined,
-      origin: network.logKey.name,
-      logVerifierKey: formatVerifierKey(network.logKey),
-      cosigners: network.witnesses.map(({ city, key }) => ({
+      origin: logKey.name,
+      logVerifierKey: formatVerifierKey(logKey),
+      cosigners: witnesses.map(({ city, key }) => ({
         city,
         verifierKey: formatVerifierKey(key),
       })),
-      quorum: network.quorum,
+      quorum: rule.quorum,
       includedSize: state.size,
       ...(final === undefined
         ? {}

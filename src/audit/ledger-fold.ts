@@ -5,8 +5,10 @@
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import type { Verifier } from "../crypto/ports.ts";
+import { readQuorum } from "../ledger/embedded/checkpoints.ts";
 import { type LedgerNetwork, readLedgerNetwork } from "../ledger/embedded/network.ts";
-import { evaluateQuorum, type QuorumCheckpoint } from "../note/quorum.ts";
+import { trustOf } from "../ledger/embedded/trust.ts";
+import type { QuorumCheckpoint } from "../note/quorum.ts";
 import { apply, type Applied } from "../registry/apply.ts";
 import { initialState } from "../registry/initial.ts";
 import type { RegistryState } from "../registry/state.ts";
@@ -75,9 +77,11 @@ export class LedgerFold {
     if (this.#network === undefined) {
       throw new CausewayError("NETWORK_UNKNOWN", "the founding document has not been read");
     }
-    const { logKey, witnesses, quorum, skewMs } = this.#network;
-    const verify = this.#verifier.verify.bind(this.#verifier);
-    return evaluateQuorum({ note, logKey, cosigners: witnesses, quorum, skewMs, verify });
+    const from = this.finals.newest?.size ?? 0n;
+    return readQuorum(trustOf(this.#network, this.#state), note, {
+      verifier: this.#verifier,
+      from,
+    });
   }
 
   async #takeBatch(bytes: Extract<ExportEntry, { kind: "batch" }>): Promise<FoldStep> {

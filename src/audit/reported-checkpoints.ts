@@ -2,8 +2,8 @@ import { equalBytes } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { CheckpointPair } from "../gen/causeway/record/v1/record_pb.ts";
-import { readHead } from "../ledger/embedded/checkpoints.ts";
-import type { Checkpoint } from "../note/checkpoint.ts";
+import { readHead, type SignedHead } from "../ledger/embedded/checkpoints.ts";
+import { trustOf } from "../ledger/embedded/trust.ts";
 import { type Finding, findingAt, type Place } from "./findings.ts";
 import type { LedgerFold } from "./ledger-fold.ts";
 
@@ -11,18 +11,19 @@ import type { LedgerFold } from "./ledger-fold.ts";
 export function judgeReportedCheckpoints(
   { firstNote, secondNote }: CheckpointPair,
   place: Place,
-  { network, tree }: LedgerFold,
+  { network, state, tree }: LedgerFold,
   verifier: Verifier,
 ): Finding | undefined {
   if (network === undefined) return undefined;
-  let heads: readonly Checkpoint[];
+  let heads: readonly SignedHead[];
+  const trust = trustOf(network, state);
   try {
-    heads = [firstNote, secondNote].map((note) => readHead(network, note, verifier));
+    heads = [firstNote, secondNote].map((note) => readHead(trust, note, verifier));
   } catch (cause) {
     if (!(cause instanceof CausewayError)) throw cause;
     return findingAt(place, "RECORD_IMPLAUSIBLE", { member: "checkpoints" });
   }
-  const [first, second] = heads as [Checkpoint, Checkpoint];
+  const [first, second] = heads as [SignedHead, SignedHead];
   const contradict = first.size === second.size && !equalBytes(first.root, second.root);
   const foreign = heads.find(({ size, root }) => {
     const own = tree.rootAt(size);

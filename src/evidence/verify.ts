@@ -9,9 +9,10 @@ import { openCallToken } from "../credential/call-token.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import { thumbprint } from "../crypto/thumbprint.ts";
 import type { Begin, Call, Decision } from "../gen/causeway/record/v1/parts_pb.ts";
+import { readQuorum } from "../ledger/embedded/checkpoints.ts";
 import { type LedgerNetwork, readLedgerNetwork } from "../ledger/embedded/network.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
-import { evaluateQuorum, type QuorumCheckpoint } from "../note/quorum.ts";
+import type { QuorumCheckpoint } from "../note/quorum.ts";
 import { parseTlogProof } from "../note/tlog-proof.ts";
 import { openCallStatement, verifyCallPath } from "../record/call-tree.ts";
 import { formatAddress, formatHandle } from "../record/handle.ts";
@@ -191,20 +192,14 @@ class Verification {
     if (first === undefined) throw invalid("there is no founding document");
     const payload = await this.#chain.found(verifyRecordProof(first).record);
     this.#network = readLedgerNetwork(payload);
-    return `signed by ${this.#network.witnesses.length} cities`;
+    return `signed by ${this.#network.founding.cities.size} cities`;
   }
 
   #readCheckpoint(): string {
     this.#note = parseTlogProof(this.#evidence.record.proof).checkpoint;
-    const { logKey, witnesses, quorum, skewMs } = this.#network;
-    this.#checkpoint = evaluateQuorum({
-      note: this.#note,
-      logKey,
-      cosigners: witnesses,
-      quorum,
-      skewMs,
-      verify: this.#verifier.verify.bind(this.#verifier),
-    });
+    const { founding, skewMs } = this.#network;
+    const trust = { state: founding, skewMs };
+    this.#checkpoint = readQuorum(trust, this.#note, { verifier: this.#verifier });
     const { size, cosigned } = this.#checkpoint;
     return `size ${size}, cosigned by ${cosigned.map(({ city }) => city).join(", ")}`;
   }

@@ -9,6 +9,8 @@ import { formatAddCheckpoint } from "../../src/note/add-checkpoint.ts";
 import { signHead } from "../../src/ledger/embedded/checkpoints.ts";
 import { ledgerFile } from "../../src/ledger/embedded/ledger-node.ts";
 import { type LedgerNetwork, readLedgerNetwork } from "../../src/ledger/embedded/network.ts";
+import { cosigningNow, trustOf } from "../../src/ledger/embedded/trust.ts";
+import { originOf } from "../../src/registry/cosigning.ts";
 import type { FollowItem, FollowStart, LedgerHost } from "../../src/ledger/embedded/ports.ts";
 import { statusRecord, type TestLedger } from "../support/ledger.ts";
 import { TwoCities, until } from "./support.ts";
@@ -75,7 +77,11 @@ function headOf(
   const root = change.root ?? (ledger.rootAt(size) as Uint8Array);
   const digest = change.digest ?? ledger.states[Number(size)]?.digest;
   assert.ok(digest !== undefined);
-  const note = signHead(network, { size, root }, change.signer ?? cities.network.log);
+  const note = signHead(
+    originOf(network.id, 0n),
+    { size, root },
+    change.signer ?? cities.network.log,
+  );
   return { kind: "head", note, registryDigest: digest };
 }
 
@@ -144,8 +150,9 @@ test("a note of a quorum over another tree is LEDGER_FORK", async (t) => {
   const { cities, network, sequencer } = lie;
   const root = new Uint8Array(32).fill(3);
   const { note } = headOf(lie, 2n, { root });
-  const checkpoint = { origin: network.logKey.name, size: 2n, root, extensions: [] };
-  const lines = network.witnesses.map(({ key }, i) => {
+  const checkpoint = { origin: originOf(network.id, 0n), size: 2n, root, extensions: [] };
+  const { witnesses } = cosigningNow(trustOf(network, network.founding));
+  const lines = witnesses.map(({ key }, i) => {
     const signer = cities.witnessKey(i as 0 | 1);
     return cosignCheckpoint({ checkpoint, name: key.name, signer, timeMs: Date.now() });
   });

@@ -24,12 +24,18 @@ import { utf8 } from "../../src/base/bytes.ts";
 
 type Options = Parameters<typeof evaluateQuorum>[0];
 
-function evaluate(note: Uint8Array, options: Partial<Options> = {}): QuorumCheckpoint {
+/** Under one rule of all cities that cosign here, or under those of `options`. */
+function evaluate(
+  note: Uint8Array,
+  { quorum = 3, ...options }: Partial<Options> & { readonly quorum?: number } = {},
+): QuorumCheckpoint {
+  const cosigners = options.cosigners ?? cities;
+  const rules = [{ cities: cosigners.map(({ city }) => city), quorum }];
   return evaluateQuorum({
     note,
     logKey,
-    cosigners: cities,
-    quorum: 3,
+    cosigners,
+    rules,
     skewMs: 5000,
     verify,
     ...options,
@@ -125,6 +131,41 @@ describe("a quorum", () => {
   });
 });
 
+describe("where the cities or the quorum change", () => {
+  const before = { cities: ["beijing", "chengdu", "dalian"], quorum: 2 };
+  const after = { cities: ["chengdu", "dalian", "anshan"], quorum: 2 };
+  /** Cosigned by these, each at a time of its own in seconds. */
+  const by = (times: Readonly<Record<string, number>>): Uint8Array =>
+    withSignatures(cosignedNote(), (text) =>
+      Object.entries(times).map(([city, time]) => {
+        const at = cities.findIndex((one) => one.city === city);
+        return cosignatureAt(at, BigInt(time), text);
+      }),
+    );
+
+  test("the old and the new quorum are both asked for", () => {
+    const rules = [before, after];
+    assert.throws(() => evaluate(by({ beijing: 1, chengdu: 2 }), { rules }), {
+      code: "QUORUM_NOT_MET",
+      fields: { cosigned: "1", quorum: "2" },
+    });
+    assert.throws(() => evaluate(by({ anshan: 1, dalian: 2 }), { rules }), {
+      code: "QUORUM_NOT_MET",
+    });
+    assert.equal(evaluate(by({ beijing: 1, chengdu: 2, anshan: 3 }), { rules }).size, 7n);
+    assert.equal(evaluate(by({ dalian: 1, chengdu: 2 }), { rules }).size, 7n);
+  });
+  test("the time is the lower median over all cities that count for some rule", () => {
+    const note = by({ beijing: 8, chengdu: 2, dalian: 4, anshan: 6 });
+    assert.equal(evaluate(note, { rules: [before, after] }).timeMs, 4000);
+    assert.equal(evaluate(note, { rules: [after] }).timeMs, 4000);
+    assert.equal(
+      evaluate(by({ beijing: 1, chengdu: 6, dalian: 8 }), { rules: [after] }).timeMs,
+      6000,
+    );
+  });
+});
+
 describe("times of cosignatures", () => {
   test("a timestamp of 0 does not count", () => {
     const note = withSignatures(cosignedNote(5000, 6000), (text) => [cosignatureAt(2, 0n, text)]);
@@ -187,7 +228,8 @@ describe("trust that cannot be meant", () => {
   const note = cosignedNote(1000, 2000, 3000);
   const [first] = cities;
   assert.ok(first !== undefined);
-  test("a quorum of no city is a RangeError", () => {
+  test("no rule, or a quorum of no city, is a RangeError", () => {
+    assert.throws(() => evaluate(note, { rules: [] }), RangeError);
     for (const quorum of [0, -1, 1.5, Number.NaN]) {
       assert.throws(() => evaluate(note, { quorum }), RangeError);
     }

@@ -1,8 +1,8 @@
-/** Heads, cosignatures and final checkpoints of one network: signed and verified against its keys. */
+/** Heads, cosignatures and final checkpoints of one network: signed, and verified against what its registry says. */
 import { parseUtf8, utf8 } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
-import { type Checkpoint, parseCheckpoint } from "../../note/checkpoint.ts";
+import { parseCheckpoint } from "../../note/checkpoint.ts";
 import {
   formatNote,
   formatSignatureLines,
@@ -10,62 +10,109 @@ import {
   parseNote,
   parseSignatureLines,
 } from "../../note/note.ts";
-import { evaluateQuorum } from "../../note/quorum.ts";
+import { evaluateQuorum, type QuorumCheckpoint } from "../../note/quorum.ts";
 import { addSignatures, cosignCheckpoint, signCheckpoint } from "../../note/sign.ts";
 import { openCheckpoint, verifyNote } from "../../note/verify.ts";
+import {
+  type CityWitness,
+  cosignersBetween,
+  cosigningRules,
+  logKeyOf,
+  termOfOrigin,
+} from "../../registry/cosigning.ts";
+import type { RegistryState, TermFact } from "../../registry/state.ts";
 import type { FinalCheckpoint } from "../ports.ts";
-import type { CityWitness, LedgerNetwork } from "./network.ts";
+import type { Trust } from "./trust.ts";
 import type { CheckpointReading } from "./witness-machine.ts";
 
-/** The log's signed note of a size. */
+/** A head that the log of one term has signed. */
+export interface SignedHead {
+  readonly term: bigint;
+  readonly origin: string;
+  readonly size: bigint;
+  readonly root: Uint8Array;
+}
+
+/** The note of a size, signed with the log key of the term whose origin it is. */
 export function signHead(
-  network: LedgerNetwork,
+  origin: string,
   head: { readonly size: bigint; readonly root: Uint8Array },
   signer: Signer,
 ): Uint8Array {
-  const checkpoint = { origin: network.logKey.name, ...head, extensions: [] };
-  return formatNote(signCheckpoint(checkpoint, signer));
-}
-
-/** The checkpoint of a note that the log has signed. Throws as `openCheckpoint` does. */
-export function readHead(network: LedgerNetwork, note: Uint8Array, verifier: Verifier): Checkpoint {
-  const verify = verifier.verify.bind(verifier);
-  return openCheckpoint({ note, logKey: network.logKey, verify }).checkpoint;
+  const { size, root } = head;
+  return formatNote(signCheckpoint({ origin, size, root, extensions: [] }, signer));
 }
 
 /**
- * The final checkpoint of a note. Throws as `evaluateQuorum` does.
- * `nowMs` is the own clock; absent when a note is read that was verified before it was stored.
+ * The head of a note that a log of this network has signed; its origin names the term.
+ * Throws CHECKPOINT_INVALID when the origin is of no term that the registry knows, and as
+ * `openCheckpoint` does.
  */
-export function readFinal(
-  network: LedgerNetwork,
+export function readHead({ state }: Trust, note: Uint8Array, verifier: Verifier): SignedHead {
+  const fact = termOfNote(state, note);
+  const verify = verifier.verify.bind(verifier);
+  const { checkpoint } = openCheckpoint({ note, logKey: logKeyOf(state, fact), verify });
+  const { origin, size, root } = checkpoint;
+  return { term: fact.term, origin, size, root };
+}
+
+export interface FinalReading {
+  readonly verifier: Verifier;
+  /**
+   * The final size before it, whose rule counts too. Absent for a size that is final already, as in a
+   * heartbeat: then the rule of the size alone counts.
+   */
+  readonly from?: bigint;
+  /** The own clock; absent when a note is read that was verified before it was stored. */
+  readonly nowMs?: number;
+}
+
+/** The checkpoint of a note that every quorum from `from` on has cosigned. Throws as `evaluateQuorum` and `readHead` do. */
+export function readQuorum(
+  { state, skewMs }: Trust,
   note: Uint8Array,
-  options: { readonly verifier: Verifier; readonly nowMs?: number },
-): FinalCheckpoint {
-  const { verifier, nowMs } = options;
-  const { size, root, timeMs } = evaluateQuorum({
+  { verifier, from, nowMs }: FinalReading,
+): QuorumCheckpoint & { readonly term: bigint } {
+  const fact = termOfNote(state, note);
+  const to = parseCheckpoint(parseNote(note).text).size;
+  if (to === 0n) throw new CausewayError("QUORUM_NOT_MET", "no city speaks for an empty tree");
+  const sizes = { from: from === undefined || from > to ? to : from, to };
+  const checkpoint = evaluateQuorum({
     note,
-    logKey: network.logKey,
-    cosigners: network.witnesses,
-    quorum: network.quorum,
-    skewMs: network.skewMs,
+    logKey: logKeyOf(state, fact),
+    cosigners: cosignersBetween(state, sizes),
+    rules: cosigningRules(state, sizes),
+    skewMs,
     verify: verifier.verify.bind(verifier),
     ...(nowMs === undefined ? {} : { nowMs }),
   });
+  return { ...checkpoint, term: fact.term };
+}
+
+/** The final checkpoint of a note. Throws as `readQuorum` does. */
+export function readFinal(trust: Trust, note: Uint8Array, reading: FinalReading): FinalCheckpoint {
+  const { size, root, timeMs } = readQuorum(trust, note, reading);
   return { size, root, timeMs, note };
+}
+
+function termOfNote(state: RegistryState, note: Uint8Array): TermFact {
+  const { origin } = parseCheckpoint(parseNote(note).text);
+  const fact = termOfOrigin(state, origin);
+  if (fact !== undefined) return fact;
+  throw new CausewayError("CHECKPOINT_INVALID", "the checkpoint is of another origin");
 }
 
 /** What a witness makes of a note, in the order of the statuses that it answers. */
 export function readForWitness(
-  network: LedgerNetwork,
+  trust: Trust,
   note: Uint8Array,
   verifier: Verifier,
 ): CheckpointReading {
   try {
     const { origin, extensions } = parseCheckpoint(parseNote(note).text);
-    if (origin !== network.logKey.name) return { kind: "origin unknown" };
+    if (termOfOrigin(trust.state, origin) === undefined) return { kind: "origin unknown" };
     if (extensions.length > 0) return { kind: "malformed" };
-    const { size, root } = readHead(network, note, verifier);
+    const { size, root } = readHead(trust, note, verifier);
     return { kind: "signed", checkpoint: { origin, size, root, note } };
   } catch (error) {
     if (!(error instanceof CausewayError)) throw error;

@@ -8,7 +8,7 @@ import { SqliteLedgerStore } from "../store/sqlite-store.ts";
 import { SqliteWitnessStore } from "../store/sqlite-witness-store.ts";
 import type { LedgerWriter, WitnessStore } from "../store/store.ts";
 import { Follower } from "./follower.ts";
-import { type CityWitness, type LedgerNetwork, readLedgerNetwork } from "./network.ts";
+import { type CityWitness, foundingTerm, type LedgerNetwork, readLedgerNetwork } from "./network.ts";
 import type { LedgerClient, LedgerHost, WitnessPort } from "./ports.ts";
 import { LedgerReplica } from "./replica.ts";
 import { type LedgerReport, Sequencer } from "./sequencer.ts";
@@ -211,7 +211,7 @@ function trusting(replica: LedgerReplica, engine: Engine): Engine {
 
 function assertLogKey(network: LedgerNetwork, role: SequencerRole | FollowerRole): void {
   if (role.kind === "follower") return;
-  const { publicKey } = network.logKey;
+  const { logKey: publicKey } = foundingTerm(network);
   if (equalBytes(publicKey, role.signer.publicKey)) return;
   throw new CausewayError("KEY_UNKNOWN", "the network names another log key for this term");
 }

@@ -1,65 +1,61 @@
-import { CausewayError } from "../../base/errors.ts";
-import { toHex } from "../../base/bytes.ts";
-import { parseKey } from "../../credential/key-text.ts";
 import { parsePayload } from "../../credential/payloads.ts";
 import { networkId } from "../../credential/statement.ts";
-import type { NetworkBody } from "../../credential/statements.ts";
-import {
-  cosignatureType,
-  createVerifierKey,
-  ed25519Type,
-  type VerifierKey,
-  type VerifierKeyType,
-} from "../../note/verifier-key.ts";
+import type { Bounds, NetworkBody } from "../../credential/statements.ts";
 import type { CityWitness } from "../../registry/cosigning.ts";
+import { initialState } from "../../registry/initial.ts";
+import { rawKey } from "../../registry/keys.ts";
+import { OrderedMap } from "../../registry/ordered-map.ts";
+import type { CityFact, RegistryState, TermFact } from "../../registry/state.ts";
 
 export type { CityWitness };
 
-/** What checkpoints of one term of a network are verified against. Trust is data: all of it is in the founding document. */
+/** What the founding document fixes for ever, and whom it names to begin with. */
 export interface LedgerNetwork {
   /** 32 bytes. */
   readonly id: Uint8Array;
-  /** Number of the sequencer's appointment; the founding document names the one of term 0. */
-  readonly term: bigint;
-  /** The log's key; its name is the origin, `causeway/<network id hex>/<term>`. */
-  readonly logKey: VerifierKey;
-  readonly sequencer: { readonly gateway: string; readonly address: string; readonly tls: string };
-  readonly witnesses: readonly CityWitness[];
-  readonly quorum: number;
-  readonly faults: number;
+  readonly bounds: Bounds;
   readonly heartbeatMs: number;
   readonly skewMs: number;
+  readonly inclusionBoundMs: number;
+  /**
+   * An empty registry that knows the founding cities, their quorum and the sequencer of term 0 already:
+   * by it is judged what comes before batch 0 is folded.
+   */
+  readonly founding: RegistryState;
 }
 
 /** The network that a founding document's payload describes. Throws what parsing the payload throws. */
 export function readLedgerNetwork(payload: Uint8Array): LedgerNetwork {
   const { body } = parsePayload("network", payload) as { readonly body: NetworkBody };
   const id = networkId(payload);
-  const prefix = `causeway/${toHex(id)}`;
-  const term = 0n;
-  const { gateway, address, tls, log } = body.sequencer;
+  const { bounds } = body;
   return {
     id,
-    term,
-    logKey: verifierKey(`${prefix}/${term}`, ed25519Type, log),
-    sequencer: { gateway, address, tls },
-    witnesses: body.cities.map((city) => ({
-      city: city.id,
-      key: verifierKey(`${prefix}/${city.id}`, cosignatureType, city.witness),
-      address: city.witness_address,
-      tls: city.witness_tls,
-    })),
-    quorum: body.quorum,
-    faults: body.faults,
-    heartbeatMs: body.bounds.heartbeat_s * 1000,
-    skewMs: body.bounds.skew_s * 1000,
+    bounds,
+    heartbeatMs: bounds.heartbeat_s * 1000,
+    skewMs: bounds.skew_s * 1000,
+    inclusionBoundMs: bounds.inclusion_bound_s * 1000,
+    founding: foundingState(id, body),
   };
 }
 
-function verifierKey(name: string, type: VerifierKeyType, text: string): VerifierKey {
-  const publicKey = parseKey(text);
-  if (publicKey === undefined) {
-    throw new CausewayError("STATEMENT_INVALID", "a key has not 32 bytes");
-  }
-  return createVerifierKey({ name, type, publicKey });
+/** The appointment that the founding document itself makes. */
+export function foundingTerm({ founding }: LedgerNetwork): TermFact {
+  return founding.terms[0] as TermFact;
+}
+
+function foundingState(id: Uint8Array, body: NetworkBody): RegistryState {
+  const since = 0n;
+  const { gateway, address, tls, log } = body.sequencer;
+  const standing = { address: { index: since, position: 0 }, since };
+  const cities = body.cities.map((city): [string, readonly CityFact[]] => [
+    city.id,
+    [{ id: city.id, city, standing }],
+  ]);
+  return {
+    ...initialState(id),
+    cities: OrderedMap.from(cities),
+    terms: [{ term: 0n, gateway, address, tls, logKey: rawKey(log), start: since, since }],
+    quorums: [{ since, quorum: body.quorum, faults: body.faults }],
+  };
 }

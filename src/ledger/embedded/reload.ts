@@ -10,6 +10,7 @@ import { readFinal, readHead } from "./checkpoints.ts";
 import { foldBatch } from "./fold.ts";
 import { GrowingTree } from "./growing-tree.ts";
 import type { LedgerNetwork } from "./network.ts";
+import { type Trust, trustOf } from "./trust.ts";
 
 /**
  * The registry after everything stored: the snapshot, and the fold of what came after it.
@@ -34,7 +35,7 @@ export async function reloadState(options: {
     }
     assertStored(state, reader);
   }
-  assertHeads(tree, options);
+  assertHeads(tree, trustOf(options.network, state), options);
   return state;
 }
 
@@ -63,20 +64,13 @@ async function refold(
 /** What is stored is what the newest signed head and the newest final checkpoint that were held say. */
 function assertHeads(
   tree: GrowingTree,
-  {
-    network,
-    store: { reader },
-    verifier,
-  }: {
-    readonly network: LedgerNetwork;
-    readonly store: LedgerWriter;
-    readonly verifier: Verifier;
-  },
+  trust: Trust,
+  { store: { reader }, verifier }: { readonly store: LedgerWriter; readonly verifier: Verifier },
 ): void {
   const head = reader.head();
-  if (head !== undefined) assertHead(tree, readHead(network, head.note, verifier));
+  if (head !== undefined) assertHead(tree, readHead(trust, head.note, verifier));
   const final = reader.heartbeat();
-  if (final !== undefined) assertHead(tree, readFinal(network, final, { verifier }));
+  if (final !== undefined) assertHead(tree, readFinal(trust, final, { verifier }));
 }
 
 function assertHead(

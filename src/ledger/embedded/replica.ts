@@ -7,7 +7,7 @@ import type { Verifier } from "../../crypto/ports.ts";
 import { proveConsistency, proveInclusion } from "../../merkle/prove.ts";
 import { openLeaf } from "../../record/leaf.ts";
 import { encodeSnapshot } from "../../registry/snapshot.ts";
-import type { RegistryState, RegistryView } from "../../registry/state.ts";
+import type { RegistryState, RegistryView, TermFact } from "../../registry/state.ts";
 import { view } from "../../registry/view.ts";
 import type { FinalCheckpoint, IncludedBatch, Replica, SealedBatch } from "../ports.ts";
 import type { BatchRow, Fault, LedgerReader, LedgerWriter, StoredBatch } from "../store/store.ts";
@@ -19,6 +19,7 @@ import { GrowingTree } from "./growing-tree.ts";
 import { Listeners } from "./listeners.ts";
 import type { LedgerNetwork } from "./network.ts";
 import { reloadState } from "./reload.ts";
+import { newestTerm, type Trust, trustOf } from "./trust.ts";
 import type { ReplicaVerdict } from "./witness-machine.ts";
 
 export interface ReplicaOptions {
@@ -70,7 +71,7 @@ export class LedgerReplica implements Replica {
     this.#tree = new GrowingTree(options.store.reader, state.size);
     const note = options.store.reader.heartbeat();
     if (note !== undefined)
-      this.#final = readFinal(this.network, note, { verifier: this.#verifier });
+      this.#final = readFinal(this.trust(), note, { verifier: this.#verifier });
     // Two histories stay two histories: other faults are judged again by what the ledger shows now.
     this.#fault = options.store.reader.faults().findLast(({ reason }) => reason === "LEDGER_FORK");
   }
@@ -95,6 +96,16 @@ export class LedgerReplica implements Replica {
 
   state(): RegistryState {
     return this.#state;
+  }
+
+  /** What heads and notes are judged by here. */
+  trust(): Trust {
+    return trustOf(this.network, this.#state);
+  }
+
+  /** The newest appointment of a sequencer that is included here. */
+  term(): TermFact {
+    return newestTerm(this.trust());
   }
 
   view(): RegistryView {
@@ -139,7 +150,8 @@ export class LedgerReplica implements Replica {
     if (frozen === undefined) return undefined;
     const last = this.#lastFrozen;
     if (last !== undefined && equalBytes(last.note, frozen.note)) return last;
-    this.#lastFrozen = readFinal(this.network, frozen.note, { verifier: this.#verifier });
+    const from = this.reader.frozenBefore(frozen.size)?.size ?? 0n;
+    this.#lastFrozen = readFinal(this.trust(), frozen.note, { verifier: this.#verifier, from });
     return this.#lastFrozen;
   }
 
@@ -289,7 +301,7 @@ export class LedgerReplica implements Replica {
    * Throws when the note is not a head of this log, and LEDGER_BEHIND when it is ahead of this replica.
    */
   takeHead(note: Uint8Array, registryDigest: Uint8Array): boolean {
-    const { size, root } = readHead(this.network, note, this.#verifier);
+    const { size, root } = readHead(this.trust(), note, this.#verifier);
     const held = this.reader.head();
     if (held !== undefined && size < held.size)
       return this.#distrustHead("LEDGER_FORK", held.note, note);
@@ -315,12 +327,14 @@ export class LedgerReplica implements Replica {
    * there is a quorum only for a clock that is ahead of the own one by more than the skew.
    */
   takeFinal(note: Uint8Array): boolean {
-    const final = this.#readNewFinal(note);
-    if (final.size > this.#state.size) {
+    const { size } = readHead(this.trust(), note, this.#verifier);
+    // Whose cosignatures a size needs follows from its leaves.
+    if (size > this.#state.size) {
       throw new CausewayError("LEDGER_BEHIND", "a final checkpoint ahead of this replica", {
-        fields: { size: String(final.size) },
+        fields: { size: String(size) },
       });
     }
+    const final = this.#readNewFinal(note);
     if (!this.#hasRoot(final.size, final.root)) {
       return this.#distrustHead("LEDGER_FORK", this.#final?.note ?? this.reader.head()?.note, note);
     }
@@ -339,15 +353,16 @@ export class LedgerReplica implements Replica {
   }
 
   #readNewFinal(note: Uint8Array): FinalCheckpoint {
-    const verifier = this.#verifier;
+    const trust = this.trust();
+    const reading = { verifier: this.#verifier, from: this.#final?.size ?? 0n };
     const nowMs = this.#clock.nowMs();
     try {
-      const final = readFinal(this.network, note, { verifier, nowMs });
+      const final = readFinal(trust, note, { ...reading, nowMs });
       this.#isClockBehind = false;
       return final;
     } catch (error) {
       if (!(error instanceof CausewayError) || error.code !== "QUORUM_NOT_MET") throw error;
-      const { timeMs } = readFinal(this.network, note, { verifier });
+      const { timeMs } = readFinal(trust, note, reading);
       this.#isClockBehind = true;
       throw new CausewayError(
         "CLOCK_OFF",

@@ -3,6 +3,7 @@ import { CausewayError } from "../../base/errors.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
 import { formatAddCheckpoint } from "../../note/add-checkpoint.ts";
+import { originOf } from "../../registry/cosigning.ts";
 import type { SealedBatch, SubmitResult } from "../ports.ts";
 import type { LedgerWriter } from "../store/store.ts";
 import { joinCosignatures, readCosignature, signHead } from "./checkpoints.ts";
@@ -19,6 +20,7 @@ import {
 } from "./sequencer-machine.ts";
 import { Signal } from "./signal.ts";
 import { Submissions } from "./submissions.ts";
+import { cosigningNow } from "./trust.ts";
 import { parseConflict } from "./witness-answers.ts";
 
 export interface SequencerOptions {
@@ -72,14 +74,15 @@ export class Sequencer implements LedgerHost {
     const { network } = replica;
     // What the sequencer says of its own registry is what the others compare theirs with.
     replica.compareAll();
+    const { rule, witnesses } = cosigningNow(replica.trust());
     this.#witnesses = new Map(
-      network.witnesses.map((key) => [key.city, { key, port: options.witnessOf(key) }]),
+      witnesses.map((key) => [key.city, { key, port: options.witnessOf(key) }]),
     );
     this.#state = initialSequencer(
       {
         cities: [...this.#witnesses.keys()],
-        quorum: network.quorum,
-        faults: network.faults,
+        quorum: rule.quorum,
+        faults: rule.faults,
         heartbeatMs: network.heartbeatMs,
       },
       { finalSize: replica.final()?.size ?? 0n, quorumTimeMs: replica.final()?.timeMs },
@@ -186,7 +189,7 @@ export class Sequencer implements LedgerHost {
     const { replica, store, signer } = this.#options;
     if (this.#head?.size === size) return;
     const root = replica.rootAt(size) as Uint8Array;
-    const note = signHead(replica.network, { size, root }, signer);
+    const note = signHead(originOf(replica.network.id, replica.term().term), { size, root }, signer);
     const registryDigest = replica.reader.registryDigest(size - 1n) as Uint8Array;
     store.setHead({ size, note });
     this.#head = { size, note, registryDigest };

@@ -2,11 +2,13 @@ import { equalBytes } from "../../base/bytes.ts";
 import type { Clock, Scheduler } from "../../base/clock.ts";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
+import { type CityWitness, originOf } from "../../registry/cosigning.ts";
 import type { WitnessStore } from "../store/store.ts";
 import { witnessAnswer } from "./witness-answers.ts";
 import { cosign, readForWitness } from "./checkpoints.ts";
 import type { WitnessAnswer, WitnessPort } from "./ports.ts";
 import type { LedgerReplica } from "./replica.ts";
+import { cosigningNow } from "./trust.ts";
 import {
   initialWitness,
   stepWitness,
@@ -45,11 +47,11 @@ export class Witness implements WitnessPort {
     this.#options = options;
     const { replica, verifier, store } = options;
     assertKey(options);
-    const origin = replica.network.logKey.name;
+    const origin = originOf(replica.network.id, replica.term().term);
     const promise = store.latest(origin);
     this.#state = initialWitness(
       {
-        readCheckpoint: (note) => readForWitness(replica.network, note, verifier),
+        readCheckpoint: (note) => readForWitness(replica.trust(), note, verifier),
         waitMs: witnessWaitMs,
       },
       new Map(promise === undefined ? [] : [[origin, promise]]),
@@ -146,11 +148,9 @@ export class Witness implements WitnessPort {
   }
 }
 
-function cityWitness({
-  city,
-  replica,
-}: WitnessOptions): LedgerReplica["network"]["witnesses"][number] {
-  const witness = replica.network.witnesses.find((candidate) => candidate.city === city);
+function cityWitness({ city, replica }: WitnessOptions): CityWitness {
+  const { witnesses } = cosigningNow(replica.trust());
+  const witness = witnesses.find((candidate) => candidate.city === city);
   if (witness === undefined) {
     throw new CausewayError("MEMBER_UNKNOWN", `the network has no city ${city}`);
   }

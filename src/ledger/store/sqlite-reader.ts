@@ -54,6 +54,7 @@ export class SqliteLedgerReader implements LedgerReader {
   readonly #blobSize: Statement;
   readonly #blobName: Statement;
   readonly #frozenAfter: Statement;
+  readonly #frozenBefore: Statement;
   readonly #newestFrozen: Statement;
   readonly #mark: Statement;
   readonly #faults: Statement;
@@ -81,6 +82,9 @@ export class SqliteLedgerReader implements LedgerReader {
     this.#blobName = prepare("SELECT leaf_index FROM blob_names WHERE sha256 = ?");
     this.#frozenAfter = prepare(
       "SELECT size, note FROM frozen_notes WHERE size > ? ORDER BY size LIMIT 1",
+    );
+    this.#frozenBefore = prepare(
+      "SELECT size, note FROM frozen_notes WHERE size < ? ORDER BY size DESC LIMIT 1",
     );
     this.#newestFrozen = prepare("SELECT size, note FROM frozen_notes ORDER BY size DESC LIMIT 1");
     this.#mark = prepare("SELECT size, value FROM marks WHERE name = ?");
@@ -155,6 +159,10 @@ export class SqliteLedgerReader implements LedgerReader {
 
   frozenAfter(size: bigint): StoredNote | undefined {
     return get<StoredNote>(this.#frozenAfter, size);
+  }
+
+  frozenBefore(size: bigint): StoredNote | undefined {
+    return get<StoredNote>(this.#frozenBefore, size);
   }
 
   newestFrozen(): StoredNote | undefined {

@@ -85,6 +85,8 @@ export interface LedgerReader extends HashReader {
   blobNamedAt(sha256: Uint8Array): bigint | undefined;
   /** First frozen note of a size greater than `size`. */
   frozenAfter(size: bigint): StoredNote | undefined;
+  /** Frozen note of the greatest size below `size`. */
+  frozenBefore(size: bigint): StoredNote | undefined;
   newestFrozen(): StoredNote | undefined;
   /** Newest quorum note of the newest final size. */
   heartbeat(): Uint8Array | undefined;
