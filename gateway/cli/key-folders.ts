@@ -111,7 +111,8 @@ export async function openFolders(options: SignerOptions, io: Io): Promise<reado
   return opened;
 }
 
-function passphraseOf(folder: string, file: string | undefined, io: Io): Promise<string> {
+/** Throws CONFIG_INVALID when there is none to be had. */
+export function passphraseOf(folder: string, file: string | undefined, io: Io): Promise<string> {
   const { ask, environment } = io;
   return findPassphrase({
     file,

@@ -13,6 +13,7 @@ import { registerGateway } from "./gateway.ts";
 import { registerGrant } from "./grant.ts";
 import type { Io } from "./io.ts";
 import { registerLedger } from "./ledger.ts";
+import { registerLedgerAppoint } from "./ledger-appoint.ts";
 import { registerLedgerExport } from "./ledger-export.ts";
 import { registerNetwork } from "./network.ts";
 import { registerPolicy } from "./policy.ts";
@@ -54,6 +55,7 @@ export function createProgram(io: Io): Command {
   registerRecord(program, io);
   registerLedger(program, io);
   registerLedgerExport(program, io);
+  registerLedgerAppoint(program, io);
   registerAudit(program, io);
   registerEvidence(program, io);
   return program;
