@@ -84,6 +84,8 @@ export const policyVerdictsMax: number = 1024;
 export const clockStepBackMaxMs: number = 1000;
 /** Batches below the tip whose links a journal checks at its start: the tip's signature covers all of them. */
 export const journalLinksChecked: number = 64;
+/** Batches that a journal takes in one transaction while it is written again from the ledger. */
+export const journalRebuildGroup: number = 256;
 /** Milliseconds that a batch's new state may wait for a seal to commit it: a loss is learnt again. */
 export const journalDeferMs: number = 250;
 /** Batches of the own chain that are submitted at one time: as many as fill a group at the sequencer. */
@@ -165,3 +167,5 @@ export const auditDecisionsRememberedMax: number = 256 * 1024;
 export const evidenceBytesMax: number = 64 * 1024 * 1024;
 /** Statements in an evidence package: every member and fact that one call can rest on, many times over. */
 export const evidenceStatementsMax: number = 256;
+/** Full tiles that a reader of a log keeps: 2 MiB, the path to the root of several places at once. */
+export const tilesKeptMax: number = 256;

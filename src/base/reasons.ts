@@ -95,6 +95,7 @@ const rows = {
   LEDGER_FORK: ["DATA_LOSS", "The ledger shows two histories.", "账本出现分叉。", "Keep both signed heads and call the authorities of the network."],
   INDEX_UNKNOWN: ["NOT_FOUND", "No leaf with this index is final here.", "该索引尚未最终确认。", "Check the index against `causeway ledger status`."],
   RECORD_UNKNOWN: ["NOT_FOUND", "No such record.", "没有该记录。", "Check the handle or address."],
+  TILE_MISSING: ["UNAVAILABLE", "The log does not serve a tile or bundle that is needed; it may be pruned.", "日志不提供所需的分块，可能已被修剪。", "Ask another gateway of the network, or begin above the minimum index."],
   DIGEST_DIVERGES: ["DATA_LOSS", "The registry digest differs from the sequencer's.", "注册表摘要与排序者不一致。", "Stop; compare versions and replay the ledger."],
   STALE_REPLICA: ["UNAVAILABLE", "The newest final checkpoint is older than the service allows.", "最新的最终检查点已超过允许的时限。", "Wait until the ledger is final again."],
   CLOCK_OFF: ["UNAVAILABLE", "This gateway's clock is off.", "本网关时钟不准。", "Set the clock and restart."],

@@ -1,4 +1,4 @@
-/** Contents of tiles: written from stored hashes, read only after the check against the tree's root. */
+/** Contents of tiles: written from stored hashes, and the checks before a hash of one is used. */
 import { equalBytes } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { treeRoot } from "./batch-tree.ts";
@@ -58,66 +58,8 @@ export function rootOfPartialTiles(
   return root ?? emptyRoot;
 }
 
-/**
- * A reader over untrusted tiles of the tree of `size` leaves with a trusted `root`. It answers levels
- * divisible by 8 (`readerOfTileLevels` gives the others) and uses no hash of a tile before the tile is
- * checked: partial tiles together against the root, a full tile against its parent. Per level it keeps
- * the tile that was read last.
- * `fetchTile` gives the bytes of a tile; where only the full tile is left of a partial one, its first `width` hashes.
- * Throws PROOF_INVALID when a tile does not belong to the tree, MALFORMED when its length is wrong.
- */
-export function createVerifiedTileReader(options: {
-  readonly size: bigint | number;
-  readonly root: Uint8Array;
-  readonly fetchTile: (tile: HashTile) => Uint8Array;
-}): HashReader {
-  const size = toTreeSize(options.size);
-  const fetchHashes = (level: number, index: bigint, width: number): readonly Uint8Array[] =>
-    width === 0 ? [] : parseTile(options.fetchTile({ level, index, width }), width);
-  const partials = Array.from({ length: tileLevels(size) }, (_, level) =>
-    fetchHashes(level, size >> BigInt(tileHeight * (level + 1)), partialTileWidth(level, size)),
-  );
-  if (!equalBytes(rootOfPartialTiles(size, partials), options.root)) {
-    throw new CausewayError("PROOF_INVALID", "the partial tiles do not make the root");
-  }
-  const kept: { index: bigint; hashes: readonly Uint8Array[] }[] = [];
-
-  function verifiedTile(level: number, index: bigint): readonly Uint8Array[] {
-    if (index === size >> BigInt(tileHeight * (level + 1))) return partials[level] ?? [];
-    const last = kept[level];
-    if (last?.index === index) return last.hashes;
-    const parentHash = storedHash(level + 1, index);
-    const hashes = fetchHashes(level, index, tileWidth);
-    if (!verifyTile(hashes, parentHash)) {
-      throw new CausewayError(
-        "PROOF_INVALID",
-        `tile ${index} of level ${level} is not its parent's`,
-      );
-    }
-    kept[level] = { index, hashes };
-    return hashes;
-  }
-
-  function storedHash(level: number, index: bigint): Uint8Array {
-    const tileIndex = index / BigInt(tileWidth);
-    const beyond = tileIndex > size >> BigInt(tileHeight * (level + 1));
-    const hash = beyond
-      ? undefined
-      : verifiedTile(level, tileIndex)[Number(index % BigInt(tileWidth))];
-    if (hash === undefined) throw new RangeError(`no hash ${index} at tile level ${level}`);
-    return hash;
-  }
-
-  return {
-    readHash(level, index): Uint8Array {
-      if (level % tileHeight !== 0) throw new RangeError(`tiles hold no hashes of level ${level}`);
-      return storedHash(level / tileHeight, index);
-    },
-  };
-}
-
 /** Levels of tiles that a tree of `size` leaves has. */
-function tileLevels(size: bigint): number {
+export function tileLevels(size: bigint): number {
   let levels = 0;
   for (let hashes = size; hashes > 0n; hashes >>= BigInt(tileHeight)) levels++;
   return levels;

@@ -4,11 +4,7 @@ import fc from "fast-check";
 import { toHex } from "../../src/base/bytes.ts";
 import { decodeEntryBundle, encodeEntryBundle } from "../../src/merkle/entry-bundle.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
-import { proveInclusion } from "../../src/merkle/prove.ts";
-import { readerOfTileLevels, rootAt } from "../../src/merkle/reader.ts";
 import {
-  createVerifiedTileReader,
-  type HashTile,
   parseTile,
   readTile,
   rootOfPartialTiles,
@@ -180,87 +176,6 @@ describe("tile contents", () => {
     assert.throws(() => rootOfPartialTiles(70_001, partialTiles(70_000n)), RangeError);
     assert.throws(() => rootOfPartialTiles(70_000, partialTiles(70_000n).slice(1)), RangeError);
   });
-});
-
-describe("a reader over untrusted tiles", () => {
-  const honest = (tile: HashTile): Uint8Array => readTile(tile, stored);
-  const open = (size: number, fetchTile = honest): ReturnType<typeof readerOfTileLevels> =>
-    readerOfTileLevels(createVerifiedTileReader({ size, root: reference.mth(0, size), fetchTile }));
-
-  for (const size of [1, 255, 256, 257, 65_536, 65_537, 70_000]) {
-    test(`gives root and proofs of a tree of ${size}`, () => {
-      const reader = open(size);
-      assert.equal(toHex(rootAt(size, reader)), toHex(reference.mth(0, size)));
-      for (const index of [0, size >> 1, size - 1]) {
-        assert.deepEqual(
-          hexAll(proveInclusion({ index, size, reader })),
-          hexAll(reference.path(index, 0, size)),
-        );
-      }
-    });
-  }
-  test("a partial tile with one bit changed is PROOF_INVALID before any hash is used", () => {
-    for (const level of [0, 1, 2]) {
-      const lying = changedAt((tile) => tile.level === level && tile.width < 256);
-      assert.throws(() => open(70_000, lying), { code: "PROOF_INVALID" });
-    }
-  });
-  test("a full tile with one bit changed is PROOF_INVALID when it is read", () => {
-    for (const level of [0, 1]) {
-      const reader = open(
-        70_000,
-        changedAt((tile) => tile.level === level && tile.index === 0n),
-      );
-      assert.throws(() => reader.readHash(0, 5n), { code: "PROOF_INVALID" });
-    }
-  });
-  test("a full tile in the place of its neighbour is PROOF_INVALID", () => {
-    const reader = open(70_000, (tile) =>
-      honest(tile.level === 0 && tile.index === 7n ? { ...tile, index: 8n } : tile),
-    );
-    assert.equal(toHex(reader.readHash(0, 8n * 256n)), toHex(stored.readHash(0, 8n * 256n)));
-    assert.throws(() => reader.readHash(0, 7n * 256n), { code: "PROOF_INVALID" });
-  });
-  test("a tile of another length is MALFORMED", () => {
-    const reader = open(70_000, (tile) =>
-      tile.width === 256 ? honest(tile).subarray(32) : honest(tile),
-    );
-    assert.throws(() => reader.readHash(0, 0n), { code: "MALFORMED" });
-  });
-  test("a hash beyond the tree is a RangeError", () => {
-    const reader = open(70_000);
-    for (const [level, index] of [
-      [0, 70_000n],
-      [0, 1n << 40n],
-      [8, 273n],
-      [24, 0n],
-    ] as const) {
-      assert.throws(() => reader.readHash(level, index), RangeError);
-    }
-  });
-  test("neighbouring hashes fetch their tile once", () => {
-    const fetched: string[] = [];
-    const reader = open(70_000, (tile) => {
-      fetched.push(formatTilePath(tile));
-      return honest(tile);
-    });
-    for (let index = 512n; index < 768n; index++) reader.readHash(0, index);
-    assert.deepEqual(fetched, [
-      "tile/0/273.p/112",
-      "tile/1/001.p/17",
-      "tile/2/000.p/1",
-      "tile/1/000",
-      "tile/0/002",
-    ]);
-  });
-
-  function changedAt(chosen: (tile: HashTile) => boolean): typeof honest {
-    return (tile) => {
-      const bytes = honest(tile);
-      if (chosen(tile)) bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
-      return bytes;
-    };
-  }
 });
 
 describe("entry bundles", () => {
