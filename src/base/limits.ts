@@ -169,3 +169,20 @@ export const evidenceBytesMax: number = 64 * 1024 * 1024;
 export const evidenceStatementsMax: number = 256;
 /** Full tiles that a reader of a log keeps: 2 MiB, the path to the root of several places at once. */
 export const tilesKeptMax: number = 256;
+/** Milliseconds that a sequencer waits at its start: what an earlier process of its key still sends arrives before. */
+export const sequencerQuietMs: number = 10_000;
+/** Batches of one gateway that a witness holds until they are final: a few seconds of a busy one. */
+export const heldBatchesMax: number = 256;
+/** Bytes of the batches of one gateway that a witness holds. */
+export const heldBatchesBytesMax: number = 16 * 1024 * 1024;
+/** Bytes of all batches that a witness holds. */
+export const heldBytesMax: number = 128 * 1024 * 1024;
+/** Bytes of a batch that is handed to a witness: leaf and records with the framing of each record. */
+export const batchMessageBytesMax: number = batchBytesMax + leafBytesMax + 8 * batchRecordsMax;
+/** Batches a second that a witness takes, and how many at once: above what the gateways of a city seal. */
+export const heldBatchesPerSecond: number = 100;
+export const heldBatchesBurst: number = 400;
+/** Bytes of a tlog-policy: its longest keys in base64, a few hundred times. */
+export const policyFileBytesMax: number = 1024 * 1024;
+/** Logs, witnesses and groups that a tlog-policy may define, of each: eight times what C2SP asks for. */
+export const policyNamesMax: number = 256;

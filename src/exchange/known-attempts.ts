@@ -15,6 +15,11 @@ import type { AttemptName } from "./consumer-records.ts";
 const closedPrefix = "consumer/closed/";
 const scannedKey = "consumer/scanned";
 
+/** Key of the journal's state that says that an attempt is closed. */
+export function closedStateKey(attempt: string): string {
+  return closedPrefix + attempt;
+}
+
 interface Met {
   readonly attempt: string;
   /** Index of the batch that holds the provider's record. */
@@ -63,7 +68,7 @@ export class KnownAttempts {
     const metAt = this.#openMet.get(attempt);
     this.#openMet.delete(attempt);
     if (metAt !== undefined) this.#met.push({ attempt, index: metAt });
-    const changes: StateChange[] = [{ key: closedPrefix + attempt, value: emptyBytes }];
+    const changes: StateChange[] = [{ key: closedStateKey(attempt), value: emptyBytes }];
     const lookAgainFrom = [...this.#openMet.values()].reduce(least, this.#scanned);
     if (lookAgainFrom > this.#scannedSaved) {
       this.#scannedSaved = lookAgainFrom;
@@ -76,7 +81,7 @@ export class KnownAttempts {
     for (const met of below) {
       this.#closed.delete(met.attempt);
       // Of the attempt itself too: the later change of a key is the one that stays.
-      changes.push({ key: closedPrefix + met.attempt });
+      changes.push({ key: closedStateKey(met.attempt) });
     }
     return changes;
   }

@@ -25,6 +25,7 @@ const openStandingJournal: OpenJournal = (path, options) => {
   };
   return {
     tip: () => journal.tip(),
+    awaitedEpoch: () => journal.awaitedEpoch(),
     beginBoot: (boot, startedAtMs) => journal.beginBoot(boot, startedAtMs),
     save: (deferred) => journal.save(deferred),
     close: () => journal.close(),

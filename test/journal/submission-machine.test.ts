@@ -133,7 +133,13 @@ describe("submission", () => {
     const { state } = startWith(4);
     for (const number of [0, 1, 2]) stepSubmission(state, included(number));
     stepSubmission(state, final(0));
-    assert.deepEqual(submits(stepSubmission(state, { kind: "term-changed" })), [1, 2]);
+    const effects = stepSubmission(state, { kind: "term-changed" });
+    assert.deepEqual(submits(effects), [1, 2]);
+    const taken = effects.flatMap((effect) => (effect.kind === "mark" ? [effect.mark] : []));
+    assert.deepEqual(taken.slice(0, 2), [
+      { number: 1, stage: "submitted" },
+      { number: 2, stage: "submitted" },
+    ]);
     assert.deepEqual(submits(stepSubmission(state, included(3))), [3]);
     assert.equal(state.includedCount, 1);
   });

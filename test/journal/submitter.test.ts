@@ -5,7 +5,13 @@ import { CausewayError } from "../../src/base/errors.ts";
 import type { Journal } from "../../src/ledger/journal/journal.ts";
 import { openJournal } from "../../src/ledger/journal/sealer.ts";
 import { startSubmitter, type Submitter } from "../../src/ledger/journal/submitter.ts";
-import type { Engine, FinalCheckpoint, SealedBatch, SubmitResult } from "../../src/ledger/ports.ts";
+import type {
+  Engine,
+  FinalCheckpoint,
+  IncludedBatch,
+  SealedBatch,
+  SubmitResult,
+} from "../../src/ledger/ports.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { journalOptions, openTestJournal, realScheduler, temporaryFolder } from "./support.ts";
 
@@ -15,7 +21,9 @@ class Ledger implements Pick<Engine, "submit"> {
   failures = 0;
   refusal: SubmitResult | undefined;
   #final: FinalCheckpoint | undefined;
+  term = 0n;
   readonly #listeners = new Set<(checkpoint: FinalCheckpoint) => void>();
+  readonly #included = new Set<() => void>();
 
   submit(batch: SealedBatch): Promise<SubmitResult> {
     if (this.failures-- > 0) {
@@ -50,6 +58,19 @@ class Ledger implements Pick<Engine, "submit"> {
     return () => this.#listeners.delete(listener);
   }
 
+  onIncluded(listener: (batch: IncludedBatch) => void): () => void {
+    const told = (): void => listener(undefined as unknown as IncludedBatch);
+    this.#included.add(told);
+    return () => this.#included.delete(told);
+  }
+
+  /** Another sequencer goes on from what is final, and its first leaf is included. */
+  changeTerm(): void {
+    this.leaves.length = Number(this.#final?.size ?? 0n);
+    this.term += 1n;
+    for (const told of this.#included) told();
+  }
+
   indexOfLeaf(leafHash: Uint8Array): bigint | undefined {
     const index = this.leaves.indexOf(toHex(leafHash));
     return index < 0 ? undefined : BigInt(index);
@@ -70,7 +91,7 @@ function submitTo(
     engine: ledger,
     replica: ledger,
     scheduler: realScheduler,
-    term: () => 0n,
+    term: () => ledger.term,
     onRefused: ({ number, reason }) => {
       if (onRefused === undefined) assert.fail(`${number} was refused: ${reason}`);
       onRefused(`${number} ${reason}`);
@@ -137,6 +158,22 @@ describe("the submitter", () => {
       term: 0n,
       finalSize: 3n,
     });
+  });
+
+  it("submits again in a new term what was included and not final, and keeps what is final", async (t) => {
+    const ledger = new Ledger();
+    const [journal, submitter] = await started(t, ledger);
+    await seal(journal, "a");
+    await until(() => ledger.leaves.length === 1);
+    ledger.finalise();
+    await seal(journal, "b", "c");
+    await until(() => journal.reader.batch(2)?.place.stage === "included");
+    ledger.changeTerm();
+    await until(() => ledger.leaves.length === 3);
+    await until(() => journal.reader.batch(2)?.place.term === 1n);
+    assert.deepEqual(journal.reader.batch(2)?.place, { stage: "included", index: 2n, term: 1n });
+    assert.equal(journal.reader.batch(0)?.place.term, 0n);
+    assert.equal(submitter.unfinishedCount(), 2);
   });
 
   it("halts sealing with the ledger's reason when the own batch is refused", async (t) => {

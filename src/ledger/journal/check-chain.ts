@@ -5,19 +5,27 @@ import type { Verifier } from "../../crypto/ports.ts";
 import { hashBytes } from "../../merkle/hash.ts";
 import { totalBytes } from "../../record/batch.ts";
 import type { OpenedLeaf } from "../../record/leaf.ts";
-import { openLeaf, verifyLeaf } from "../../record/leaf.ts";
+import { keyDigest, openLeaf, verifyLeaf } from "../../record/leaf.ts";
 import { packedRoot, packTree } from "./packed-tree.ts";
 import type { ChainTip, JournalBatch, JournalIdentity } from "./store.ts";
 
+/** Whose chain is checked. */
+export interface OwnChain {
+  readonly identity: JournalIdentity;
+  readonly verifier: Verifier;
+  /** The keys that have sealed it, raw. */
+  readonly batchKeys: readonly Uint8Array[];
+}
+
 /**
  * Checks the end of a chain as a journal has it: each batch follows the one before, and the newest
- * one agrees with its records and is signed by the own key; through `prev` that signature covers the
+ * one agrees with its records and is signed by an own key; through `prev` that signature covers the
  * others. `newestFirst` are the newest `journalLinksChecked` batches. Returns what the next header rests
  * on, `undefined` for an empty journal. Throws STORAGE_FAILED, naming the batch.
  */
 export function checkChain(
   newestFirst: readonly JournalBatch[],
-  own: { readonly identity: JournalIdentity; readonly verifier: Verifier },
+  own: OwnChain,
 ): ChainTip | undefined {
   const [tip] = newestFirst;
   if (tip === undefined) return undefined;
@@ -76,18 +84,15 @@ function checkLink(
   require(header.sealedAt >= before.sealedAt, batch, "goes back in time");
 }
 
-function checkTip(
-  tip: JournalBatch,
-  leaf: OpenedLeaf,
-  own: { readonly identity: JournalIdentity; readonly verifier: Verifier },
-): void {
+function checkTip(tip: JournalBatch, leaf: OpenedLeaf, own: OwnChain): void {
   const { header } = leaf;
   require(header.count === tip.records.length, tip, "has another number of records");
   require(header.bodyBytes === totalBytes(tip.records), tip, "has records of another size");
   const root = packedRoot(packTree(tip.records));
   require(equalBytes(header.recordsRoot, root), tip, "has other records");
-  const { verifier } = own;
-  blaming(tip, () => verifyLeaf({ leaf, publicKey: own.identity.batchKey, verifier }));
+  const publicKey = own.batchKeys.find((key) => equalBytes(keyDigest(key), header.key));
+  if (publicKey === undefined) throw broken(tip, "is sealed with a key that is not the own one");
+  blaming(tip, () => verifyLeaf({ leaf, publicKey, verifier: own.verifier }));
 }
 
 function require(condition: boolean, batch: JournalBatch, what: string): void {

@@ -30,7 +30,10 @@ export interface SealerOptions {
   readonly network: Uint8Array;
   /** Seed of the batch key, 32 bytes. */
   readonly batchKeySeed: Uint8Array;
-  readonly epoch: bigint;
+  /** Raw keys that the ledger binds to the gateway beside its own one: a journal may have been made with them. */
+  readonly otherBatchKeys?: readonly Uint8Array[];
+  /** Epoch to seal in; the journal's newest, or 0 of an empty one, unless given. */
+  readonly epoch?: bigint;
   /** 16 random bytes of this process start. */
   readonly boot: Uint8Array;
   readonly clock: Clock;
@@ -55,6 +58,10 @@ export interface Journal {
   readonly reader: JournalReader;
   /** The chain's newest batch when the journal was opened. */
   readonly tipAtStart: ChainTip | undefined;
+  /** Epoch that this process seals in. */
+  readonly epoch: bigint;
+  /** The epoch that has to begin before anything is sealed; until then sealing halts with JOURNAL_ROLLED_BACK. */
+  readonly awaitedEpoch: bigint | undefined;
   /** Called with each durable batch in the order of the chain, after its callers. Returns how to stop. */
   onSealed(listener: (batch: NewBatch) => void): () => void;
   /** Notes what became of a batch. Durable soon, not at once: after a crash the ledger says it again. */

@@ -15,12 +15,14 @@ import type { Journal, NewBatch, SealerOptions, SealWorker } from "./journal.ts"
 import { packedPath } from "./packed-tree.ts";
 import { encodeSealJob, type FromSealWorker, type SealResult } from "./seal-message.ts";
 import { openSqliteJournalReader } from "./sqlite-reader.ts";
-import type { ChainTip, Deferred, JournalReader, Mark } from "./store.ts";
+import type { Deferred, JournalReader, Mark } from "./store.ts";
 
 interface Ticket {
   resolve(sealed: SealedRecord | undefined): void;
   reject(error: unknown): void;
 }
+
+type ReadyJournal = Extract<FromSealWorker, { kind: "ready" }>;
 
 /** Drives the close machine with a worker, a clock and the callers' promises. */
 export class SealDriver implements Sealer {
@@ -28,8 +30,8 @@ export class SealDriver implements Sealer {
   readonly #worker: SealWorker;
   readonly #listeners = new Set<(batch: NewBatch) => void>();
   readonly #events: CloseEvent<Ticket, SealResult>[] = [];
-  readonly ready: Promise<ChainTip | undefined>;
-  #settleReady: { resolve(tip: ChainTip | undefined): void; reject(error: unknown): void };
+  readonly ready: Promise<ReadyJournal>;
+  #settleReady: { resolve(journal: ReadyJournal): void; reject(error: unknown): void };
   #state: CloseState<Ticket> | undefined;
   #stepping = false;
   #turnAsked = false;
@@ -43,7 +45,7 @@ export class SealDriver implements Sealer {
   constructor(options: SealerOptions, worker: SealWorker) {
     this.#options = options;
     this.#worker = worker;
-    const { promise, ...settle } = withResolvers<ChainTip | undefined>();
+    const { promise, ...settle } = withResolvers<ReadyJournal>();
     this.ready = promise;
     this.#settleReady = settle;
     worker.listen(
@@ -52,19 +54,25 @@ export class SealDriver implements Sealer {
     );
   }
 
-  open(tip: ChainTip | undefined): Journal {
+  open({ tip, awaitedEpoch }: ReadyJournal): Journal {
     const { queueBytesMax } = this.#options;
+    const epoch = this.#options.epoch ?? tip?.epoch ?? 0n;
     this.#state = createCloseState<Ticket>({
       limits: { recordsMax: batchRecordsMax, bytesMax: batchBytesMax, queueBytesMax },
       ...(tip === undefined
         ? {}
         : { sealedAtMs: tip.sealedAtMs, seen: { size: tip.seenSize, root: tip.seenRoot } }),
     });
+    if (awaitedEpoch !== undefined && epoch < awaitedEpoch) {
+      this.#dispatch({ kind: "halted", code: "JOURNAL_ROLLED_BACK" });
+    }
     const reader = this.#openReader();
     return {
       sealer: this,
       reader,
       tipAtStart: tip,
+      epoch,
+      awaitedEpoch,
       onSealed: (listener) => {
         this.#listeners.add(listener);
         return () => this.#listeners.delete(listener);
@@ -176,7 +184,7 @@ export class SealDriver implements Sealer {
   #onMessage(message: FromSealWorker): void {
     switch (message.kind) {
       case "ready":
-        this.#settleReady.resolve(message.tip);
+        this.#settleReady.resolve(message);
         return;
       case "sealed":
         this.#dispatch({ kind: "sealed", result: message.result });

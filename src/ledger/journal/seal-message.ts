@@ -17,7 +17,10 @@ export interface SealWorkerData {
   readonly gateway: string;
   readonly network: Uint8Array;
   readonly batchKeySeed: Uint8Array;
-  readonly epoch: bigint;
+  /** Raw keys that the ledger binds to the gateway beside its own one. */
+  readonly otherBatchKeys?: readonly Uint8Array[];
+  /** The journal's newest unless given. */
+  readonly epoch?: bigint;
   readonly boot: Uint8Array;
   readonly startedAtMs: number;
 }
@@ -41,7 +44,12 @@ export interface SealResult {
 }
 
 export type FromSealWorker =
-  | { readonly kind: "ready"; readonly tip: ChainTip | undefined }
+  | {
+      readonly kind: "ready";
+      readonly tip: ChainTip | undefined;
+      /** Of a journal in which nothing is sealed before this epoch. */
+      readonly awaitedEpoch?: bigint;
+    }
   | { readonly kind: "sealed"; readonly result: SealResult }
   | { readonly kind: "flushed" }
   | { readonly kind: "closed" }

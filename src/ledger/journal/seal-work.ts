@@ -59,7 +59,12 @@ export function runSealWorker(
         if (answer?.kind === "closed") port.close();
       }),
     );
-    port.postMessage({ kind: "ready", tip: worker.tip });
+    const { awaitedEpoch, tip } = worker;
+    port.postMessage({
+      kind: "ready",
+      tip,
+      ...(awaitedEpoch === undefined ? {} : { awaitedEpoch }),
+    });
   });
 }
 
@@ -67,19 +72,21 @@ class SealWorker {
   readonly #data: SealWorkerData;
   readonly #signer: Signer;
   readonly #journal: JournalWriter;
+  readonly #epoch: bigint;
   #tip: ChainTip | undefined;
   #deferred: Deferred[] = [];
 
   constructor(data: SealWorkerData, openJournal: OpenJournal) {
     this.#data = data;
     this.#signer = importSigner(data.batchKeySeed);
-    const { gateway, network } = data;
+    const { gateway, network, otherBatchKeys = [] } = data;
     this.#journal = openJournal(data.path, {
-      identity: { gateway, network, batchKey: this.#signer.publicKey },
+      identity: { gateway, network, batchKey: this.#signer.publicKey, otherBatchKeys },
       verifier: createNodeVerifier(),
     });
     this.#tip = this.#journal.tip();
-    if (this.#tip !== undefined && this.#tip.epoch > data.epoch) {
+    this.#epoch = data.epoch ?? this.#tip?.epoch ?? 0n;
+    if (this.#tip !== undefined && this.#tip.epoch > this.#epoch) {
       throw new CausewayError(
         "JOURNAL_MISMATCH",
         `the journal has reached epoch ${this.#tip.epoch}`,
@@ -90,6 +97,10 @@ class SealWorker {
 
   get tip(): ChainTip | undefined {
     return this.#tip;
+  }
+
+  get awaitedEpoch(): bigint | undefined {
+    return this.#journal.awaitedEpoch();
   }
 
   handle(message: ToSealWorker): FromSealWorker | undefined {
@@ -112,7 +123,8 @@ class SealWorker {
   #seal(message: Uint8Array): SealResult {
     const { records, body, states, kind, seenSize, seenRoot, firstAtMs, sealedAtMs } =
       decodeSealJob(message);
-    const { network, gateway, epoch, boot } = this.#data;
+    const { network, gateway, boot } = this.#data;
+    const epoch = this.#epoch;
     const { number, seq, prev } = this.#next();
     const tree = packTree(records);
     const seen = { size: seenSize, root: seenRoot };
@@ -133,7 +145,7 @@ class SealWorker {
   #next(): { number: number; seq: bigint; prev: Uint8Array } {
     const tip = this.#tip;
     if (tip === undefined) return { number: 0, seq: 0n, prev: new Uint8Array(hashBytes) };
-    const seq = tip.epoch === this.#data.epoch ? tip.seq + 1n : 0n;
+    const seq = tip.epoch === this.#epoch ? tip.seq + 1n : 0n;
     return { number: tip.number + 1, seq, prev: tip.leafHash };
   }
 

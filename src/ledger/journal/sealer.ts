@@ -8,7 +8,8 @@ export type { Journal, NewBatch, SealerOptions, SealWorker } from "./journal.ts"
 /**
  * Opens the journal, with a worker that seals.
  * Rejects with JOURNAL_LOCKED when another process has it open, JOURNAL_MISMATCH when it is of
- * another gateway, network, key or a later epoch, STORAGE_FAILED when disk or chain are broken.
+ * another gateway, network, key or a later epoch, JOURNAL_ROLLED_BACK while it is being written again,
+ * STORAGE_FAILED when disk or chain are broken.
  */
 export async function openJournal(options: SealerOptions): Promise<Journal> {
   const worker = (options.createWorker ?? createSealWorker)({
@@ -16,13 +17,13 @@ export async function openJournal(options: SealerOptions): Promise<Journal> {
     gateway: options.gateway,
     network: options.network,
     batchKeySeed: options.batchKeySeed,
-    epoch: options.epoch,
+    ...(options.otherBatchKeys === undefined ? {} : { otherBatchKeys: options.otherBatchKeys }),
+    ...(options.epoch === undefined ? {} : { epoch: options.epoch }),
     boot: options.boot,
     startedAtMs: options.clock.nowMs(),
   });
   const driver = new SealDriver(options, worker);
-  const tip = await driver.ready;
-  return driver.open(tip);
+  return driver.open(await driver.ready);
 }
 
 /** The product's seal worker, a thread of this process. */

@@ -1,13 +1,14 @@
 import type Database from "better-sqlite3";
-import { closeSync, fsyncSync, openSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
+import { parseUtf8 } from "../../base/bytes.ts";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
 import { journalLinksChecked } from "../../base/limits.ts";
 import type { Verifier } from "../../crypto/ports.ts";
 import type { StateChange } from "../ports.ts";
 import { storing } from "../store/sqlite-errors.ts";
 import { checkChain } from "./check-chain.ts";
-import { lockJournal, openJournalDatabase } from "./sqlite-open.ts";
+import { batchKeysOf, lockJournal, openJournalDatabase } from "./sqlite-open.ts";
 import { SqliteJournalReader, stageNumbers } from "./sqlite-reader.ts";
 import type {
   BatchRow,
@@ -22,7 +23,8 @@ type Statement = Database.Statement<unknown[]>;
 
 /**
  * Opens the journal at `path`, locks it and checks the end of its chain.
- * Throws JOURNAL_LOCKED, JOURNAL_MISMATCH, STORAGE_FAILED.
+ * Throws JOURNAL_LOCKED, JOURNAL_MISMATCH, STORAGE_FAILED, and JOURNAL_ROLLED_BACK while it is being
+ * written again from the ledger.
  */
 export function openSqliteJournal(
   path: string,
@@ -30,6 +32,7 @@ export function openSqliteJournal(
 ): JournalWriter {
   const lock = lockJournal(path);
   try {
+    assertNotBeingRebuilt(path);
     const db = openJournalDatabase(path, options.identity);
     try {
       syncFolder(dirname(path));
@@ -44,14 +47,31 @@ export function openSqliteJournal(
   }
 }
 
+/** File of a journal that is being written again; while it stands, the journal is not to be used. */
+export function rebuiltPath(path: string): string {
+  return `${path}.rebuilt`;
+}
+
+function assertNotBeingRebuilt(path: string): void {
+  if (!existsSync(rebuiltPath(path))) return;
+  throw new CausewayError("JOURNAL_ROLLED_BACK", `a recovery of ${path} was begun and not ended`);
+}
+
 /** A new file is durable once the entry of its folder is. */
-function syncFolder(folder: string): void {
+export function syncFolder(folder: string): void {
   const handle = openSync(folder, "r");
   try {
     fsyncSync(handle);
   } finally {
     closeSync(handle);
   }
+}
+
+function storedAwaitedEpoch(db: Database.Database): bigint | undefined {
+  const value = storing(() =>
+    db.prepare("SELECT value FROM meta WHERE name = 'awaited_epoch'").pluck().get(),
+  ) as Uint8Array | undefined;
+  return value === undefined ? undefined : BigInt(parseUtf8(value) ?? "");
 }
 
 class SqliteJournal implements JournalWriter {
@@ -66,7 +86,9 @@ class SqliteJournal implements JournalWriter {
   readonly #deleteState: Statement;
   readonly #boot: Statement;
   readonly #transaction: Database.Transaction<(work: () => void) => void>;
+  readonly #epochCame: Statement;
   #tip: ChainTip | undefined;
+  #awaitedEpoch: bigint | undefined;
 
   constructor(
     db: Database.Database,
@@ -103,11 +125,20 @@ class SqliteJournal implements JournalWriter {
     this.#boot = prepare("INSERT OR IGNORE INTO boots (boot, started_at_ms) VALUES (?, ?)");
     this.#transaction = db.transaction((work: () => void) => work());
     const reader = new SqliteJournalReader(db);
-    this.#tip = checkChain(reader.newest({ countMax: journalLinksChecked }), options);
+    this.#tip = checkChain(reader.newest({ countMax: journalLinksChecked }), {
+      ...options,
+      batchKeys: batchKeysOf(db),
+    });
+    this.#awaitedEpoch = storedAwaitedEpoch(db);
+    this.#epochCame = prepare("DELETE FROM meta WHERE name = 'awaited_epoch'");
   }
 
   tip(): ChainTip | undefined {
     return this.#tip;
+  }
+
+  awaitedEpoch(): bigint | undefined {
+    return this.#awaitedEpoch;
   }
 
   beginBoot(boot: Uint8Array, startedAtMs: number): void {
@@ -144,9 +175,13 @@ class SqliteJournal implements JournalWriter {
 
   #writeBatch(row: BatchRow): void {
     const { number, epoch, seq } = row;
+    const isAwaited = this.#awaitedEpoch === undefined || epoch >= this.#awaitedEpoch;
+    assertInvariant(isAwaited, `nothing is sealed before epoch ${this.#awaitedEpoch} has begun`);
     const { changes } = this.#batch.run(row);
     assertInvariant(changes === 1, `batch ${number} does not follow the last one of the journal`);
-    if (seq === 0n) this.#epoch.run(epoch, number);
+    if (seq !== 0n) return;
+    this.#epoch.run(epoch, number);
+    this.#epochCame.run();
   }
 
   #writeDeferred(deferred: Deferred): void {

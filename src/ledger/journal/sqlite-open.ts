@@ -78,7 +78,6 @@ function bindIdentity(db: Database.Database, identity: JournalIdentity): void {
     ["version", utf8(String(journalVersion))],
     ["gateway", utf8(identity.gateway)],
     ["network", identity.network],
-    ["batch_key", identity.batchKey],
   ];
   db.transaction(() => {
     for (const [name, value] of expected) {
@@ -88,5 +87,37 @@ function bindIdentity(db: Database.Database, identity: JournalIdentity): void {
         fields: { name },
       });
     }
+    bindBatchKey(db, identity);
   }).immediate();
+}
+
+/** A key follows one that the ledger binds to the gateway as well; one that was followed never comes back. */
+function bindBatchKey(db: Database.Database, identity: JournalIdentity): void {
+  const { batchKey, otherBatchKeys = [] } = identity;
+  const current = db.prepare("SELECT value FROM meta WHERE name = 'batch_key'").pluck().get() as
+    | Uint8Array
+    | undefined;
+  const note = db.prepare("INSERT OR IGNORE INTO batch_keys (batch_key) VALUES (?)");
+  if (current !== undefined) {
+    note.run(current);
+    if (equalBytes(current, batchKey)) return;
+    const isBound = otherBatchKeys.some((key) => equalBytes(key, current));
+    if (!isBound || note.run(batchKey).changes === 0) {
+      throw new CausewayError("JOURNAL_MISMATCH", "the journal was made with another batch_key", {
+        fields: { name: "batch_key" },
+      });
+    }
+  }
+  note.run(batchKey);
+  db.prepare(
+    `INSERT INTO meta (name, value) VALUES ('batch_key', ?)
+     ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+  ).run(batchKey);
+}
+
+/** The batch keys that sealed, or may have sealed, what the journal holds. */
+export function batchKeysOf(db: Database.Database): readonly Uint8Array[] {
+  return storing(() =>
+    db.prepare("SELECT batch_key FROM batch_keys ORDER BY number").pluck().all(),
+  ) as Uint8Array[];
 }

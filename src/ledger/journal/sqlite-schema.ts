@@ -4,9 +4,13 @@
  */
 export const journalSchema: string = `
 CREATE TABLE IF NOT EXISTS meta (
-  name TEXT PRIMARY KEY, -- version, gateway, network, batch_key
+  name TEXT PRIMARY KEY, -- version, gateway, network, batch_key, awaited_epoch
   value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batch_keys (
+  number INTEGER PRIMARY KEY, -- in the order of their use; the last one is that of meta
+  batch_key BLOB NOT NULL UNIQUE
+) STRICT;
 CREATE TABLE IF NOT EXISTS boots (
   number INTEGER PRIMARY KEY,
   boot BLOB NOT NULL UNIQUE,

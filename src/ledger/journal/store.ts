@@ -9,6 +9,8 @@ export interface JournalIdentity {
   readonly network: Uint8Array;
   /** Raw 32-byte batch key. */
   readonly batchKey: Uint8Array;
+  /** Raw keys that the ledger binds to the gateway too: a journal made with one of them goes on under `batchKey`. */
+  readonly otherBatchKeys?: readonly Uint8Array[];
 }
 
 /** What a chain's next header rests on. */
@@ -66,6 +68,8 @@ export interface Deferred {
 export interface JournalWriter {
   /** The newest batch, checked against the identity when the journal was opened. */
   tip(): ChainTip | undefined;
+  /** Set in a journal that was written again from the ledger: nothing is appended in an earlier epoch. */
+  awaitedEpoch(): bigint | undefined;
   /**
    * Notes a start of the process. A boot that another has followed does not come back.
    * Throws JOURNAL_MISMATCH.

@@ -125,9 +125,7 @@ function apply(state: SubmissionState, event: SubmissionEvent, effects: Submissi
       finalise(state, event, effects);
       return;
     case "term-changed":
-      for (const call of state.calls.values()) call.stale = true;
-      state.ahead.clear();
-      state.includedCount = state.finalCount;
+      takeBackIncluded(state, effects);
       return;
     case "timer":
       onTimer(state, effects);
@@ -155,6 +153,19 @@ function include(
   effects.push({ kind: "mark", mark: { number, stage: "included", index, term } });
   if (number >= state.includedCount) state.ahead.add(number);
   passIncluded(state);
+}
+
+/** What was included and not final may stand nowhere in the new term. */
+function takeBackIncluded(state: SubmissionState, effects: SubmissionEffect[]): void {
+  for (const call of state.calls.values()) call.stale = true;
+  const before = Array.from({ length: state.includedCount - state.finalCount }, (_, i) => {
+    return state.finalCount + i;
+  });
+  for (const number of [...before, ...state.ahead].toSorted((a, b) => a - b)) {
+    effects.push({ kind: "mark", mark: { number, stage: "submitted" } });
+  }
+  state.ahead.clear();
+  state.includedCount = state.finalCount;
 }
 
 function passIncluded(state: SubmissionState): void {

@@ -15,9 +15,12 @@ export interface SubmitterOptions {
   readonly journal: Pick<Journal, "reader" | "onSealed" | "mark" | "halt">;
   readonly engine: Pick<Engine, "submit">;
   /** What is final, verified here. */
-  readonly replica: Pick<Replica, "final" | "onFinal" | "indexOfLeaf" | "frozenNote">;
+  readonly replica: Pick<
+    Replica,
+    "final" | "indexOfLeaf" | "frozenNote" | "onFinal" | "onIncluded"
+  >;
   readonly scheduler: Scheduler;
-  /** The term of the ledger that answers now. */
+  /** The newest term of the ledger, as the replica has it: a greater one is noticed by itself. */
   term(): bigint;
   /**
    * The ledger refuses a batch of the own chain for its structure, named by its number in the
@@ -29,8 +32,6 @@ export interface SubmitterOptions {
 export interface Submitter {
   /** Batches that are durable here and not final. */
   unfinishedCount(): number;
-  /** The ledger goes on from an earlier size. */
-  termChanged(): void;
   /** Makes no further call. What is not final is submitted at the next start. */
   stop(): void;
 }
@@ -48,18 +49,24 @@ class SubmissionDriver implements Submitter {
   readonly #state: ReturnType<typeof createSubmissionState>;
   readonly #stopListening: readonly (() => void)[];
   #cancelTimer: (() => void) | undefined;
+  #term: bigint;
 
   constructor(options: SubmitterOptions) {
     this.#options = options;
     const { journal, replica } = options;
     const { reader } = journal;
+    this.#term = options.term();
     this.#state = createSubmissionState({
       sealedCount: reader.batchCount(),
       finalCount: reader.finalCount(),
     });
     this.#stopListening = [
       journal.onSealed((batch) => this.#dispatch({ kind: "sealed", count: batch.number + 1 })),
-      replica.onFinal((checkpoint) => this.#findFinal(checkpoint)),
+      replica.onIncluded(() => this.#lookAtTerm()),
+      replica.onFinal((checkpoint) => {
+        this.#lookAtTerm();
+        this.#findFinal(checkpoint);
+      }),
     ];
     const final = replica.final();
     if (final !== undefined) this.#findFinal(final);
@@ -70,14 +77,18 @@ class SubmissionDriver implements Submitter {
     return this.#state.sealedCount - this.#state.finalCount;
   }
 
-  termChanged(): void {
-    this.#dispatch({ kind: "term-changed" });
-  }
-
   stop(): void {
     for (const stop of this.#stopListening) stop();
     this.#cancelTimer?.();
     this.#dispatch({ kind: "stop" });
+  }
+
+  /** A new term goes on from an earlier size: what was included above it has to come again. */
+  #lookAtTerm(): void {
+    const term = this.#options.term();
+    if (term === this.#term) return;
+    this.#term = term;
+    this.#dispatch({ kind: "term-changed" });
   }
 
   #dispatch(event: SubmissionEvent): void {
@@ -111,7 +122,7 @@ class SubmissionDriver implements Submitter {
   }
 
   async #ask(number: number): Promise<SubmissionEvent> {
-    const term = this.#options.term();
+    const term = this.#term;
     const { leaf, records } = this.#batch(number);
     try {
       const result = await this.#options.engine.submit({ leaf, records });
@@ -138,7 +149,7 @@ class SubmissionDriver implements Submitter {
       const index = leafHash === undefined ? undefined : replica.indexOfLeaf(leafHash);
       if (index === undefined || index >= checkpoint.size) return;
       const size = replica.frozenNote(index)?.size ?? checkpoint.size;
-      this.#dispatch({ kind: "final", number, index, term: this.#options.term(), size });
+      this.#dispatch({ kind: "final", number, index, term: this.#term, size });
     }
   }
 }
