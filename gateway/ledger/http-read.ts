@@ -8,9 +8,11 @@
  *   `records_root` of the header in the leaf at that index.
  * - `/blobs/<sha256>`: a blob that a final statement names, 64 lower-case hex digits.
  * - `/final/<index>`: the note frozen for the first final size above the index.
+ *
+ * A note comes with the header `causeway-registry-digest`: what this gateway's fold gives at its size, hex.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { parseHex } from "../../src/base/bytes.ts";
+import { parseHex, toHex } from "../../src/base/bytes.ts";
 import type { FinalCheckpoint } from "../../src/ledger/ports.ts";
 import type { LedgerReader } from "../../src/ledger/store/store.ts";
 import { encodeEntryBundle } from "../../src/merkle/entry-bundle.ts";
@@ -28,7 +30,12 @@ interface Resource {
   readonly body: Uint8Array;
   readonly contentType: string;
   readonly cacheControl: string;
+  /** Registry digest after the size of a note. */
+  readonly digest?: Uint8Array | undefined;
 }
+
+/** Names the registry digest that goes with a note. */
+export const registryDigestHeader = "causeway-registry-digest" as const;
 
 const text = "text/plain; charset=utf-8";
 const octets = "application/octet-stream";
@@ -53,14 +60,13 @@ export function createLedgerReadHandler(archive: LedgerArchive): LedgerReadHandl
       send(request, response, 404, { "cache-control": "no-store" }, "not found\n");
       return true;
     }
-    const { body, contentType, cacheControl } = resource;
-    send(
-      request,
-      response,
-      200,
-      { "content-type": contentType, "cache-control": cacheControl },
-      body,
-    );
+    const { body, contentType, cacheControl, digest } = resource;
+    const headers = {
+      "content-type": contentType,
+      "cache-control": cacheControl,
+      ...(digest === undefined ? {} : { [registryDigestHeader]: toHex(digest) }),
+    };
+    send(request, response, 200, headers, body);
     return true;
   };
 }
@@ -86,7 +92,7 @@ function findResource(archive: LedgerArchive, path: string): Resource | undefine
   const final = archive.final();
   if (final === undefined) return undefined;
   if (path === "/checkpoint") {
-    return { body: final.note, contentType: text, cacheControl: shortLived };
+    return noteResource(archive.reader, final, shortLived);
   }
   if (path.startsWith("/tile/")) return findTile(archive.reader, path.slice(1), final.size);
   const [, folder, name = "", ...more] = path.split("/");
@@ -96,8 +102,16 @@ function findResource(archive: LedgerArchive, path: string): Resource | undefine
   if (index === undefined || index >= final.size) return undefined;
   if (folder === "records") return immutableOctets(archive.reader.batch(index)?.body);
   const frozen = archive.reader.frozenAfter(index);
-  if (frozen === undefined) return undefined;
-  return { body: frozen.note, contentType: text, cacheControl: immutable };
+  return frozen === undefined ? undefined : noteResource(archive.reader, frozen, immutable);
+}
+
+function noteResource(
+  reader: LedgerReader,
+  { note, size }: Pick<FinalCheckpoint, "note" | "size">,
+  cacheControl: string,
+): Resource {
+  const digest = size === 0n ? undefined : reader.registryDigest(size - 1n);
+  return { body: note, contentType: text, cacheControl, digest };
 }
 
 function findTile(reader: LedgerReader, path: string, size: bigint): Resource | undefined {

@@ -86,10 +86,16 @@ export class BatchTimes {
       this.#report(findingAt(place, "TIME_IMPLAUSIBLE", times));
     }
     this.#judgeStaleness(batch);
-    if (final.timeMs - sealedAtMs > bounds.inclusionBoundMs && this.#wasOvertaken(batch)) {
+    // What waited for a sequencer to be appointed is not late: its time runs from the term's first size.
+    const waitedMs = final.timeMs - Math.max(sealedAtMs, this.#termSinceMs(final));
+    if (waitedMs > bounds.inclusionBoundMs && this.#wasOvertaken(batch)) {
       this.#report(findingAt(place, "LATE", times));
       this.#judgeLate(batch, final);
     }
+  }
+
+  #termSinceMs({ term, timeMs }: FinalSize): number {
+    return term === 0n ? 0 : (this.#finals.termSinceMs(term) ?? timeMs);
   }
 
   #judgeStaleness({ index, gateway, sealedAtMs, seenSize, released }: TimedBatch): void {

@@ -6,7 +6,11 @@ import { create } from "@bufbuild/protobuf";
 import { concatBytes } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { exportItemBytesMax } from "../base/limits.ts";
-import { type ExportItem, ExportItemSchema } from "../gen/causeway/ledger/v1/export_pb.ts";
+import {
+  type ExportItem,
+  ExportItemSchema,
+  type ExportNote,
+} from "../gen/causeway/ledger/v1/export_pb.ts";
 import { decodeCanonical, encodeCanonical } from "../record/canonical.ts";
 
 /** The version of export files that this release writes and reads. */
@@ -17,7 +21,12 @@ export type ExportEntry =
   | { readonly kind: "header"; readonly network: Uint8Array }
   | { readonly kind: "blob"; readonly content: Uint8Array }
   | { readonly kind: "batch"; readonly leaf: Uint8Array; readonly records: readonly Uint8Array[] }
-  | { readonly kind: "note"; readonly note: Uint8Array };
+  | {
+      readonly kind: "note";
+      readonly note: Uint8Array;
+      /** Registry digest after the note's size, as the exporter has it; 32 bytes. */
+      readonly digest?: Uint8Array;
+    };
 
 /** The bytes of one item with its length before it. RangeError for what an export cannot carry. */
 export function encodeExportEntry(entry: ExportEntry): Uint8Array {
@@ -84,12 +93,18 @@ function entryOf({ item }: ExportItem): ExportEntry {
     case "batch":
       return { kind: "batch", leaf: item.value.leaf, records: item.value.records };
     case "note":
-      return { kind: "note", note: item.value.note };
+      return noteOf(item.value);
     case "blob":
       return { kind: "blob", content: item.value.content };
     case undefined:
       throw malformed("an empty item");
   }
+}
+
+function noteOf({ note, registryDigest: digest }: ExportNote): ExportEntry {
+  if (digest.length === 0) return { kind: "note", note };
+  if (digest.length !== 32) throw malformed("a registry digest has 32 bytes");
+  return { kind: "note", note, digest };
 }
 
 function itemOf(entry: ExportEntry): ExportItem {
@@ -102,8 +117,11 @@ function itemOf(entry: ExportEntry): ExportItem {
       const value = { leaf: entry.leaf, records: [...entry.records] };
       return create(ExportItemSchema, { item: { case: "batch", value } });
     }
-    case "note":
-      return create(ExportItemSchema, { item: { case: "note", value: { note: entry.note } } });
+    case "note": {
+      const { note, digest: registryDigest = new Uint8Array(0) } = entry;
+      const value = { note, registryDigest };
+      return create(ExportItemSchema, { item: { case: "note", value } });
+    }
     case "blob":
       return create(ExportItemSchema, {
         item: { case: "blob", value: { content: entry.content } },

@@ -23,7 +23,23 @@ const rows = {
   ],
   CHECKPOINT_FORK: ["broken", "The later checkpoint names another root than these leaves have."],
   TRUNCATED: ["broken", "The later checkpoint covers more leaves than the export holds."],
+  DIGEST_DIVERGES: [
+    "broken",
+    "The exporting gateway's registry differs from the one that these leaves give.",
+  ],
   LOG_FORK: ["broken", "The log signed a checkpoint that is not of this tree."],
+  TERM_OVER: [
+    "violation",
+    "A quorum cosigned a size for the log of a term that had ended below it.",
+  ],
+  TERM_START_WRONG: [
+    "violation",
+    "A term does not start at the highest checkpoint of the votes that opened it.",
+  ],
+  TERM_VOTES_MISSING: [
+    "violation",
+    "A term was opened without the votes of each quorum from the last final size to its start.",
+  ],
   FINAL_TIME_BACK: ["violation", "The time of a final size lies before that of a smaller one."],
   BLOB_MISSING: ["violation", "A blob that a statement names is missing."],
   BLOB_UNNAMED: ["violation", "A blob stands before a batch that does not name it."],

@@ -6,17 +6,16 @@ import { equalBytes, toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import { readQuorum } from "../ledger/embedded/checkpoints.ts";
-import { type LedgerNetwork, readLedgerNetwork } from "../ledger/embedded/network.ts";
-import { trustOf } from "../ledger/embedded/trust.ts";
 import type { QuorumCheckpoint } from "../note/quorum.ts";
 import { apply, type Applied } from "../registry/apply.ts";
 import { initialState } from "../registry/initial.ts";
-import type { RegistryState } from "../registry/state.ts";
+import type { RegistryState, TermFact } from "../registry/state.ts";
 import { type VerifiedBatch, verifyBatch } from "../registry/verify-batch.ts";
 import type { ExportEntry } from "./export-file.ts";
-import { FinalSizes } from "./final-sizes.ts";
+import { type FinalSize, FinalSizes } from "./final-sizes.ts";
 import type { Finding } from "./findings.ts";
 import { LedgerTree } from "./ledger-tree.ts";
+import { judgeOpening } from "./term-opening.ts";
 
 /** A batch that has its place. */
 export interface FoldedBatch {
@@ -28,8 +27,12 @@ export interface FoldedBatch {
 
 /** What became of one item: `broken` ends the replay, for nothing behind it has a place. */
 export type FoldStep =
-  | { readonly kind: "batch"; readonly folded: FoldedBatch }
-  | { readonly kind: "final"; readonly size: bigint; readonly timeMs: number }
+  | {
+      readonly kind: "batch";
+      readonly folded: FoldedBatch;
+      readonly findings: readonly Finding[];
+    }
+  | { readonly kind: "final"; readonly final: FinalSize; readonly findings: readonly Finding[] }
   | { readonly kind: "other" }
   | { readonly kind: "broken"; readonly finding: Finding };
 
@@ -39,7 +42,8 @@ export class LedgerFold {
   readonly #networkId: Uint8Array;
   readonly #verifier: Verifier;
   #state: RegistryState;
-  #network: LedgerNetwork | undefined;
+  #startsNotShown = 0;
+  #digestsDiverge = false;
 
   /** `networkId` is all that is trusted. */
   constructor(networkId: Uint8Array, verifier: Verifier) {
@@ -53,9 +57,14 @@ export class LedgerFold {
     return this.#state;
   }
 
-  /** What checkpoints are verified against; known after batch 0. */
-  get network(): LedgerNetwork | undefined {
-    return this.#network;
+  /** Terms whose start cannot be checked: their last sequencer had signed two histories. */
+  get startsNotShown(): number {
+    return this.#startsNotShown;
+  }
+
+  /** The term whose sequencer put the last of the first `size` leaves in its place. */
+  termAt(size: bigint): bigint {
+    return this.#state.terms.findLast(({ start }) => start < size)?.term ?? 0n;
   }
 
   async take(entry: ExportEntry): Promise<FoldStep> {
@@ -68,20 +77,8 @@ export class LedgerFold {
       case "batch":
         return this.#takeBatch(entry);
       case "note":
-        return this.#takeNote(entry.note);
+        return this.#takeNote(entry);
     }
-  }
-
-  /** The final checkpoint that a note is, under the keys of this network. Throws as `evaluateQuorum` does. */
-  readNote(note: Uint8Array): QuorumCheckpoint {
-    if (this.#network === undefined) {
-      throw new CausewayError("NETWORK_UNKNOWN", "the founding document has not been read");
-    }
-    const from = this.finals.newest?.size ?? 0n;
-    return readQuorum(trustOf(this.#network, this.#state), note, {
-      verifier: this.#verifier,
-      from,
-    });
   }
 
   async #takeBatch(bytes: Extract<ExportEntry, { kind: "batch" }>): Promise<FoldStep> {
@@ -92,30 +89,60 @@ export class LedgerFold {
     if (applied.kind === "rejected") {
       return this.#broken("BATCH_REJECTED", { reason: applied.reason }, batch.header.gateway);
     }
+    const before = this.#state;
     this.#state = applied.state;
     this.tree.append(batch.leafHash);
-    if (index === 0n) this.#network = networkOf(batch);
-    return { kind: "batch", folded: { index, batch, applied, recordBytes: bytes.records } };
+    const folded = { index, batch, applied, recordBytes: bytes.records };
+    const opened = applied.state.terms.length > before.terms.length && index > 0n;
+    const findings = opened ? this.#judgeOpening(folded, before) : [];
+    return { kind: "batch", folded, findings };
   }
 
-  #takeNote(note: Uint8Array): FoldStep {
-    let checkpoint: QuorumCheckpoint;
+  #judgeOpening(folded: FoldedBatch, before: RegistryState): readonly Finding[] {
+    const { tree, finals } = this;
+    const term = this.#state.terms.at(-1) as TermFact;
+    const ledger = { before, tree, finals, verifier: this.#verifier };
+    const { findings, startShown } = judgeOpening(folded, term, ledger);
+    if (!startShown) this.#startsNotShown += 1;
+    return findings;
+  }
+
+  #takeNote({ note, digest }: Extract<ExportEntry, { kind: "note" }>): FoldStep {
+    const before = this.finals.newest?.size ?? 0n;
+    let checkpoint: QuorumCheckpoint & { readonly term: bigint };
     try {
-      checkpoint = this.readNote(note);
+      const trust = { state: this.#state, skewMs: 0 };
+      checkpoint = readQuorum(trust, note, { verifier: this.#verifier, from: before });
     } catch (cause) {
       if (!(cause instanceof CausewayError)) throw cause;
       return this.#broken("NOTE_REJECTED", { reason: cause.code });
     }
-    const { size, root, timeMs } = checkpoint;
+    const { size, root, timeMs, term } = checkpoint;
     const fields = { size: String(size) };
-    if (size !== this.tree.size || size === this.finals.newest?.size) {
-      return this.#broken("NOTE_MISPLACED", fields);
-    }
+    if (size !== this.tree.size || size === before) return this.#broken("NOTE_MISPLACED", fields);
     if (!equalBytes(this.tree.rootAt(size) as Uint8Array, root)) {
       return this.#broken("NOTE_ROOT_DIFFERS", fields);
     }
-    this.finals.add({ size, timeMs });
-    return { kind: "final", size, timeMs };
+    const final = { size, timeMs, term };
+    const findings = [...this.#judgeTerm(final), ...this.#judgeDigest(final, digest)];
+    this.finals.add(final);
+    return { kind: "final", final, findings };
+  }
+
+  #judgeTerm({ size, term }: FinalSize): readonly Finding[] {
+    if (this.termAt(size) <= term) return [];
+    return [
+      { code: "TERM_OVER", index: size - 1n, fields: { size: String(size), term: String(term) } },
+    ];
+  }
+
+  /** A digest holds all before it: only the first that diverges says something. */
+  #judgeDigest({ size }: FinalSize, digest: Uint8Array | undefined): readonly Finding[] {
+    const agrees = digest === undefined || equalBytes(digest, this.#state.digest);
+    if (agrees || this.#digestsDiverge) return [];
+    this.#digestsDiverge = true;
+    const index = this.finals.newest?.size ?? 0n;
+    return [{ code: "DIGEST_DIVERGES", index, fields: { size: String(size) } }];
   }
 
   #broken(
@@ -129,11 +156,4 @@ export class LedgerFold {
       finding: gateway === undefined ? finding : { ...finding, gateway },
     };
   }
-}
-
-/** The fold took batch 0 only because its first record is the trusted founding document. */
-function networkOf({ facts }: VerifiedBatch): LedgerNetwork {
-  const [first] = facts;
-  if (first?.kind !== "statement") throw new TypeError("batch 0 founds no network");
-  return readLedgerNetwork(first.said.payload);
 }

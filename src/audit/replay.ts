@@ -17,9 +17,9 @@ import { Chains } from "./chains.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
 import { EvidenceChecks, isFounded } from "./evidence-checks.ts";
 import type { ExportEntry } from "./export-file.ts";
-import { type Finding, findingAt, severityOf } from "./findings.ts";
+import { type Finding, findingAt, type Place, severityOf } from "./findings.ts";
 import { type FoldedBatch, LedgerFold } from "./ledger-fold.ts";
-import { laterCheckpointFindings } from "./later-checkpoint.ts";
+import { type JudgedCheckpoint, judgeLaterCheckpoint } from "./later-checkpoint.ts";
 import { PublishedBlobs } from "./published-blobs.ts";
 import { RecordedCalls } from "./recorded-calls.ts";
 import { judgeReportedCheckpoints } from "./reported-checkpoints.ts";
@@ -45,7 +45,16 @@ export interface ReplayOptions {
 
 /** What a replay could not check, and why. */
 export interface NotChecked {
-  readonly what: "freshness" | "decisions" | "attributes" | "engine" | "blobs";
+  readonly what:
+    | "rest"
+    | "freshness"
+    | "checkpoint"
+    | "term start"
+    | "seen sizes"
+    | "decisions"
+    | "attributes"
+    | "engine"
+    | "blobs";
   readonly why: string;
   readonly count: number;
 }
@@ -103,6 +112,9 @@ class Replay {
   readonly #carriers = new Map<string, string>();
   /** Views by size; facts change with governance only. */
   readonly #views = new Map<bigint, RegistryView>();
+  readonly #notFinal: { readonly place: Place; readonly seenSize: bigint }[] = [];
+  #notesMissing = 0;
+  #later: JudgedCheckpoint | undefined;
   #broken = false;
 
   constructor(options: ReplayOptions) {
@@ -140,9 +152,11 @@ class Replay {
         this.#broken = true;
         return false;
       case "final":
-        this.#times.settle(step, this.#bounds());
+        this.#findings.push(...step.findings);
+        this.#times.settle(step.final, this.#bounds());
         return true;
       case "batch":
+        this.#findings.push(...step.findings);
         this.#takeBatch(step.folded);
         return true;
       case "other":
@@ -164,8 +178,7 @@ class Replay {
     this.#chains.add(index, batch);
     if (!this.#fold.finals.isFinal(header.seenSize)) {
       const place = { index, position: 0, gateway: header.gateway };
-      const fields = { seenSize: String(header.seenSize) };
-      this.#findings.push(findingAt(place, "SEEN_NOT_FINAL", fields));
+      this.#notFinal.push({ place, seenSize: header.seenSize });
     }
     this.#blobs.take(folded, this.#fold.state);
     if (batch.recordKind === "governance") this.#takeGovernance(folded);
@@ -237,7 +250,8 @@ class Replay {
   }
 
   finish(): ReplayResult {
-    const { tree, finals, state, network } = this.#fold;
+    const { tree, finals, state } = this.#fold;
+    this.#judgeSeen();
     if (!this.#broken) this.#finishLedger();
     const findings = this.#findings;
     const broken = findings.filter(({ code }) => severityOf(code) === "broken");
@@ -254,11 +268,29 @@ class Replay {
       root: toHex(tree.rootAt(tree.size) as Uint8Array),
       registryDigest: toHex(state.digest),
       finalSizes: finals.count,
-      finalAtMs: network === undefined ? undefined : finals.newest?.timeMs,
+      finalAtMs: finals.newest?.timeMs,
       records: this.#records,
       attempts: this.#attempts.counts,
       decisions: this.#decisions?.counts,
     };
+  }
+
+  /**
+   * A size may have been final at the end of a term for those alone to whom its sequencer could still
+   * give the note: whether it was, this ledger does not show.
+   */
+  #judgeSeen(): void {
+    const { finals, state } = this.#fold;
+    for (const { place, seenSize } of this.#notFinal) {
+      const isTermsEnd = state.terms.some(
+        ({ start }) => seenSize <= start && seenSize > (finals.lastBelow(start + 1n)?.size ?? 0n),
+      );
+      if (isTermsEnd) this.#notesMissing += 1;
+      else {
+        const fields = { seenSize: String(seenSize) };
+        this.#findings.push(findingAt(place, "SEEN_NOT_FINAL", fields));
+      }
+    }
   }
 
   /** What can be said only with the whole ledger at hand. */
@@ -272,7 +304,8 @@ class Replay {
     }
     const { laterCheckpoint } = this.#options;
     if (laterCheckpoint !== undefined) {
-      this.#findings.push(...laterCheckpointFindings(laterCheckpoint, this.#fold));
+      this.#later = judgeLaterCheckpoint(laterCheckpoint, this.#fold, this.#options.verifier);
+      this.#findings.push(...this.#later.findings);
     }
     this.#decisions?.finish((size) => this.#viewAt(size));
     const endMs = finals.newest?.timeMs ?? 0;
@@ -294,7 +327,20 @@ class Replay {
     const add = (what: NotChecked["what"], why: string, count = 1): void => {
       if (count > 0) list.push({ what, why, count });
     };
+    if (this.#broken) {
+      add(
+        "rest",
+        `everything from index ${this.#fold.tree.size} on: nothing behind it has a place`,
+      );
+    }
     if (laterCheckpoint === undefined) add("freshness", "no later checkpoint was given");
+    else if (this.#later === undefined) add("freshness", "the ledger is broken before its end");
+    else if (this.#later.notFresh !== undefined) add("freshness", this.#later.notFresh);
+    if (this.#later?.notVerified !== undefined) add("checkpoint", this.#later.notVerified);
+    const ends = "an ended term's sequencer signed two histories, and what it showed is not here";
+    add("term start", ends, this.#fold.startsNotShown);
+    const lost = "sizes at the end of a term whose notes this ledger lacks";
+    add("seen sizes", lost, this.#notesMissing);
     const decisions = this.#decisions;
     if (depth === "integrity") add("decisions", "only the integrity was asked for");
     else if (decisions === undefined) add("decisions", "no policy engine was given");

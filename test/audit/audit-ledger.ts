@@ -213,7 +213,8 @@ export class AuditLedger {
   /** Makes everything final a second later. */
   final(change: Parameters<AuditLedger["note"]>[0] = {}): void {
     this.ledger.nowMs += 1000;
-    this.entries.push({ kind: "note", note: this.note(change) });
+    const { digest } = this.ledger.state;
+    this.entries.push({ kind: "note", note: this.note(change), digest });
   }
 
   #enter({ leaf, records }: CreatedBatch): void {
