@@ -2,7 +2,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Logger, pino } from "pino";
-import { equalBytes } from "../src/base/bytes.ts";
 import type { Clock, RandomBytes, Scheduler } from "../src/base/clock.ts";
 import type { CausewayError } from "../src/base/errors.ts";
 import { agencyOf } from "../src/base/ids.ts";
@@ -14,8 +13,7 @@ import { createGrpcUpstream } from "../src/exchange/transport/upstream-grpc.ts";
 import type { SealWorkerData } from "../src/ledger/journal/seal-message.ts";
 import { createSealWorker, openJournal, type SealWorker } from "../src/ledger/journal/sealer.ts";
 import { startSubmitter } from "../src/ledger/journal/submitter.ts";
-import type { JournalReader } from "../src/ledger/journal/store.ts";
-import type { Engine, Replica, Sealer } from "../src/ledger/ports.ts";
+import type { Engine, Sealer } from "../src/ledger/ports.ts";
 import { emptyRoot } from "../src/merkle/hash.ts";
 import { LocalTakings } from "./admin/local-takings.ts";
 import { ClockWatch } from "./clock-watch.ts";
@@ -24,6 +22,8 @@ import { createExchangeSides } from "./exchange-sides.ts";
 import { createLedgerPart } from "./ledger-part.ts";
 import { openListeners } from "./listeners.ts";
 import { createOpenings } from "./openings.ts";
+import { watchOwnChain } from "./own-chain.ts";
+import { boundBatchKeys } from "./peers.ts";
 import { deferToEndOfTurn, systemClock, systemRandom, systemScheduler } from "./runtime.ts";
 import { openIdentity } from "./self.ts";
 import { createStatus } from "./status.ts";
@@ -122,7 +122,7 @@ async function build(
     gateway: self.gateway,
     network: network.id,
     batchKeySeed: keys.batch.seed,
-    epoch: 0n,
+    otherBatchKeys: boundBatchKeys(replica.state(), self.gateway),
     boot: self.boot,
     clock,
     scheduler,
@@ -137,17 +137,18 @@ async function build(
   const openBefore = new Set(journal.reader.states(openPrefix).map(({ key }) => key));
   const halted = new Set<ReasonCode>();
   const halt = (code: ReasonCode): void => {
-    if (!halted.has(code)) logger.error({ event: "sealing halted", code }, "sealing halted");
+    // A new gateway waits for the ledger each time.
+    const level = code === "LEDGER_BEHIND" ? "info" : "error";
+    if (!halted.has(code)) logger[level]({ event: "sealing halted", code }, "sealing halted");
     halted.add(code);
     journal.halt(code);
   };
   const lift = (code: ReasonCode): void => {
     if (halted.delete(code)) journal.lift(code);
   };
-  const stopComparing = compareOwnChain(self.gateway, replica, journal.reader, () =>
-    halt("JOURNAL_ROLLED_BACK"),
-  );
-  opened.push(stopComparing);
+  const { gateway, startedAtMs } = self;
+  const stopWatchingChain = watchOwnChain({ gateway, startedAtMs, replica, journal, halt, lift });
+  opened.push(stopWatchingChain);
   const openings = await createOpenings({ folder: config.data, random, scheduler, onFatal });
   opened.push(() => openings.close());
   const upstreams = createUpstreams(config, scheduler, overrides);
@@ -247,7 +248,7 @@ async function build(
       sides.flushRefusals(true);
       stopTicks();
       stopCatchingUp();
-      stopComparing();
+      stopWatchingChain();
       localTakings.close();
       await journal.close();
       submitter.stop();
@@ -314,28 +315,6 @@ async function build(
       return closing;
     },
   };
-}
-
-/**
- * Tells of a batch of the own chain that the ledger has and the journal lacks: the journal is an old
- * copy, and what it would seal next stands elsewhere already. Returns how to stop.
- */
-function compareOwnChain(
-  gateway: string,
-  replica: Replica,
-  journal: JournalReader,
-  onLost: () => void,
-): () => void {
-  const compare = (place: { epoch: bigint; seq: bigint; leafHash: Uint8Array }): void => {
-    const own = journal.batchAt(place)?.leafHash;
-    if (own === undefined || !equalBytes(own, place.leafHash)) onLost();
-  };
-  const tip = replica.state().chains.get(gateway);
-  if (tip !== undefined) compare(tip);
-  return replica.onIncluded(({ header, leafHash }) => {
-    if (header.gateway !== gateway) return;
-    compare({ epoch: header.epoch, seq: header.seq, leafHash });
-  });
 }
 
 function createUpstreams(

@@ -22,6 +22,11 @@ export function certificatesOf(state: RegistryState, gateway: string): Uint8Arra
   return texts.flatMap((text) => parseBase64(text) ?? []);
 }
 
+/** Every batch key that the ledger has ever bound to a gateway, raw, in the order of the ledger. */
+export function boundBatchKeys(state: RegistryState, gateway: string): readonly Uint8Array[] {
+  return (state.gateways.get(gateway) ?? []).map(({ batchKey }) => batchKey);
+}
+
 export interface Peer {
   readonly gateway: string;
   /** SHA-256 of the SPKI DER. */

@@ -148,7 +148,7 @@ function createWriter(db: Database.Database): (group: readonly RebuiltBatch[]) =
     number += 1;
   };
   const transaction = db.transaction((group: readonly RebuiltBatch[]) => group.forEach(write));
-  return (group) => void transaction.immediate(group);
+  return (group) => transaction.immediate(group);
 }
 
 function setAwaitedEpoch(db: Database.Database, epoch: bigint | undefined): void {
