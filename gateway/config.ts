@@ -1,7 +1,7 @@
 /** The configuration of a gateway process: one YAML file, checked whole, errors with their line. */
 import { readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
-import { isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
+import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
 import { z } from "zod";
 import { CausewayError } from "../src/base/errors.ts";
 import { isId } from "../src/base/ids.ts";
@@ -36,8 +36,26 @@ export interface GatewayConfig {
     | undefined;
   readonly agency_system?: AgencySystemConfig | undefined;
   readonly upstreams: Readonly<Record<string, string>>;
+  readonly http?: HttpConfig | undefined;
   readonly log: "debug" | "info" | "warn" | "error" | "silent";
 }
+
+/** The read-only HTTP listener. */
+export interface HttpConfig {
+  /** Of one remote address in the long run. */
+  readonly requests_per_second: number;
+  /** Of one remote address at once after a pause. */
+  readonly burst: number;
+  /** Leaves below it are not served any more. */
+  readonly minimum_index: number;
+}
+
+/** What an export of a large ledger needs, and far less than one address can keep a gateway busy with. */
+export const httpDefaults: HttpConfig = {
+  requests_per_second: 1000,
+  burst: 4000,
+  minimum_index: 0,
+};
 
 export interface AgencySystemConfig {
   readonly id: string;
@@ -88,6 +106,15 @@ const schema: z.ZodType<GatewayConfig> = z.strictObject({
     .optional(),
   /** Where the data services of this agency answer gRPC, by service id. */
   upstreams: z.record(serviceId, address).default({}),
+  /** How the read-only HTTP listener serves the ledger. */
+  http: z
+    .strictObject({
+      requests_per_second: z.number().positive().max(1e6).default(httpDefaults.requests_per_second),
+      burst: z.number().int().min(1).max(1e6).default(httpDefaults.burst),
+      /** Only under a retention policy of the network: without one it stays 0. */
+      minimum_index: z.number().int().min(0).default(httpDefaults.minimum_index),
+    })
+    .optional(),
   log: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
 
@@ -112,10 +139,28 @@ function lineOf(root: Node | null, issuePath: readonly PropertyKey[], lines: Lin
   return lines.linePos(offset).line;
 }
 
+// The parser recurses, and throws what is no error of its own for a text that is nested too deep.
+function parseYaml(text: string, lines: LineCounter, file: string): Document.Parsed {
+  try {
+    return parseDocument(text, { lineCounter: lines });
+  } catch (cause) {
+    throw new CausewayError("CONFIG_INVALID", `${file}: it is nested too deep`, { cause });
+  }
+}
+
+// Aliases that stand for more than the text itself are not written out.
+function plainOf(document: Document.Parsed, file: string): unknown {
+  try {
+    return document.toJS();
+  } catch (cause) {
+    throw new CausewayError("CONFIG_INVALID", `${file}: an alias cannot be resolved`, { cause });
+  }
+}
+
 /** Parses a configuration. `file` names it in errors, and is what relative paths start from. */
 export function parseConfig(text: string, file: string): GatewayConfig {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
+  const document = parseYaml(text, lines, file);
   const [broken] = document.errors;
   if (broken !== undefined) {
     throw new CausewayError(
@@ -123,7 +168,7 @@ export function parseConfig(text: string, file: string): GatewayConfig {
       `${file}:${lines.linePos(broken.pos[0]).line}: ${broken.message}`,
     );
   }
-  const parsed = schema.safeParse(document.toJS());
+  const parsed = schema.safeParse(plainOf(document, file));
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => {
       const name = issue.path.map(String).join(".") || "the file";

@@ -17,11 +17,12 @@ import type { PeerTls } from "../src/exchange/transport/tls-options.ts";
 import { AdminService } from "../src/gen/causeway/admin/v1/admin_pb.ts";
 import { LedgerService } from "../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { type AdminPorts, createAdminService } from "./admin/admin-service.ts";
-import type { GatewayConfig } from "./config.ts";
+import { type GatewayConfig, httpDefaults } from "./config.ts";
 import type { ExchangeSides } from "./exchange-sides.ts";
 import { cosigningNow } from "../src/ledger/embedded/trust.ts";
 import { createLedgerReadHandler } from "./ledger/http-read.ts";
 import { createLedgerService } from "./ledger/ledger-service.ts";
+import { createRateLimiter } from "./ledger/rate-limit.ts";
 import { createWitnessHandler } from "./ledger/witness-http.ts";
 import type { LedgerPart } from "./ledger-part.ts";
 import { peerOfCertificate, trustedCertificates } from "./peers.ts";
@@ -120,10 +121,14 @@ async function openWitness({
 async function openHttp(options: ListenerOptions): Promise<() => Promise<void>> {
   const { config, ledger, telemetry, sides } = options;
   const { replica } = ledger.node;
-  const readLedger = createLedgerReadHandler({
-    reader: replica.reader,
-    final: () => replica.final(),
-  });
+  const { requests_per_second: perSecond, burst, minimum_index } = config.http ?? httpDefaults;
+  const readLedger = createLedgerReadHandler(
+    { reader: replica.reader, final: () => replica.final() },
+    {
+      limiter: createRateLimiter({ perSecond, burst }, options.admin.clock),
+      minimumIndex: BigInt(minimum_index),
+    },
+  );
   const server = createHttpServer((request, response) => {
     if (readLedger(request, response)) return;
     if (request.url === "/metrics") {

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { createServer } from "node:http";
+import { createServer, type IncomingHttpHeaders, request } from "node:http";
 import type { AddressInfo } from "node:net";
-import test from "node:test";
-import { createLedgerReadHandler } from "../../gateway/ledger/http-read.ts";
+import test, { describe } from "node:test";
+import { gunzipSync } from "node:zlib";
+import fc from "fast-check";
+import { acceptsGzip } from "../../gateway/ledger/content-encoding.ts";
+import { createLedgerReadHandler, type LedgerReadOptions } from "../../gateway/ledger/http-read.ts";
+import { createRateLimiter } from "../../gateway/ledger/rate-limit.ts";
+import { parseNote } from "../../src/note/note.ts";
 import { utf8 } from "../../src/base/bytes.ts";
 import { statusRecord } from "../support/ledger.ts";
 import { sayService } from "../support/statements.ts";
@@ -32,10 +37,16 @@ interface Served {
   readonly leaves: readonly Uint8Array[];
   readonly get: (path: string, method?: string) => Promise<Response>;
   readonly bytes: (path: string) => Promise<Buffer>;
+  readonly base: string;
 }
 
 /** Serves what Shenzhen's replica holds after `count` more batches are final. */
-async function served(t: test.TestContext, count: number): Promise<Served> {
+async function served(
+  t: test.TestContext,
+  count: number,
+  options: LedgerReadOptions = {},
+  outside: () => Uint8Array | undefined = () => undefined,
+): Promise<Served> {
   const cities = await TwoCities.found(t);
   await cities.startBoth();
   const { ledger, network, hangzhou, shenzhen } = cities;
@@ -45,7 +56,10 @@ async function served(t: test.TestContext, count: number): Promise<Served> {
   await appendMany(cities, count - 1);
   await cities.finalAtBoth(BigInt(count + 1));
   const { replica } = shenzhen.running;
-  const handler = createLedgerReadHandler({ reader: replica.reader, final: () => replica.final() });
+  const handler = createLedgerReadHandler(
+    { reader: replica.reader, final: () => replica.final(), outsideCosignatures: outside },
+    options,
+  );
   const server = createServer((request, response) => {
     if (!handler(request, response)) response.writeHead(418).end();
   });
@@ -54,6 +68,7 @@ async function served(t: test.TestContext, count: number): Promise<Served> {
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const get = (path: string, method = "GET"): Promise<Response> => fetch(base + path, { method });
   return {
+    base,
     cities,
     leaves: ledger.batches.map(({ leaf }) => leaf),
     get,
@@ -184,3 +199,148 @@ test("other methods are 405, what is malformed is 404, and other paths are left 
   }
   assert.equal((await get("/metrics")).status, 418);
 });
+describe("a client that takes gzip", () => {
+  test("gets bundles and records compressed, and the same bytes as without", async (t) => {
+    const { bytes, base } = await served(t, 40);
+    for (const path of ["/tile/entries/000.p/41", "/tile/entries/000.p/40"]) {
+      const raw = await rawGet(base, path, "br;q=1, gzip;q=0.5");
+      assert.equal(raw.headers["content-encoding"], "gzip", path);
+      assert.equal(raw.headers.vary, "accept-encoding");
+      const plain = await rawGet(base, path, "identity");
+      assert.equal(plain.headers["content-encoding"], undefined);
+      assert.ok(raw.body.length < plain.body.length);
+      assert.deepEqual(gunzipSync(raw.body), plain.body);
+      assert.deepEqual(await bytes(path), plain.body);
+    }
+  });
+  test("gets tiles and short bodies as they are", async (t) => {
+    const { base } = await served(t, 40);
+    for (const path of ["/tile/0/000.p/41", "/checkpoint", "/records/3"]) {
+      const { headers } = await rawGet(base, path, "gzip");
+      assert.equal(headers["content-encoding"], undefined, path);
+    }
+  });
+  for (const [header, expected] of [
+    [undefined, false],
+    ["", false],
+    ["identity", false],
+    ["gzip", true],
+    ["GZIP;q=0.1", true],
+    ["gzip;q=0", false],
+    ["gzip; q=0.000, *;q=1", false],
+    ["*", true],
+    ["*;q=0", false],
+    ["deflate, br", false],
+  ] as const) {
+    test(`is one whose Accept-Encoding is ${header}: ${expected}`, () => {
+      assert.equal(acceptsGzip(header), expected);
+    });
+  }
+});
+
+describe("a log with a minimum index", () => {
+  test("answers 410 for what ends at or below it, and serves the rest", async (t) => {
+    const { get } = await served(t, 599, { minimumIndex: 300n });
+    for (const path of [
+      "/tile/0/000",
+      "/tile/0/000.p/200",
+      "/tile/entries/000",
+      "/records/0",
+      "/records/299",
+    ]) {
+      const answer = await get(path);
+      assert.equal(answer.status, 410, path);
+      assert.equal(answer.headers.get("cache-control"), "no-store");
+    }
+    for (const path of [
+      "/checkpoint",
+      "/tile/0/001",
+      "/tile/1/000.p/2",
+      "/tile/entries/001",
+      "/records/300",
+      "/final/0",
+    ]) {
+      assert.equal((await get(path)).status, 200, path);
+    }
+  });
+});
+
+describe("the rate limit", () => {
+  test("answers 429 with the time to wait, and serves again after it", async (t) => {
+    let nowMs = 0;
+    const limiter = createRateLimiter({ perSecond: 2, burst: 3 }, { monotonicMs: () => nowMs });
+    const { get } = await served(t, 1, { limiter });
+    for (let i = 0; i < 3; i++) assert.equal((await get("/checkpoint")).status, 200);
+    const refused = await get("/checkpoint");
+    assert.equal(refused.status, 429);
+    assert.equal(refused.headers.get("retry-after"), "1");
+    assert.equal((await get("/metrics")).status, 418);
+    nowMs = 500;
+    assert.equal((await get("/checkpoint")).status, 200);
+    assert.equal((await get("/checkpoint")).status, 429);
+  });
+  test("never lets more pass than the burst and what has accrued", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 20 }),
+        fc.integer({ min: 1, max: 50 }),
+        fc.array(fc.integer({ min: 0, max: 300 }), { maxLength: 200 }),
+        (burst, perSecond, pauses) => {
+          let nowMs = 0;
+          let passed = 0;
+          const limiter = createRateLimiter({ perSecond, burst }, { monotonicMs: () => nowMs });
+          for (const pause of pauses) {
+            nowMs += pause;
+            if (limiter("192.0.2.1") === undefined) passed++;
+            assert.ok(passed <= burst + (nowMs * perSecond) / 1000 + 1e-6);
+          }
+        },
+      ),
+    );
+  });
+  test("counts each IPv4 address apart, and each /64 of IPv6 together", () => {
+    const limiter = createRateLimiter({ perSecond: 1, burst: 1 }, { monotonicMs: () => 0 });
+    const passes = (address: string): boolean => limiter(address) === undefined;
+    assert.equal(passes("192.0.2.1"), true);
+    assert.equal(passes("::ffff:192.0.2.1"), false);
+    assert.equal(passes("192.0.2.2"), true);
+    assert.equal(passes("2001:db8:0:1::1"), true);
+    assert.equal(passes("2001:0db8::1:abcd:0:0:2"), false);
+    assert.equal(passes("2001:db8:0:2::1"), true);
+    assert.equal(passes("::1"), true);
+  });
+  test("that nobody could keep to is a RangeError", () => {
+    for (const limit of [
+      { perSecond: 0, burst: 1 },
+      { perSecond: 1, burst: 0 },
+    ]) {
+      assert.throws(() => createRateLimiter(limit, { monotonicMs: () => 0 }), RangeError);
+    }
+  });
+});
+
+test("lines of outside witnesses stand behind the note of the checkpoint", async (t) => {
+  const line = "— outside.example AAAAAAE=\n";
+  const { bytes, cities } = await served(t, 2, {}, () => utf8(line));
+  const note = cities.shenzhen.running.replica.final()?.note as Uint8Array;
+  assert.deepEqual(await bytes("/checkpoint"), Buffer.concat([note, utf8(line)]));
+  assert.deepEqual(
+    parseNote(await bytes("/checkpoint")).signatures.at(-1)?.name,
+    "outside.example",
+  );
+});
+
+function rawGet(
+  base: string,
+  path: string,
+  accept: string,
+): Promise<{ readonly headers: IncomingHttpHeaders; readonly body: Buffer }> {
+  return new Promise((resolve, reject) => {
+    const sent = request(base + path, { headers: { "accept-encoding": accept } }, (answer) => {
+      const chunks: Buffer[] = [];
+      answer.on("data", (chunk: Buffer) => chunks.push(chunk));
+      answer.on("end", () => resolve({ headers: answer.headers, body: Buffer.concat(chunks) }));
+    });
+    sent.on("error", reject).end();
+  });
+}
