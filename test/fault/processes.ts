@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -11,6 +12,7 @@ import type { JournalBatch } from "../../src/ledger/journal/store.ts";
 import { type AdminClient, adminClient, eventually } from "../support/admin-client.ts";
 import { AgencyClient, type Answer } from "../support/agency-client.ts";
 import { grantAccess } from "../support/granted.ts";
+import { createManyCities, type ManyCities } from "../support/many-cities.ts";
 import { createTwoCities, freePort, type Member, type TwoCities } from "../support/two-cities.ts";
 import type { Arm, KillPoint } from "./gateway-main.ts";
 
@@ -27,9 +29,12 @@ export class Running {
   readonly #waiting = new Set<() => void>();
   readonly ended: Promise<void>;
 
-  constructor(args: readonly string[]) {
-    this.#child = spawn(process.execPath, [wasmFlag, ...args], {
+  /** @param source loopback address that its connections begin at. */
+  constructor(args: readonly string[], source?: string) {
+    const wired = source === undefined ? [] : ["--import", scriptAt("source-address.js")];
+    this.#child = spawn(process.execPath, [wasmFlag, ...wired, ...args], {
       stdio: ["ignore", "pipe", "inherit", "ipc"],
+      env: { ...process.env, ...(source === undefined ? {} : { CAUSEWAY_TEST_SOURCE: source }) },
     });
     this.ended = new Promise((resolve) => this.#child.once("close", () => resolve()));
     createInterface({ input: this.#child.stdout as NonNullable<ChildProcess["stdout"]> }).on(
@@ -39,6 +44,10 @@ export class Running {
         for (const check of this.#waiting) check();
       },
     );
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   get exitCode(): number | null {
@@ -74,11 +83,13 @@ export class GatewayProcess {
   readonly member: Member;
   readonly admin: AdminClient;
   readonly #clockFile: string;
+  readonly #source: string | undefined;
   #running: Running | undefined;
 
-  constructor(member: Member, clockFile: string) {
+  constructor(member: Member, clockFile: string, source?: string) {
     this.member = member;
     this.#clockFile = clockFile;
+    this.#source = source;
     this.admin = adminClient(member);
   }
 
@@ -89,7 +100,7 @@ export class GatewayProcess {
       program === "product"
         ? [scriptAt("../../gateway/cli/main.js"), "gateway", "run", "--config", configFile]
         : [scriptAt("gateway-main.js"), configFile, this.#clockFile];
-    const running = new Running(args);
+    const running = new Running(args, this.#source);
     this.#running = running;
     void running.ended.then(() => {
       if (this.#running === running) this.#running = undefined;
@@ -106,6 +117,21 @@ export class GatewayProcess {
 
   async isAt(point: KillPoint): Promise<void> {
     await this.#process().printed(`at ${point}`);
+  }
+
+  /** Resident memory (Linux). */
+  async residentBytes(): Promise<number> {
+    const status = await readFile(`/proc/${this.#process().pid}/status`, "utf8");
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }
+
+  /** The process stands still, and goes on. */
+  async pause(): Promise<void> {
+    await this.#process().end("SIGSTOP");
+  }
+
+  async resume(): Promise<void> {
+    await this.#process().end("SIGCONT");
   }
 
   /** Ends the process, if it still runs, and waits until it is gone. */
@@ -142,9 +168,9 @@ export class GatewayProcess {
   }
 }
 
-/** Two cities, a grant, and everything that runs. */
-export interface FaultNetwork {
-  readonly cities: TwoCities;
+/** Cities, a grant of the first to the second, and everything that runs. */
+export interface FaultNetwork<C extends TwoCities = TwoCities> {
+  readonly cities: C;
   readonly provider: GatewayProcess;
   readonly consumer: GatewayProcess;
   /** Where it is one of its own. */
@@ -174,6 +200,47 @@ export async function startNetwork(options: FaultOptions = {}): Promise<FaultNet
     ...(options.ownSequencer === undefined ? {} : { ownSequencer: options.ownSequencer }),
     log: process.env["CAUSEWAY_FAULT_LOG"] ?? "silent",
   });
+  const { provider, consumer, sequencer } = cities;
+  const members = [...(sequencer === undefined ? [] : [sequencer]), provider, consumer];
+  return startGateways(cities, { ...options, port, members });
+}
+
+/** Several cities behind proxies. */
+export async function startManyCities(
+  options: FaultOptions & Pick<NonNullable<Parameters<typeof createManyCities>[0]>, "config"> = {},
+): Promise<FaultNetwork<ManyCities>> {
+  const port = await freePort();
+  const cities = await createManyCities({
+    upstream: `127.0.0.1:${port}`,
+    ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
+    ...(options.config === undefined ? {} : { config: options.config }),
+    log: process.env["CAUSEWAY_FAULT_LOG"] ?? "silent",
+  });
+  const sourceOf = (member: Member): string => cities.wired(member).source;
+  const network = await startGateways(cities, {
+    ...options,
+    port,
+    members: cities.members,
+    sourceOf,
+  });
+  return {
+    ...network,
+    close: async () => {
+      await network.close();
+      await cities.wires.close();
+    },
+  };
+}
+
+async function startGateways<C extends TwoCities>(
+  cities: C,
+  options: FaultOptions & {
+    readonly port: number;
+    readonly members: readonly Member[];
+    sourceOf?(member: Member): string;
+  },
+): Promise<FaultNetwork<C>> {
+  const { port, members } = options;
   const clockFile = join(cities.folder, "clock");
   writeFileSync(clockFile, new Uint8Array(8));
   const upstream = new Running([
@@ -181,13 +248,19 @@ export async function startNetwork(options: FaultOptions = {}): Promise<FaultNet
     String(port),
     join(cities.folder, "corrections"),
   ]);
-  const provider = new GatewayProcess(cities.provider, clockFile);
-  const consumer = new GatewayProcess(cities.consumer, clockFile);
-  const sequencer =
-    cities.sequencer === undefined ? undefined : new GatewayProcess(cities.sequencer, clockFile);
-  const gateways = [...(sequencer === undefined ? [] : [sequencer]), provider, consumer];
+  const gateways = members.map(
+    (member) => new GatewayProcess(member, clockFile, options.sourceOf?.(member)),
+  );
+  const processOf = (member: Member): GatewayProcess => {
+    const found = gateways.find((gateway) => gateway.member === member);
+    assert.ok(found !== undefined, "every member runs");
+    return found;
+  };
+  const provider = processOf(cities.provider);
+  const consumer = processOf(cities.consumer);
+  const sequencer = cities.sequencer === undefined ? undefined : processOf(cities.sequencer);
   const client = new AgencyClient(cities.consumer.addresses.agency);
-  const network: FaultNetwork = {
+  const network: FaultNetwork<C> = {
     cities,
     provider,
     consumer,

@@ -86,6 +86,8 @@ export interface Member {
     readonly witness: string;
     readonly admin: string;
   };
+  /** What the ledger says of the peer and the witness listener: a proxy's addresses, or the listeners' own. */
+  readonly published: { readonly peer: string; readonly witness: string };
 }
 
 export interface TwoCities {
@@ -111,19 +113,21 @@ export interface TwoCities {
   remove(): void;
 }
 
-const nowS = (): number => Math.floor(Date.now() / 1000);
-const newJti = (): string => formatUuid(createUuidV7(Date.now(), systemRandom(10)));
+export const nowS = (): number => Math.floor(Date.now() / 1000);
+export const newJti = (): string => formatUuid(createUuidV7(Date.now(), systemRandom(10)));
 
-interface Names {
+export interface Names {
   readonly city: string;
   readonly division: string;
   readonly agency: string;
   readonly sequencer: boolean;
   /** Another agency of this member's city. */
   readonly beside?: Member;
+  /** Others reach it through proxies, at addresses of their own. */
+  readonly proxied?: boolean;
 }
 
-async function createMember(root: string, names: Names): Promise<Member> {
+export async function createMember(root: string, names: Names): Promise<Member> {
   const folder = join(root, names.beside === undefined ? names.city : names.agency);
   mkdirSync(folder, { recursive: true });
   const [agency, peer, http, witness] = await Promise.all([
@@ -132,13 +136,17 @@ async function createMember(root: string, names: Names): Promise<Member> {
     loopback(),
     loopback(),
   ]);
+  const published =
+    names.proxied === true
+      ? { peer: await loopback(), witness: await loopback() }
+      : { peer, witness };
   const options = { passphrase, nowMs: Date.now() - 60_000, scryptLogN };
   const id = `${names.city}/${names.agency}`;
   const { city, division } = names;
   const cityFolder = join(names.beside?.folder ?? folder, "city");
   if (names.beside === undefined) {
     await createKeyFolder(
-      { kind: "city", id: city, division, witnessAddress: witness },
+      { kind: "city", id: city, division, witnessAddress: published.witness },
       cityFolder,
       options,
     );
@@ -149,7 +157,12 @@ async function createMember(root: string, names: Names): Promise<Member> {
     options,
   );
   await createKeyFolder(
-    { kind: "gateway", id: `${id}/gw1`, endpoints: { peer, http }, sequencer: names.sequencer },
+    {
+      kind: "gateway",
+      id: `${id}/gw1`,
+      endpoints: { peer: published.peer, http },
+      sequencer: names.sequencer,
+    },
     join(folder, "gateway"),
     options,
   );
@@ -178,10 +191,11 @@ async function createMember(root: string, names: Names): Promise<Member> {
       witness: names.beside?.addresses.witness ?? witness,
       admin: join(folder, "admin.sock"),
     },
+    published,
   };
 }
 
-function writeConfig(member: Member, extra: Record<string, unknown>): void {
+export function writeConfig(member: Member, extra: Record<string, unknown>): void {
   const { addresses, folder, configFile, gateway } = member;
   writeFileSync(join(folder, "passphrase"), `${passphrase}\n`, { mode: 0o600 });
   writeFileSync(
@@ -205,35 +219,35 @@ function writeConfig(member: Member, extra: Record<string, unknown>): void {
   );
 }
 
-function networkBody(
-  provider: Member,
-  consumer: Member,
+export function networkBody(
+  members: readonly Member[],
   sequencer: Member,
-  bounds: Partial<Bounds>,
+  rule: { readonly quorum: number; readonly faults: number; readonly bounds: Partial<Bounds> },
 ): StatementBodies["network"] {
-  const cities = [provider, consumer].map(({ city }) => {
+  const { quorum, faults, bounds } = rule;
+  const cities = members.map(({ city }) => {
     const { kind: _kind, witness_certificate: _certificate, ...founding } = city.card;
     return founding;
   });
   const { card } = sequencer.gateway;
   return {
-    name: "two-cities",
+    name: members.length === 2 ? "two-cities" : "many-cities",
     cities: cities.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
-    quorum: 2,
-    faults: 0,
+    quorum,
+    faults,
     bounds: { ...defaultBounds, ...bounds },
     rules: 1,
     calendar: { years: [] },
     sequencer: {
       gateway: card.id,
-      address: sequencer.addresses.peer,
+      address: sequencer.published.peer,
       tls: card.tls[0] as string,
       log: card.log as string,
     },
   };
 }
 
-function memberStatements(
+export function memberStatements(
   { city, agency, gateway, administrator }: Member,
   net: string,
 ): string[][] {
@@ -266,7 +280,7 @@ function memberStatements(
 }
 
 /** Seals batch 0 into the sequencer's data folder. */
-async function found(
+export async function found(
   sequencer: Member,
   founding: Uint8Array,
   statements: readonly (readonly string[])[],
@@ -341,7 +355,8 @@ export async function createTwoCities(
     agency: "market-regulation",
     sequencer: false,
   });
-  const body = networkBody(provider, consumer, sequencing, options.bounds ?? {});
+  const bounds = options.bounds ?? {};
+  const body = networkBody([provider, consumer], sequencing, { quorum: 2, faults: 0, bounds });
   const network: Statement = {
     name: "network",
     claims: { iss: body.name, sub: body.name, jti: newJti(), iat: nowS() },
@@ -380,33 +395,42 @@ export async function createTwoCities(
   writeConfig(consumer, { ...log, agency_system: { id: "registry-desk" } });
   const statements = members.flatMap((member) => memberStatements(member, net));
   await found(sequencing, founding, [jws, ...statements.toSorted((a, b) => order(a) - order(b))]);
-  const descriptor = toBinary(
-    FileDescriptorSetSchema,
-    create(FileDescriptorSetSchema, { file: [file_causeway_demo_v1_division.proto] }),
-  );
   return {
     folder: root,
     networkId: net,
     provider,
     consumer,
     sequencer,
-    sign: (by, name, sub, body_, times = {}) => {
-      const jti = newJti();
-      const claims = { iss: by.agency.card.id, sub, net, jti, iat: nowS(), ...times };
-      const statement = { name, claims, body: body_ } as unknown as Statement;
-      return { jti, jws: createStatement(statement, [by.administrator.key]) };
-    },
-    blobs: {
-      descriptor,
-      policy: new TextEncoder().encode(standardPolicyText),
-      schema: new TextEncoder().encode(standardSchemaText),
-    },
+    sign: signerOf(net),
+    blobs: publishedBlobs(),
     remove: () => rmSync(root, { recursive: true, force: true }),
   };
 }
 
+/** Signs statements of administrators for a network. */
+export function signerOf(net: string): TwoCities["sign"] {
+  return (by, name, sub, body, times = {}) => {
+    const jti = newJti();
+    const claims = { iss: by.agency.card.id, sub, net, jti, iat: nowS(), ...times };
+    const statement = { name, claims, body } as unknown as Statement;
+    return { jti, jws: createStatement(statement, [by.administrator.key]) };
+  };
+}
+
+/** What the division service is published with. */
+export function publishedBlobs(): TwoCities["blobs"] {
+  return {
+    descriptor: toBinary(
+      FileDescriptorSetSchema,
+      create(FileDescriptorSetSchema, { file: [file_causeway_demo_v1_division.proto] }),
+    ),
+    policy: new TextEncoder().encode(standardPolicyText),
+    schema: new TextEncoder().encode(standardSchemaText),
+  };
+}
+
 // Agencies before gateways before administrators: each rests on what stands before it.
-function order([first = ""]: readonly string[]): number {
+export function order([first = ""]: readonly string[]): number {
   const header = JSON.parse(atob(first.split(".")[0] ?? "")) as { typ: string };
   return ["agency", "gateway", "administrator"].findIndex(
     (name) => header.typ === `causeway-${name}+jwt`,
