@@ -1,0 +1,196 @@
+import { satisfies } from "./facts.ts";
+import type { Row, Rows, SimBatch } from "./history.ts";
+import type { LogKey, Note } from "./notes.ts";
+import type { SimNode } from "./node.ts";
+import type { Sim } from "./sim.ts";
+import { Violation } from "./world.ts";
+
+/** Sees everything, and takes no part: what must never happen ends the schedule. */
+export class Checker {
+  readonly #sim: Sim;
+  /** The one final history. */
+  readonly final: Row[] = [];
+  readonly #cosigned = new Map<number, Set<number>>();
+  readonly #signed = new Map<LogKey, Row[]>();
+  readonly #places = new Map<string, number>();
+  /** Journals that a fault set back and nobody has recovered. */
+  readonly setBack: Set<SimNode> = new Set();
+  readonly #newest = new Map<SimNode, SimBatch>();
+  /** Released batches that are not final. */
+  readonly unfinished: Map<number, SimBatch> = new Map();
+  /** When each honest city accepted a revocation. */
+  readonly revocations: Map<number, { readonly node: SimNode; readonly atMs: number }> = new Map();
+  clockErrorMs = 0;
+
+  constructor(sim: Sim) {
+    this.#sim = sim;
+  }
+
+  included(_node: SimNode, _before: number): void {}
+
+  /** An honest node holds a final checkpoint. */
+  tookFinal(node: SimNode, note: Note): void {
+    if (node.isLiar) return;
+    const row = node.process?.replica.rows[note.size - 1] as Row;
+    if (row.root !== note.root && note.rootHex !== "") this.#sameRoot(row, note);
+    this.#makeFinal(row, `${node.name} took`);
+  }
+
+  /** An honest witness's cosignature is out. */
+  cosigned(node: SimNode, note: Note, rows: Rows): void {
+    if (node.isLiar) return;
+    const cities = this.#cosigned.get(note.headId) ?? new Set<number>();
+    cities.add(node.city);
+    this.#cosigned.set(note.headId, cities);
+    const row = rows[note.size - 1];
+    if (row === undefined) return;
+    const { liar } = this.#sim;
+    const willing = liar === undefined ? cities : new Set([...cities, liar.city]);
+    const from = Math.min(this.final.length, note.size);
+    if (satisfies(row.facts, { from, to: note.size }, willing)) {
+      this.#makeFinal(row, `a quorum with ${node.name} cosigned`);
+    }
+  }
+
+  /** An honest log key has signed a head. */
+  signed(node: SimNode, note: Note, rows: Rows): void {
+    if (node.isLiar) return;
+    const row = rows[note.size - 1];
+    const signed = this.#signed.get(note.key) ?? [];
+    for (const earlier of signed) {
+      const [small, large] = row !== undefined && earlier.index <= row.index ? [earlier, row] : [row, earlier];
+      if (small === undefined || large === undefined || ancestor(large, small.index) !== small) {
+        this.fail(`the log of term ${note.key.term} signed two histories`);
+      }
+    }
+    if (row !== undefined) signed.push(row);
+    this.#signed.set(note.key, signed);
+  }
+
+  /** A header leaves its gateway. */
+  released(node: SimNode, batch: SimBatch): void {
+    if (node.isLiar) return;
+    const durable = node.disks.journal.durable.batches;
+    if (durable.at(-1)?.id !== batch.id && !durable.some(({ id }) => id === batch.id)) {
+      this.fail(`${node.name} released a header that is not durable`);
+    }
+    const place = `${batch.gateway}/${batch.epoch}/${batch.seq}`;
+    const other = this.#places.get(place);
+    if (other !== undefined && other !== batch.id && !this.setBack.has(node)) {
+      this.fail(`${node.name} signed two leaves at ${place}`);
+    }
+    this.#places.set(place, batch.id);
+    this.#newest.set(node, batch);
+    if (!this.setBack.has(node)) this.unfinished.set(batch.id, batch);
+    this.#checkReceipts(node, batch);
+  }
+
+  accepted(node: SimNode, grant: number): void {
+    const atMs = this.#sim.world.nowMs;
+    if (!this.revocations.has(grant)) this.revocations.set(grant, { node, atMs });
+  }
+
+  /** A process is gone, and what its disks show now is what the next one finds. */
+  ended(node: SimNode): void {
+    this.#sim.peers.forget(node);
+    const newest = this.#newest.get(node);
+    if (node.isLiar || newest === undefined || this.setBack.has(node)) return;
+    if (!node.disks.journal.content.batches.some(({ id }) => id === newest.id)) {
+      this.fail(`${node.name} lost a batch that was recorded`);
+    }
+  }
+
+  /** A fault took or set back the journal. */
+  journalSetBack(node: SimNode): void {
+    this.setBack.add(node);
+    for (const [id, batch] of this.unfinished) {
+      if (batch.gateway === node.city) this.unfinished.delete(id);
+    }
+  }
+
+  recovered(node: SimNode): void {
+    this.setBack.delete(node);
+    this.#newest.delete(node);
+  }
+
+  /** Once the faults have stopped for long enough. */
+  atEnd(): void {
+    const { nodes } = this.#sim;
+    for (const node of nodes) {
+      if (node.isLiar) continue;
+      const { process } = node;
+      if (process === undefined) this.fail(`${node.name} is down at the end`);
+      if (process.gateway.halted !== undefined) this.fail(`${node.name} is halted at the end: ${process.gateway.halted}`);
+      if (process.replica.finalSize < this.final.length) {
+        this.fail(`${node.name} has ${process.replica.finalSize} of ${this.final.length} final leaves at the end`);
+      }
+    }
+    for (const batch of this.unfinished.values()) {
+      const node = nodes[batch.gateway] as SimNode;
+      if (!node.isLiar) this.fail(`batch ${batch.id} of ${node.name} is not final at the end`);
+    }
+  }
+
+  fail(what: string): never {
+    this.#sim.world.note(`VIOLATION ${what}`);
+    throw new Violation(what);
+  }
+
+  #sameRoot(row: Row, note: Note): void {
+    if (row.root.every((byte, i) => byte === note.root[i])) return;
+    this.fail("a final checkpoint is not of the tree of the node that took it");
+  }
+
+  /** Nothing final is lost or put elsewhere, and there is one history. */
+  #makeFinal(row: Row, how: string): void {
+    const { final } = this;
+    const size = row.index + 1;
+    const shared = Math.min(size, final.length);
+    if (shared > 0 && ancestor(row, shared - 1) !== final[shared - 1]) {
+      this.fail(`${how} a second final history of ${size}`);
+    }
+    const added: Row[] = [];
+    for (let at: Row | undefined = row; at !== undefined && at.index >= final.length; at = at.before) {
+      added.push(at);
+    }
+    for (const one of added.toReversed()) {
+      final.push(one);
+      this.unfinished.delete(one.batch.id);
+      this.#checkRevoked(one);
+    }
+  }
+
+  /** No receipt under a grant that its chain has seen taken, nor behind the revocation in its own chain. */
+  #checkRevoked(row: Row): void {
+    const { batch, before } = row;
+    if (this.#sim.liar?.city === batch.gateway) return;
+    for (const content of batch.contents) {
+      if (content.kind !== "receipt") continue;
+      const index = before?.facts.revoked.get(content.grant);
+      if (index === undefined) continue;
+      const isOwn = this.final[index]?.batch.gateway === batch.gateway;
+      if (isOwn || batch.seenSize > index) {
+        this.fail(`a receipt under revoked grant ${content.grant} is final at ${row.index}`);
+      }
+    }
+  }
+
+  /** The newest final checkpoint was young enough. */
+  #checkReceipts(node: SimNode, batch: SimBatch): void {
+    if (!batch.contents.some(({ kind }) => kind === "receipt")) return;
+    const replica = node.process?.replica;
+    const final = replica?.final;
+    if (replica === undefined || final === undefined) this.fail("a receipt without a final checkpoint");
+    const ageMs = node.clockMs - node.clockOffsetMs - (replica.timeOf(final) ?? 0);
+    const { maxStalenessMs } = this.#sim.config;
+    if (ageMs > maxStalenessMs + this.clockErrorMs + 100) {
+      this.fail(`${node.name} sealed a receipt ${ageMs} ms after the newest final checkpoint`);
+    }
+  }
+}
+
+function ancestor(row: Row, index: number): Row | undefined {
+  let at: Row | undefined = row;
+  while (at !== undefined && at.index > index) at = at.before;
+  return at;
+}

@@ -1,0 +1,74 @@
+import {
+  chooseStart,
+  type ChosenStart,
+  type ProvableTree,
+  type StartEvidence,
+  type StartQuestion,
+  type StartVote,
+} from "../../src/ledger/embedded/term-start.ts";
+import type { TermOpening } from "../../src/ledger/embedded/witness-machine.ts";
+import { emptyRoot } from "../../src/merkle/hash.ts";
+import { proveConsistency, proveInclusion } from "../../src/merkle/prove.ts";
+import { type Facts, rulesOf } from "./facts.ts";
+import { readerOf, type Row, type Rows, rootOf, type Vote } from "./history.ts";
+import type { Rules } from "./mutants.ts";
+import { cityName } from "./notes.ts";
+import type { SimReplica } from "./replica.ts";
+
+/** How the newest term was opened, as the witness's replica has it. */
+export function openingOf(replica: SimReplica, term: number, rules: Rules): TermOpening | undefined {
+  const { rows, facts, finalSize } = replica;
+  const fact = facts.terms.find((one) => one.term === term);
+  if (fact === undefined) return undefined;
+  const { votes, since } = fact;
+  const evidence = replica.sim.evidence.get(term);
+  const start = evidence === undefined ? fact.start : Number(evidence.start);
+  const before = (rows[since - 1] as Row).facts;
+  const question = questionOf(before, votes, { from: Math.min(finalSize, start), to: start });
+  const tree = {
+    rootAt: (size: bigint) => (size > BigInt(rows.length) ? undefined : rootOf(rows, Number(size))),
+  };
+  const opening = { term: BigInt(term), start: BigInt(fact.start), since: BigInt(since), tree };
+  if (rules.witnessChecksStart) return { ...opening, question, evidence };
+  const size = BigInt(fact.start);
+  const root = rootOf(rows, fact.start);
+  const right = question.votes.map((vote) => ({ ...vote, size, root }));
+  return { ...opening, question: { ...question, votes: right } };
+}
+
+/** What the start is worked out from. */
+export function questionOf(
+  facts: Facts,
+  votes: readonly Vote[],
+  sizes: { readonly from: number; readonly to: number },
+): StartQuestion {
+  const top = Math.max(0, ...votes.map(({ highest }) => highest?.key.term ?? 0));
+  const liar = facts.terms.find(({ term }) => term === top)?.gateway ?? 0;
+  return {
+    votes: votes.map(startVote),
+    rules: rulesOf(facts, Math.max(1, sizes.from), Math.max(1, sizes.to)),
+    sequencerCity: cityName(liar),
+  };
+}
+
+function startVote({ city, highest }: Vote): StartVote {
+  return {
+    city: cityName(city),
+    term: BigInt(highest?.key.term ?? 0),
+    size: BigInt(highest?.size ?? 0),
+    root: highest?.root ?? emptyRoot,
+  };
+}
+
+export function provable(rows: Rows): ProvableTree {
+  const reader = readerOf(rows);
+  return {
+    rootAt: (size) => (size > BigInt(rows.length) ? undefined : rootOf(rows, Number(size))),
+    leafHash: (index) => (rows[Number(index)] as Row).batch.leafHash,
+    inclusionProof: (index, size) => proveInclusion({ index, size, reader }),
+    consistencyProof: (size1, size2) => proveConsistency({ size1, size2, reader }),
+  };
+}
+
+export type { ChosenStart, StartEvidence };
+export { chooseStart };

@@ -1,0 +1,237 @@
+import type { Rules } from "./mutants.ts";
+import { fair } from "./network.ts";
+import type { SimNode } from "./node.ts";
+import { Sim, type SimConfig } from "./sim.ts";
+
+export interface Outcome {
+  readonly seed: number;
+  readonly violation: string | undefined;
+  readonly logHash: string;
+  readonly lines: readonly string[];
+  readonly finalSize: number;
+}
+
+const faultMs = 60_000;
+const calmMs = 60_000;
+
+const fourCities: SimConfig = {
+  cities: 4,
+  founding: 4,
+  quorum: 3,
+  faults: 1,
+  heartbeatMs: 4000,
+  skewMs: 5000,
+  inclusionBoundMs: 12_000,
+  maxStalenessMs: 20_000,
+  quietMs: 1000,
+  witnessWaitMs: 3000,
+};
+const twoCities: SimConfig = { ...fourCities, cities: 2, founding: 2, quorum: 2, faults: 0 };
+
+/** What a seed makes happen, until a rule is seen broken or everything has become final. */
+export function runSchedule(
+  seed: number,
+  options: { readonly rules?: Rules; readonly isTold?: boolean } = {},
+): Outcome {
+  const sim = new Sim(seed, seed % 8 === 7 ? twoCities : fourCities, options);
+  let violation: string | undefined;
+  try {
+    new Schedule(sim).run();
+  } catch (error) {
+    violation = error instanceof Error ? error.message : String(error);
+    if (!(error instanceof Error) || error.constructor.name !== "Violation") throw error;
+  }
+  const { world } = sim;
+  return {
+    seed,
+    violation,
+    logHash: world.logHash,
+    lines: world.lines,
+    finalSize: sim.checker.final.length,
+  };
+}
+
+type Trouble = (schedule: Schedule) => void;
+
+class Schedule {
+  readonly sim: Sim;
+  #grants = 0;
+  #isCalm = false;
+
+  constructor(sim: Sim) {
+    this.sim = sim;
+  }
+
+  run(): void {
+    const { world, nodes, checker } = this.sim;
+    for (const node of nodes) world.after(world.random.int(500), () => node.start());
+    this.#work();
+    this.#greet();
+    const { random } = world;
+    const kinds = troubles.filter(() => random.chance(0.4));
+    const count = random.between(2, 12);
+    for (let i = 0; i < count && kinds.length > 0; i++) {
+      const trouble = random.pick(kinds);
+      world.after(random.int(faultMs), () => trouble(this));
+    }
+    world.runUntil(faultMs);
+    this.#calm();
+    world.runUntil(faultMs + calmMs);
+    checker.atEnd();
+  }
+
+  pickNode(): SimNode {
+    return this.sim.world.random.pick(this.sim.nodes);
+  }
+
+  /** Gateways have something to record all the time. */
+  #work(): void {
+    const { world, nodes } = this.sim;
+    const { random } = world;
+    world.after(random.between(50, 1500), () => {
+      if (world.nowMs > faultMs + calmMs / 2) return;
+      const node = random.pick(nodes);
+      const isRevoked = random.chance(0.05);
+      const grant = isRevoked ? this.#grants++ : this.#grants + random.int(2);
+      const content = isRevoked
+        ? ({ kind: "revocation", grant } as const)
+        : ({ kind: "receipt", grant, decidedAtMs: node.clockMs } as const);
+      node.run(() => node.process?.gateway.put(content));
+      this.#work();
+    });
+  }
+
+  #greet(): void {
+    this.sim.world.after(1000, () => {
+      this.sim.peers.greet();
+      this.#greet();
+    });
+  }
+
+  #calm(): void {
+    const { network, nodes, world } = this.sim;
+    this.#isCalm = true;
+    world.note("calm");
+    network.heal();
+    network.weather = fair;
+    for (const node of nodes) {
+      node.clockOffsetMs = 0;
+      node.stepsToLive = undefined;
+      node.isHeld = false;
+      for (const disk of Object.values(node.disks)) disk.fault = undefined;
+      node.start();
+    }
+  }
+
+  /** For some time, unless the faults are over before. */
+  during(ms: number, undo: () => void): void {
+    this.sim.world.after(ms, () => {
+      if (!this.#isCalm) undo();
+    });
+  }
+}
+
+const weather: Trouble = (schedule) => {
+  const { network, world } = schedule.sim;
+  const { random } = world;
+  network.weather = {
+    loss: random.pick([0, 0.05, 0.3]),
+    duplication: random.pick([0, 0.1, 0.5]),
+    slow: random.pick([0, 0.1, 0.5]),
+    slowMs: random.pick([200, 2000, 8000]),
+  };
+  world.note("the weather changes");
+  schedule.during(random.between(1000, 20_000), () => {
+    network.weather = fair;
+  });
+};
+
+const partition: Trouble = (schedule) => {
+  const { network, nodes, world } = schedule.sim;
+  const { random } = world;
+  const isOneWay = random.chance(0.3);
+  const side = nodes.filter(() => random.chance(0.4));
+  world.note(`cut off: ${side.map(({ name }) => name).join(" ")}`);
+  for (const one of side) {
+    for (const other of nodes) {
+      if (side.includes(other)) continue;
+      network.cut(one, other);
+      if (!isOneWay) network.cut(other, one);
+    }
+  }
+  schedule.during(random.between(500, 25_000), () => {
+    network.heal();
+    world.note("the wires are whole");
+  });
+};
+
+const crash: Trouble = (schedule) => {
+  const node = schedule.pickNode();
+  node.crash({ isPowerLost: schedule.sim.world.random.chance(0.5) });
+};
+
+const kill: Trouble = (schedule) => {
+  schedule.pickNode().stepsToLive = schedule.sim.world.random.between(1, 12);
+};
+
+const down: Trouble = (schedule) => {
+  const { world } = schedule.sim;
+  const node = schedule.pickNode();
+  node.isHeld = true;
+  node.crash({ isPowerLost: world.random.chance(0.5), restart: false });
+  schedule.during(world.random.between(1000, 30_000), () => {
+    node.isHeld = false;
+    node.start();
+  });
+};
+
+const failingDisk: Trouble = (schedule) => {
+  const { random } = schedule.sim.world;
+  const node = schedule.pickNode();
+  const disk = random.pick(Object.values(node.disks));
+  disk.fault = random.pick(["write fails", "fsync fails"]);
+  schedule.sim.world.note(`${node.name}: the next ${disk.fault}`);
+  if (random.chance(0.5)) {
+    schedule.during(random.between(500, 5000), () => node.crash({ isPowerLost: true }));
+  }
+};
+
+const clockStep: Trouble = (schedule) => {
+  const { world, checker } = schedule.sim;
+  const node = schedule.pickNode();
+  node.clockOffsetMs = world.random.between(-15_000, 15_000);
+  checker.clockErrorMs = 30_000;
+  world.note(`${node.name}: the clock is off by ${node.clockOffsetMs}`);
+  schedule.during(world.random.between(500, 15_000), () => {
+    node.clockOffsetMs = 0;
+  });
+};
+
+const lostJournal: Trouble = (schedule) => {
+  const { world, checker } = schedule.sim;
+  const node = schedule.pickNode();
+  const { journal } = node.disks;
+  const count = world.random.int(journal.content.batches.length + 1);
+  const content = {
+    ...journal.content,
+    batches: journal.content.batches.slice(0, count),
+    finalCount: Math.min(count, journal.content.finalCount),
+  };
+  world.note(`${node.name}: the journal is set back to ${count} batches`);
+  node.crash({ isPowerLost: false });
+  checker.journalSetBack(node);
+  journal.replace(content);
+};
+
+const troubles: readonly Trouble[] = [
+  weather,
+  weather,
+  partition,
+  partition,
+  crash,
+  kill,
+  down,
+  failingDisk,
+  clockStep,
+  lostJournal,
+];
