@@ -72,6 +72,7 @@ export class Network {
     readonly done: (value: A | undefined) => void;
   }): void {
     const { from, to, serve, done } = options;
+    const { incarnation } = from;
     let isDone = false;
     const finish = (value: A | undefined): void => {
       if (isDone) return;
@@ -81,12 +82,12 @@ export class Network {
     };
     const cancel = from.after(options.timeoutMs, () => finish(undefined));
     const answer = (value: A): void => {
-      this.#deliver(to, from, () => finish(value), from.incarnation);
+      this.#deliver(to, from, () => finish(value), incarnation);
     };
     const ask = (): void => {
       if (to.isUp) to.run(() => serve(to, answer));
       else if (!this.isCut(to, from)) {
-        this.#world.after(this.#latencyMs(), () => from.runIf(from.incarnation, () => finish(undefined)));
+        this.#world.after(this.#latencyMs(), () => from.runIf(incarnation, () => finish(undefined)));
       }
     };
     this.#deliver(from, to, ask);
