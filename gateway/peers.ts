@@ -2,6 +2,7 @@
 import { equalBytes, parseBase64, parseHex } from "../src/base/bytes.ts";
 import { thumbprint } from "../src/crypto/thumbprint.ts";
 import type { Replica } from "../src/ledger/ports.ts";
+import { isWithdrawn } from "../src/registry/standing.ts";
 import type { GatewayFact, RegistryState } from "../src/registry/state.ts";
 import { spkiDigest } from "./tls.ts";
 
@@ -42,16 +43,21 @@ export function peerOfCertificate(
   const tlsKey = parseHex(spkiDigest(certificate));
   if (tlsKey === undefined) return undefined;
   const fact = replica.view().gatewayOfTlsKey(tlsKey);
-  if (fact === undefined || fact.standing.until !== undefined) return undefined;
+  if (fact === undefined || isGone(replica, fact)) return undefined;
   const exact = certificatesOf(replica.state(), fact.id).some((der) =>
     equalBytes(der, certificate),
   );
   return exact ? { gateway: fact.id, tlsKey } : undefined;
 }
 
+/** Whether something that is included takes the gateway away, as of now. */
+function isGone(replica: Replica, fact: GatewayFact): boolean {
+  return isWithdrawn(replica.state().gateways.get(fact.id) ?? [], fact);
+}
+
 /** The raw token key in force of a gateway under a thumbprint. */
 export function tokenKeyOf(replica: Replica, kid: string, gateway: string): Uint8Array | undefined {
   const fact = replica.view().gateway(gateway);
-  if (fact === undefined || fact.standing.until !== undefined) return undefined;
+  if (fact === undefined || isGone(replica, fact)) return undefined;
   return thumbprint(fact.tokenKey) === kid ? fact.tokenKey : undefined;
 }

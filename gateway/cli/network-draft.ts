@@ -9,7 +9,7 @@ import type {
   NetworkBody,
 } from "../../src/credential/statements.ts";
 import { defaultBounds } from "../../src/credential/statements.ts";
-import { rulesVersion } from "../../src/registry/supported.ts";
+import { rulesVersion } from "../../src/registry/rules-version.ts";
 import type { CityCard, GatewayCard } from "../keys/card.ts";
 import { readBounded } from "../keys/files.ts";
 import { createClaims, createDraft, type Draft } from "./drafts.ts";

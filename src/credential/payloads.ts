@@ -16,8 +16,23 @@ import {
 import { bodyShapes } from "./bodies.ts";
 import { formatJcs, parseJcs } from "./jcs.ts";
 import { parseKey } from "./key-text.ts";
-import { conform, misfitError, object, optional, type Members, type Shape } from "./shape.ts";
-import type { Claims, Statement, StatementBodies, StatementName } from "./statements.ts";
+import {
+  conform,
+  misfitError,
+  object,
+  oneOf,
+  optional,
+  type Members,
+  type Shape,
+} from "./shape.ts";
+import type {
+  Claims,
+  Statement,
+  StatementBodies,
+  StatementName,
+  SuspensionBody,
+  VoteBody,
+} from "./statements.ts";
 
 /** The kinds of id in `iss` and `sub`. Who may speak about whom is the registry's to say. */
 const parties: { readonly [N in StatementName]: readonly [Shape<string>, Shape<string>] } = {
@@ -33,7 +48,7 @@ const parties: { readonly [N in StatementName]: readonly [Shape<string>, Shape<s
   request: [agencyId, memberId],
   grant: [agencyId, agencyId],
   denial: [agencyId, agencyId],
-  approval: [agencyId, anySubject],
+  approval: [agencyId, agencyId],
   revocation: [agencyId, agencyId],
   resumption: [authorityId, anySubject],
   suspension: [authorityId, anySubject],
@@ -87,7 +102,28 @@ function contradiction({ name, claims, body }: Statement): keyof Claims | undefi
   if (name === "grant" && exp === undefined) return "exp";
   if (name === "administrator" && sub !== thumbprint(parseKey(body.key) as Uint8Array))
     return "sub";
+  if (name === "vote" && !isSubjectOf(votedOn(body.on, claims), sub)) return "sub";
+  if (name === "suspension" || name === "resumption") {
+    return isSubjectOf(suspendable[body.what], sub) ? undefined : "sub";
+  }
   return undefined;
+}
+
+const suspendable: Readonly<Record<SuspensionBody["what"], Shape<string>>> = {
+  agency: agencyId,
+  gateway: memberId,
+  administrator: key,
+  service: memberId,
+};
+
+/** What a vote is about: a city, a gateway, or the network. */
+function votedOn(on: VoteBody["on"], { net }: Claims): Shape<string> {
+  if (on === "admission" || on === "exclusion") return cityId;
+  return on === "sequencer" ? memberId : oneOf(net ?? "");
+}
+
+function isSubjectOf(kind: Shape<string>, sub: string): boolean {
+  return kind.misfit(sub, "") === undefined;
 }
 
 /**

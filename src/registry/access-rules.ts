@@ -1,13 +1,21 @@
-/** The rules of access: request, grant or denial, revocation. */
+/** The rules of access: request, grant or denial, approval, revocation. */
+import { assertInvariant } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import type { AuthorizationDetail, Claims, ServiceBody } from "../credential/statements.ts";
 import { ResultKind } from "../gen/causeway/registry/v1/effects_pb.ts";
 import { formatAddress } from "../record/handle.ts";
 import { memberFault } from "./authority.ts";
-import type { Rule } from "./rule.ts";
-import { gives, type Ground, inForce, isSeen, standingFrom, taken } from "./standing.ts";
-import type { FactAddress, GrantFact, RegistryState, RequestFact } from "./state.ts";
+import type { Change, Rule, Said } from "./rule.ts";
+import { gives, type Ground, inForce, isSeen, isValid, standingFrom, taken } from "./standing.ts";
+import type {
+  FactAddress,
+  GrantFact,
+  PendingGrantFact,
+  RegistryState,
+  RequestFact,
+  ServiceFact,
+} from "./state.ts";
 
 export const requestAccess: Rule<"request"> = ({ claims, body, address }, ground) => {
   const { state } = ground;
@@ -27,25 +35,86 @@ export const requestAccess: Rule<"request"> = ({ claims, body, address }, ground
   };
 };
 
-export const grantAccess: Rule<"grant"> = ({ claims, body, address }, ground) => {
+export const grantAccess: Rule<"grant"> = (said, ground) => {
+  const { claims, body, address } = said;
   const request = openRequest(body.request, claims, ground);
   if (typeof request === "string") return request;
+  const [detail] = body.authorization_details as readonly [AuthorizationDetail];
+  const offered = offerOf(detail, request, ground);
+  if (typeof offered === "string") return offered;
+  const { jti, iss: provider, sub: consumer } = claims;
+  const standing = standingFrom(address, claims);
+  const grant: GrantFact = { jti, request: request.jti, consumer, provider, detail, standing };
+  if (offered.body.approval.approvals === 1) return granted(ground.state, request, grant);
+  const pending: PendingGrantFact = { ...grant, approver: approverOf(said) };
+  return {
+    state: { ...ground.state, pendingGrants: ground.state.pendingGrants.with(jti, pending) },
+    results: [{ kind: ResultKind.APPROVED, subject: jti }],
+  };
+};
+
+/** The second of two people: from here on the grant is in force, if it could still be made. */
+export const approveAccess: Rule<"approval"> = (said, ground) => {
+  const { claims, body, address } = said;
+  const { state, atS } = ground;
+  const pending = state.pendingGrants.get(body.grant);
+  if (pending === undefined)
+    return state.grants.has(body.grant) ? "ALREADY_TAKEN" : "GRANT_UNKNOWN";
+  if (!isSeen(pending.standing, ground)) return "GRANT_UNKNOWN";
+  if (pending.provider !== claims.iss) return "SIGNER_NOT_ALLOWED";
+  if (pending.consumer !== claims.sub) return "GRANT_UNKNOWN";
+  const { approver, ...grant } = pending;
+  if (approverOf(said) === approver) return "SIGNER_NOT_ALLOWED";
+  if (!isValid(grant.standing, atS)) return "EXPIRED";
+  const request = openRequest(grant.request, claims, ground);
+  if (typeof request === "string") return request;
+  const offered = offerOf(grant.detail, request, ground);
+  if (typeof offered === "string") return offered;
+  const standing = { ...grant.standing, since: address.index };
+  const withoutPending = { ...state, pendingGrants: state.pendingGrants.without(grant.jti) };
+  const change = granted(withoutPending, request, { ...grant, standing }, address);
+  return {
+    ...change,
+    results: [{ kind: ResultKind.APPROVED, subject: grant.jti }, ...change.results],
+  };
+};
+
+/** Who signed a statement of an administrator: it has one signature. */
+function approverOf({ signers }: Pick<Said<"grant">, "signers">): string {
+  const [kid] = signers;
+  assertInvariant(kid !== undefined && signers.length === 1, "an administrator's statement");
+  return kid;
+}
+
+/** The service that a grant of this detail rests on, when it gives no more than was asked for and is offered. */
+function offerOf(
+  detail: AuthorizationDetail,
+  request: RequestFact,
+  ground: Ground,
+): ServiceFact | ReasonCode {
   const consumerFault = memberFault(request.consumer, ground);
   if (consumerFault !== undefined) return consumerFault;
   const offered = inForce(ground.state.services.get(request.service), ground);
   if (offered === undefined) return "SERVICE_UNKNOWN";
-  const [detail] = body.authorization_details as readonly [AuthorizationDetail];
   const isAskedFor = request.details.some((asked) => isWithinRequest(detail, asked));
   const isShared = offered.body.sharing !== "not-shared";
-  if (!isAskedFor || !isShared || !isWithinService(detail, offered.body)) return "OUTSIDE_REQUEST";
-  const { jti, iss: provider, sub: consumer } = claims;
-  const standing = standingFrom(address, claims);
-  const grant: GrantFact = { jti, request: request.jti, consumer, provider, detail, standing };
+  const isWithin = isAskedFor && isShared && isWithinService(detail, offered.body);
+  return isWithin ? offered : "OUTSIDE_REQUEST";
+}
+
+/** The request is answered by the record at `by`, which puts the grant in force. */
+function granted(
+  state: RegistryState,
+  request: RequestFact,
+  grant: GrantFact,
+  by: FactAddress = grant.standing.address,
+): Change {
+  const answer = { kind: "granted", address: grant.standing.address } as const;
   return {
-    state: withGrant(answered(ground.state, request, { kind: "granted", address }), grant),
-    results: [{ kind: ResultKind.GRANTED, subject: jti }],
+    state: withGrant(answered(state, request, answer, by), grant),
+    results: [{ kind: ResultKind.GRANTED, subject: grant.jti }],
   };
-};
+}
 
 export const denyAccess: Rule<"denial"> = ({ claims, body, address }, ground) => {
   const request = openRequest(body.request, claims, ground);
@@ -60,16 +129,18 @@ export const denyAccess: Rule<"denial"> = ({ claims, body, address }, ground) =>
 export const revokeAccess: Rule<"revocation"> = (said, ground) => {
   const { claims, body, address, recordHash } = said;
   const { state } = ground;
-  const grant = state.grants.get(body.grant);
+  const grant = state.grants.get(body.grant) ?? state.pendingGrants.get(body.grant);
   if (grant === undefined || !isSeen(grant.standing, ground)) return "GRANT_UNKNOWN";
   if (grant.provider !== claims.iss) return "SIGNER_NOT_ALLOWED";
   if (grant.consumer !== claims.sub) return "GRANT_UNKNOWN";
   if (grant.standing.until !== undefined) return "ALREADY_TAKEN";
+  const results = [{ kind: ResultKind.REVOKED, subject: grant.jti }];
+  // What was never in force leaves nothing behind: an approval that comes later finds no grant.
+  if (!state.grants.has(grant.jti)) {
+    return { state: { ...state, pendingGrants: state.pendingGrants.without(grant.jti) }, results };
+  }
   const revoked: GrantFact = { ...taken(grant, address), revocation: recordHash };
-  return {
-    state: { ...state, grants: state.grants.with(grant.jti, revoked) },
-    results: [{ kind: ResultKind.REVOKED, subject: grant.jti }],
-  };
+  return { state: { ...state, grants: state.grants.with(grant.jti, revoked) }, results };
 };
 
 /** The request that a provider's answer is about, when it can still be answered by this issuer. */
@@ -85,9 +156,10 @@ function openRequest(jti: string, claims: Claims, ground: Ground): RequestFact |
 function answered(
   state: RegistryState,
   request: RequestFact,
-  answer: { readonly kind: "granted" | "denied"; readonly address: FactAddress },
+  answer: NonNullable<RequestFact["answer"]>,
+  by: FactAddress = answer.address,
 ): RegistryState {
-  const fact: RequestFact = { ...taken(request, answer.address), answer };
+  const fact: RequestFact = { ...taken(request, by), answer };
   return { ...state, requests: state.requests.with(request.jti, fact) };
 }
 

@@ -1,4 +1,5 @@
 /** Who may say what: the signatures of a statement against the authority that the registry gives. */
+import { equalBytes } from "../base/bytes.ts";
 import { agencyOf, cityOf, isId } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { requiredSigners, type RequiredSigner } from "../credential/signers.ts";
@@ -11,8 +12,8 @@ import type {
 } from "../credential/statements.ts";
 import { thumbprint } from "../crypto/thumbprint.ts";
 import { rawKey } from "./keys.ts";
-import { gives, type Ground, inForce } from "./standing.ts";
-import type { Standing } from "./state.ts";
+import { activeFacts, type Carrier, type Ground } from "./standing.ts";
+import type { CityFact, Standing } from "./state.ts";
 
 type IssuerSigner = Exclude<RequiredSigner, { readonly key: Uint8Array }>;
 
@@ -39,19 +40,27 @@ export function authorityFault(
 
 /** Why a city or agency has no say now. */
 export function memberFault(id: string, ground: Ground): ReasonCode | undefined {
-  const facts: readonly { readonly standing: Standing }[] | undefined = isId(id, 1)
+  const isCity = isId(id, 1);
+  const facts: readonly { readonly standing: Standing }[] | undefined = isCity
     ? ground.state.cities.get(id)
     : ground.state.agencies.get(id);
   if (facts === undefined) return "MEMBER_UNKNOWN";
-  if (inForce(facts, ground) === undefined) return "MEMBER_NOT_ACTIVE";
-  return isId(id, 1) ? undefined : memberFault(cityOf(id), ground);
+  if (activeFacts(facts, ground).length === 0) return "MEMBER_NOT_ACTIVE";
+  return isCity ? undefined : memberFault(cityOf(id), ground);
 }
 
-/** Whether the gateway that carries a batch is active: a draining one carries no governance. */
-export function carrierFault(gateway: string, ground: Ground): ReasonCode | undefined {
-  const fact = inForce(ground.state.gateways.get(gateway), ground);
-  const fault = memberFault(agencyOf(gateway), ground);
-  return fact === undefined || fault !== undefined ? "MEMBER_NOT_ACTIVE" : undefined;
+/**
+ * Whether the gateway that carries a batch is active, under the key that is in force: what drains carries
+ * no governance.
+ */
+export function carrierFault(
+  { gateway, batchKey }: Pick<Carrier, "gateway" | "batchKey">,
+  ground: Ground,
+): ReasonCode | undefined {
+  const [fact] = activeFacts(ground.state.gateways.get(gateway), ground);
+  const isInForce = fact !== undefined && equalBytes(fact.batchKey, batchKey);
+  const isActive = isInForce && memberFault(agencyOf(gateway), ground) === undefined;
+  return isActive ? undefined : "MEMBER_NOT_ACTIVE";
 }
 
 const roleOfIssuer: Partial<Record<StatementName, AgencyRole>> = {
@@ -61,17 +70,26 @@ const roleOfIssuer: Partial<Record<StatementName, AgencyRole>> = {
   request: "consumer",
 };
 
-/** Whether the issuer may speak about the subject at all. Grants, denials and revocations are judged by their request. */
-function issuerFault(statement: Statement, ground: Ground): ReasonCode | undefined {
-  const { name, claims } = statement;
+// Whose authority an issuer must be, where the subject says it: the city of an agency, the agency of a gateway.
+const isForeign: Partial<Record<StatementName, (iss: string, sub: string) => boolean>> = {
+  agency: (iss, sub) => iss !== cityOf(sub),
+  gateway: (iss, sub) => iss !== agencyOf(sub),
+  epoch: (iss, sub) => iss !== agencyOf(sub),
+  service: (iss, sub) => iss !== agencyOf(sub),
+  policy: (iss, sub) => iss !== agencyOf(sub),
+};
+
+/**
+ * Whether the issuer may speak about the subject at all. Grants, approvals, denials and revocations are
+ * judged by their request or grant, suspensions and resumptions by what they are about.
+ */
+function issuerFault({ name, claims }: Statement, ground: Ground): ReasonCode | undefined {
   const { iss, sub } = claims;
-  const isForeign =
-    (name === "agency" && iss !== cityOf(sub)) ||
-    ((name === "gateway" || name === "service" || name === "policy") && iss !== agencyOf(sub));
+  if (isForeign[name]?.(iss, sub) === true) return "SIGNER_NOT_ALLOWED";
   const role = roleOfIssuer[name];
-  const agency = inForce(ground.state.agencies.get(iss), ground);
-  const hasRole = role === undefined || agency?.body.roles.includes(role) === true;
-  return isForeign || !hasRole ? "SIGNER_NOT_ALLOWED" : undefined;
+  if (role === undefined) return undefined;
+  const agency = activeFacts(ground.state.agencies.get(iss), ground);
+  return agency.every(({ body }) => body.roles.includes(role)) ? undefined : "SIGNER_NOT_ALLOWED";
 }
 
 function signatureFault(
@@ -98,9 +116,14 @@ function signatureFault(
 
 function isAuthority(kid: string, member: string, ground: Ground): boolean {
   const authority = isId(member, 1)
-    ? inForce(ground.state.cities.get(member), ground)?.city.authority
-    : inForce(ground.state.agencies.get(member), ground)?.body.authority;
+    ? authorityOfCity(activeFacts(ground.state.cities.get(member), ground))
+    : activeFacts(ground.state.agencies.get(member), ground)[0]?.body.authority;
   return authority !== undefined && thumbprint(rawKey(authority)) === kid;
+}
+
+/** A key that was rotated out speaks until the rotation is seen; one that was stolen does not. */
+function authorityOfCity([seen, ...later]: readonly CityFact[]): string | undefined {
+  return later.some(({ recovered }) => recovered === true) ? undefined : seen?.city.authority;
 }
 
 // Taking away must not wait for a second office: an operator may revoke what an approver granted.
@@ -114,11 +137,9 @@ function isAdministrator(
   roles: readonly string[],
   ground: Ground,
 ): boolean {
-  const facts = ground.state.administrators.get(kid) ?? [];
-  return facts.some(
-    (fact) =>
-      fact.agency === agency &&
-      fact.roles.some((role) => roles.includes(role)) &&
-      gives(fact.standing, ground),
+  const facts = activeFacts(ground.state.administrators.get(kid), ground);
+  return (
+    facts[0]?.agency === agency &&
+    roles.some((role) => facts.every((fact) => fact.roles.includes(role)))
   );
 }

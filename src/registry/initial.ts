@@ -18,6 +18,7 @@ export function initialState(networkId: Uint8Array): RegistryState {
     terms: [],
     quorums: [],
     rules: [],
+    calendar: [],
     votes: OrderedMap.empty(),
     agencies: OrderedMap.empty(),
     gateways: OrderedMap.empty(),

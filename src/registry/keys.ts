@@ -24,9 +24,9 @@ function idsOf({ key, use }: KeyBinding): readonly string[] {
 }
 
 /**
- * The registry with these keys bound, or `undefined` when one of them is bound already, also twice in
- * `bindings`. A TLS key that the founding document names for a gateway is stated again by the gateway
- * itself: the same use of the same owner is one binding.
+ * The registry with these keys bound, or `undefined` when one of them is bound already. The same key for
+ * the same use of the same owner is one binding: a statement that changes a member states its other keys
+ * again. A next authority becomes the authority of its owner.
  */
 export function bindKeys(
   state: RegistryState,
@@ -36,13 +36,25 @@ export function bindKeys(
   for (const binding of bindings) {
     for (const id of idsOf(binding)) {
       const before = keys.get(id);
-      const isSame =
-        before?.use === "tls" && binding.use === "tls" && before.owner === binding.owner;
-      if (before !== undefined && !isSame) return undefined;
+      if (before !== undefined && !isSame(before, binding)) {
+        if (!isNextOf(before, binding)) return undefined;
+        keys = keys.with(id, binding);
+      }
       if (before === undefined) keys = keys.with(id, binding);
     }
   }
   return { ...state, keys };
+}
+
+// Both stand under the same id, so that they are one key.
+function isSame(before: KeyBinding, binding: KeyBinding): boolean {
+  return before.use === binding.use && before.owner === binding.owner;
+}
+
+function isNextOf(before: KeyBinding, binding: KeyBinding): boolean {
+  return (
+    before.use === "next-authority" && binding.use === "authority" && before.owner === binding.owner
+  );
 }
 
 /** The raw Ed25519 key with this thumbprint, whatever it is bound to and whether it is in force or not. */

@@ -4,46 +4,72 @@ import { statementAgeMaxMs } from "../base/limits.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { networkId } from "../credential/statement.ts";
 import type { StatementName, VerifiedStatement } from "../credential/statements.ts";
-import { denyAccess, grantAccess, requestAccess, revokeAccess } from "./access-rules.ts";
+import {
+  approveAccess,
+  denyAccess,
+  grantAccess,
+  requestAccess,
+  revokeAccess,
+} from "./access-rules.ts";
 import { authorityFault } from "./authority.ts";
 import { publishPolicy, publishService } from "./catalogue-rules.ts";
-import { admitAdministrator, admitAgency, admitGateway, foundNetwork } from "./membership-rules.ts";
-import type { Change, Rule } from "./rule.ts";
+import { stateCity } from "./city-rules.ts";
+import { openEpoch } from "./epoch-rules.ts";
+import { foundNetwork, stateAdministrator, stateAgency, stateGateway } from "./membership-rules.ts";
+import type { Change, Rule, VotedCheckpoint } from "./rule.ts";
+import { rulesFor } from "./rules-version.ts";
 import type { Ground } from "./standing.ts";
 import type { FactAddress } from "./state.ts";
 import { isSupported } from "./supported.ts";
+import { resume, suspend } from "./suspension-rules.ts";
+import { castVote } from "./vote-rules.ts";
 
-type Rules = { readonly [N in StatementName]?: Rule<N> };
+type Rules = { readonly [N in StatementName]: Rule<N> };
 
 const rules: Rules = {
   network: foundNetwork,
-  agency: admitAgency,
-  gateway: admitGateway,
-  administrator: admitAdministrator,
+  city: stateCity,
+  vote: castVote,
+  agency: stateAgency,
+  gateway: stateGateway,
+  administrator: stateAdministrator,
+  epoch: openEpoch,
   service: publishService,
   policy: publishPolicy,
   request: requestAccess,
   grant: grantAccess,
   denial: denyAccess,
+  approval: approveAccess,
   revocation: revokeAccess,
+  suspension: suspend,
+  resumption: resume,
 };
+
+/** A record that holds a statement, and what was verified about it besides the signatures. */
+export interface StatementRecord {
+  readonly address: FactAddress;
+  readonly recordHash: Uint8Array;
+  /** Of a vote on a sequencer. */
+  readonly checkpoint?: VotedCheckpoint;
+}
 
 /** What the statement at `address` does on this ground, or why it is void; the first check that fails names the reason. */
 export function effectOf(
   verified: VerifiedStatement,
-  record: { readonly address: FactAddress; readonly recordHash: Uint8Array },
+  record: StatementRecord,
   ground: Ground,
 ): Change | ReasonCode {
-  const { claims, body, name } = verified.statement;
-  const rule = rules[name] as Rule<StatementName> | undefined;
+  const { payload, signers, statement } = verified;
+  const { claims, body, name } = statement;
+  const rule = rules[name] as Rule<StatementName>;
   if (!isOfNetwork(verified, ground)) return "NETWORK_WRONG";
-  if (rule === undefined || !isSupported(verified.statement)) return "NOT_SUPPORTED";
+  if (!isSupported(statement, rulesFor(ground.state, ground))) return "NOT_SUPPORTED";
   const fault =
     timeFault(verified, ground) ??
     (ground.state.usedJti.has(claims.jti) ? "REPLAYED" : undefined) ??
     authorityFault(verified, ground);
   if (fault !== undefined) return fault;
-  const change = rule({ claims, body, ...record }, ground);
+  const change = rule({ claims, body, payload, signers, ...record }, ground);
   if (typeof change === "string") return change;
   const usedJti = change.state.usedJti.with(claims.jti, record.address);
   return { ...change, state: { ...change.state, usedJti } };

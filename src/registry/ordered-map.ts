@@ -9,8 +9,8 @@ interface Node<V> {
 type Tree<V> = Node<V> | undefined;
 
 /**
- * A map from text that never changes: `with` gives another one that shares all but the path to the new
- * entry (an AVL tree). Iteration is ascending by UTF-16 code units, so it depends on the entries alone,
+ * A map from text that never changes: `with` and `without` give another one that shares all but the path
+ * to the entry (an AVL tree). Iteration is ascending by UTF-16 code units, so it depends on the entries alone,
  * not on their order of arrival. Every operation is O(log n) in the worst case: the keys come from
  * members, and no choice of keys makes it slower.
  */
@@ -45,6 +45,11 @@ export class OrderedMap<V> implements ReadonlyMap<string, V> {
   with(key: string, value: V): OrderedMap<V> {
     const size = this.has(key) ? this.size : this.size + 1;
     return new OrderedMap(insert(this.#root, key, value), size);
+  }
+
+  /** This map without the entry at `key`; itself when there is none. */
+  without(key: string): OrderedMap<V> {
+    return this.has(key) ? new OrderedMap(remove(this.#root, key), this.size - 1) : this;
   }
 
   /** The entries whose key begins with `prefix`, ascending. */
@@ -106,6 +111,21 @@ function insert<V>(node: Tree<V>, key: string, value: V): Node<V> {
   if (key === node.key) return nodeOf({ key, value }, node.left, node.right);
   if (key < node.key) return balance(node, insert(node.left, key, value), node.right);
   return balance(node, node.left, insert(node.right, key, value));
+}
+
+function remove<V>(node: Tree<V>, key: string): Tree<V> {
+  if (node === undefined) return undefined;
+  if (key < node.key) return balance(node, remove(node.left, key), node.right);
+  if (key > node.key) return balance(node, node.left, remove(node.right, key));
+  if (node.right === undefined) return node.left;
+  const next = lowest(node.right);
+  return balance(next, node.left, remove(node.right, next.key));
+}
+
+function lowest<V>(node: Node<V>): Node<V> {
+  let low = node;
+  while (low.left !== undefined) low = low.left;
+  return low;
 }
 
 /** `entry` over two trees whose heights differ by at most 2. */

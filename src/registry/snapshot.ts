@@ -18,7 +18,7 @@ import { OrderedMap } from "./ordered-map.ts";
 import type { RegistryState } from "./state.ts";
 
 // Raised whenever the state or this encoding changes: an older snapshot is then folded again.
-const format = "causeway/registry-snapshot/2";
+const format = "causeway/registry-snapshot/3";
 const digestBytes = 32;
 
 // What JSON has no form for stands in an object with one of these members; no statement has such a name.

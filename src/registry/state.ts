@@ -2,6 +2,7 @@ import type {
   AgencyBody,
   AuthorizationDetail,
   Bounds,
+  CalendarYear,
   FoundingCity,
   GatewayBody,
   NetworkBody,
@@ -18,10 +19,14 @@ export interface FactAddress {
 
 /** From when a fact gives, and from when it is taken away, as ledger indexes. */
 export interface Standing {
+  /** The statement that says what the fact holds. */
   readonly address: FactAddress;
+  /** Index of that statement, or of the later one by which it is in force: a resumption, an approval. */
   readonly since: bigint;
-  /** Index and position of the record that took it away. */
+  /** Index and position of the record that took it away, or that put the next fact in its place. */
   readonly until?: FactAddress;
+  /** Issuer of the suspension that took it away, who alone may resume it. */
+  readonly suspendedBy?: string;
   /** Unix seconds, when the statement limits it: valid while nbf ≤ t < exp. */
   readonly nbf?: number;
   readonly exp?: number;
@@ -39,6 +44,8 @@ export interface NetworkFact {
 export interface CityFact {
   readonly id: string;
   readonly city: FoundingCity;
+  /** The keys before were stolen: they have had no voice since this fact's leaf. */
+  readonly recovered?: true;
   readonly standing: Standing;
 }
 
@@ -86,14 +93,32 @@ export interface VoteFact {
   readonly address: FactAddress;
 }
 
-/** Where a chain ends, or why it goes no further. */
-export interface ChainStop {
-  /** Only a new epoch is taken from here on. */
-  readonly kind: "frozen" | "ended";
+/** A year of the calendar, published by vote. */
+export interface CalendarFact {
+  readonly year: CalendarYear;
+  readonly since: bigint;
+}
+
+/** A place of a chain and the leaf that stands there. */
+export interface ChainPlace {
+  readonly epoch: bigint;
+  readonly seq: bigint;
+  readonly leafHash: Uint8Array;
+}
+
+/** The end of a draining: under these batch keys nothing beyond `last` is taken any more. */
+export interface ChainEnding {
   readonly address: FactAddress;
-  /** Of an ended one: the last place that is still taken, and the batch keys whose chain it ends. */
-  readonly last?: { readonly epoch: bigint; readonly seq: bigint; readonly leafHash: Uint8Array };
-  readonly keys?: readonly Uint8Array[];
+  readonly last: ChainPlace;
+  /** Raw keys. */
+  readonly keys: readonly Uint8Array[];
+}
+
+/** Why a chain goes no further. */
+export interface ChainStop {
+  /** The proof that its gateway signed two leaves for one place: only a new epoch is taken from there on. */
+  readonly frozen?: FactAddress;
+  readonly endings: readonly ChainEnding[];
 }
 
 export interface AgencyFact {
@@ -152,11 +177,14 @@ export interface GrantFact {
   readonly revocation?: Uint8Array;
 }
 
+/** A grant of a service that asks for two approvals, until the second. */
+export interface PendingGrantFact extends GrantFact {
+  /** Thumbprint of the administrator who granted: the second one is another. */
+  readonly approver: string;
+}
+
 /** The newest leaf of one gateway. */
-export interface ChainTip {
-  readonly epoch: bigint;
-  readonly seq: bigint;
-  readonly leafHash: Uint8Array;
+export interface ChainTip extends ChainPlace {
   readonly index: bigint;
   readonly boot: Uint8Array;
   readonly seenSize: bigint;
@@ -200,6 +228,8 @@ export interface RegistryState {
   readonly quorums: readonly QuorumFact[];
   /** Ascending by `since`. */
   readonly rules: readonly RulesFact[];
+  /** Years published after the founding, in the order of the ledger. */
+  readonly calendar: readonly CalendarFact[];
   /** By `<on> <sub> <city>`; gone once the vote has passed. */
   readonly votes: OrderedMap<VoteFact>;
   readonly agencies: OrderedMap<readonly AgencyFact[]>;
@@ -222,7 +252,7 @@ export interface RegistryState {
   /** By gateway: chains that are frozen or have ended. */
   readonly chainStops: OrderedMap<ChainStop>;
   /** By `jti`: grants that wait for a second approval. */
-  readonly pendingGrants: OrderedMap<GrantFact>;
+  readonly pendingGrants: OrderedMap<PendingGrantFact>;
   /**
    * An Ed25519 key stands under its thumbprint, under `sha256:<hex of the raw key's digest>` and under
    * `tls:<hex of its SPKI digest>`; of a next authority only the second is known, of a TLS key the third.

@@ -3,6 +3,7 @@ import { equalBytes } from "../base/bytes.ts";
 import { assertInvariant } from "../base/errors.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
+import { endingBefore, isSamePlace, placeOf } from "./chain-stops.ts";
 import { batchKeyOf } from "./keys.ts";
 import type { ChainTip, RegistryState } from "./state.ts";
 import type { VerifiedBatch } from "./verify-batch.ts";
@@ -22,7 +23,7 @@ export function structureFault(
   return (
     // The key of batch 0 is found inside it: `apply` looks at it once its statements are applied.
     (index === 0n ? undefined : keyFault(state, batch)) ??
-    chainFault(state.chains.get(header.gateway), batch) ??
+    chainFault(state, batch) ??
     seenFault(header, index, rootAt)
   );
 }
@@ -43,20 +44,41 @@ const noLeaf = new Uint8Array(32);
  * Every place at or before the tip is taken. Whoever applies looks a batch up by its leaf hash first,
  * so what comes here for such a place is another batch, except for the tip itself: `BATCH_KNOWN`.
  */
-function chainFault(
-  tip: ChainTip | undefined,
-  { header, leafHash }: VerifiedBatch,
-): ReasonCode | undefined {
-  const { epoch, seq, prev, seenSize, sealedAt } = header;
+function chainFault(state: RegistryState, batch: VerifiedBatch): ReasonCode | undefined {
+  const { header, leafHash, batchKey } = batch;
+  const { gateway, epoch, seq, prev, seenSize, sealedAt } = header;
+  const tip = state.chains.get(gateway);
+  const stop = state.chainStops.get(gateway);
+  if (tip !== undefined) {
+    if (equalBytes(leafHash, tip.leafHash)) return "BATCH_KNOWN";
+    if (epoch < tip.epoch || (epoch === tip.epoch && seq <= tip.seq)) return "CHAIN_FORK";
+  }
+  if (endingBefore(stop, { epoch, seq, leafHash }, batchKey) !== undefined) return "CHAIN_ENDED";
   if (tip === undefined) {
     return epoch === 0n && seq === 0n && equalBytes(prev, noLeaf) ? undefined : "CHAIN_GAP";
   }
-  if (equalBytes(leafHash, tip.leafHash)) return "BATCH_KNOWN";
-  if (epoch < tip.epoch || (epoch === tip.epoch && seq <= tip.seq)) return "CHAIN_FORK";
-  // A later epoch needs an `epoch` statement, on which these rules do not act.
-  if (epoch > tip.epoch || seq > tip.seq + 1n) return "CHAIN_GAP";
+  if (epoch > tip.epoch) {
+    if (!opensEpoch(batch, tip)) return "CHAIN_GAP";
+  } else if (stop?.frozen !== undefined) {
+    return "CHAIN_FROZEN";
+  } else if (seq > tip.seq + 1n) {
+    return "CHAIN_GAP";
+  }
   if (!equalBytes(prev, tip.leafHash)) return "CHAIN_FORK";
   return seenSize < tip.seenSize || sealedAt < tip.sealedAt ? "SEEN_DECREASING" : undefined;
+}
+
+/** Whether its first record is the statement that opens its epoch after the chain's tip. */
+function opensEpoch({ header, facts }: VerifiedBatch, tip: ChainTip): boolean {
+  const [first] = facts;
+  if (header.seq !== 0n || first?.kind !== "statement") return false;
+  const { name, claims, body } = first.said.statement;
+  return (
+    name === "epoch" &&
+    claims.sub === header.gateway &&
+    BigInt(body.epoch) === header.epoch &&
+    isSamePlace(placeOf(body.last), tip)
+  );
 }
 
 function seenFault(header: Header, index: bigint, rootAt: RootAt): ReasonCode | undefined {

@@ -1,21 +1,23 @@
-import type { AuthorizationDetail, Claims, Statement } from "../credential/statements.ts";
-
-/** Version of the rules that this fold applies; a founding document names it. */
-export const rulesVersion: number = 1;
+import type { AuthorizationDetail, Claims, Statement, VoteBody } from "../credential/statements.ts";
+import { calendarVotesSince, isKnownRules } from "./rules-version.ts";
 
 /**
- * Whether these rules act on every member of a statement. One that they do not act on is never
+ * Whether the rules of `version` act on every member of a statement. One that they do not act on is never
  * ignored: it makes the statement void (DESIGN section 3).
  */
-export function isSupported({ name, claims, body }: Statement): boolean {
+export function isSupported({ name, claims, body }: Statement, version: number): boolean {
   switch (name) {
     case "network":
-      return body.rules === rulesVersion && isUnlimited(claims);
+      return isKnownRules(body.rules) && isUnlimited(claims);
+    case "city":
+      return body.change === "candidacy" || isUnlimited(claims);
+    case "vote":
+      return isSupportedVote(body, version) && isUnlimited(claims);
     case "service":
-      return (
-        body.approval.approvals === 1 && body.subject_paths.length === 0 && isUnlimited(claims)
-      );
+      return body.subject_paths.length === 0 && isUnlimited(claims);
     case "policy":
+    case "suspension":
+    case "resumption":
       return isUnlimited(claims);
     case "request":
       return body.authorization_details.every(isPlainDetail);
@@ -27,20 +29,19 @@ export function isSupported({ name, claims, body }: Statement): boolean {
     case "agency":
     case "gateway":
     case "administrator":
+    case "epoch":
     case "denial":
+    case "approval":
     case "revocation":
       return true;
-    case "city":
-    case "vote":
-    case "epoch":
-    case "approval":
-    case "resumption":
-    case "suspension":
-      return false;
   }
 }
 
-// A network, service or policy lasts until it is replaced: no decision looks at an end of its own.
+function isSupportedVote({ on }: VoteBody, version: number): boolean {
+  return on !== "engine" && (on !== "calendar" || version >= calendarVotesSince);
+}
+
+// What lasts until something else is said, or happens once: nothing looks at an end of its own.
 function isUnlimited({ nbf, exp }: Claims): boolean {
   return nbf === undefined && exp === undefined;
 }

@@ -6,11 +6,15 @@ import { boundKey } from "../credential/signers.ts";
 import { type OpenedStatement, openStatement, verifyStatement } from "../credential/statement.ts";
 import type { VerifiedStatement } from "../credential/statements.ts";
 import type { Verifier } from "../crypto/ports.ts";
+import type { EquivocationReported } from "../gen/causeway/record/v1/record_pb.ts";
 import { type BatchBytes, kindOfBatch, type OpenedBatch, openBatch } from "../record/batch.ts";
 import { keyDigest, verifyLeaf } from "../record/leaf.ts";
 import type { LedgerRecord, RecordKind } from "../record/record.ts";
+import { type Equivocation, verifyEquivocation } from "./equivocation.ts";
 import { batchKeyOf, keyOfThumbprint, rawKey } from "./keys.ts";
+import type { VotedCheckpoint } from "./rule.ts";
 import type { RegistryState } from "./state.ts";
+import { verifyVotedCheckpoint } from "./voted-checkpoint.ts";
 
 /** A batch that gets no index: structure refuses it, and nothing changes. */
 export interface Rejection {
@@ -18,13 +22,16 @@ export interface Rejection {
   readonly reason: ReasonCode;
 }
 
-/** A governance record: a statement with right signatures, or why it can only be void. */
+/** A governance record: a statement with right signatures, a proof that holds, or why it can only be void. */
 export type RecordFact =
   | {
       readonly kind: "statement";
       readonly said: VerifiedStatement;
       readonly recordHash: Uint8Array;
+      /** Of a vote on a sequencer: the checkpoint that it names, which its log has signed. */
+      readonly checkpoint?: VotedCheckpoint;
     }
+  | { readonly kind: "equivocation"; readonly equivocation: Equivocation }
   | { readonly kind: "void"; readonly reason: ReasonCode };
 
 /** A batch whose bytes agree with each other and whose signatures are right. Its place and its meaning are for `apply`. */
@@ -42,6 +49,7 @@ export interface VerifiedBatch extends OpenedBatch {
 
 type OpenedFact =
   | { readonly kind: "opened"; readonly opened: OpenedStatement; readonly recordHash: Uint8Array }
+  | { readonly kind: "reported"; readonly report: EquivocationReported }
   | Extract<RecordFact, { kind: "void" }>;
 
 /**
@@ -75,14 +83,23 @@ export async function verifyBatch(
   }
 }
 
+// What a later state may know: a key, a gateway, the log of a term.
+const unknownYet: ReadonlySet<ReasonCode> = new Set([
+  "TOKEN_KEY_UNKNOWN",
+  "GATEWAY_UNKNOWN",
+  "KEY_UNKNOWN",
+  "NOTE_SIGNER_UNKNOWN",
+]);
+
 /**
  * Whether `batch` may be applied to `state`. Keys are only ever added, so batches may be verified ahead
- * of the fold, unless a signer was not known: then the batch is verified again once its turn comes.
+ * of the fold, unless a signer was not known: then the batch is verified again once its turn comes. What
+ * was verified with the keys of more leaves than `state` has is verified again too: they may be others.
  */
 export function isVerifiedFor(batch: VerifiedBatch, state: RegistryState): boolean {
   if (batch.stateSize === state.size) return true;
-  if (batch.stateSize === 0n || state.size === 0n) return false;
-  return batch.facts.every((fact) => fact.kind !== "void" || fact.reason !== "TOKEN_KEY_UNKNOWN");
+  if (batch.stateSize === 0n || batch.stateSize > state.size) return false;
+  return batch.facts.every((fact) => fact.kind !== "void" || !unknownYet.has(fact.reason));
 }
 
 export function rejected(reason: ReasonCode): Rejection {
@@ -95,6 +112,7 @@ function openFacts({ header, records, recordHashes }: OpenedBatch): readonly Ope
 }
 
 function openFact({ body }: LedgerRecord, recordHash: Uint8Array): OpenedFact {
+  if (body.case === "equivocationReported") return { kind: "reported", report: body.value };
   if (body.case !== "statement") return { kind: "void", reason: "NOT_SUPPORTED" };
   return voidOnFailure(() => ({
     kind: "opened",
@@ -119,11 +137,12 @@ function findFoundingKey(batch: OpenedBatch): Uint8Array | ReasonCode {
   const [first] = facts;
   if (first === undefined) return "BATCH_INVALID";
   if (first.kind === "void") return first.reason;
+  if (first.kind === "reported") return "BATCH_INVALID";
   const founding = first.opened.statement;
   if (founding.name !== "network") return "BATCH_INVALID";
   if (founding.body.sequencer.gateway !== gateway) return "GATEWAY_UNKNOWN";
   for (const fact of facts) {
-    if (fact.kind === "void" || fact.opened.statement.name !== "gateway") continue;
+    if (fact.kind !== "opened" || fact.opened.statement.name !== "gateway") continue;
     const { claims, body } = fact.opened.statement;
     if (claims.sub !== gateway) continue;
     const batchKey = rawKey(body.batch);
@@ -140,6 +159,7 @@ async function verifyFacts(
   return Promise.all(
     facts.map(async (fact, position): Promise<RecordFact> => {
       if (fact.kind === "void") return fact;
+      if (fact.kind === "reported") return verifyReport(state, fact.report, verifier);
       const { opened, recordHash } = fact;
       // Only that the key is the signer's matters here: whether it has a say is for the rules.
       const keyOf = (kid: string): Uint8Array | undefined =>
@@ -147,12 +167,33 @@ async function verifyFacts(
         (state.size === 0n ? keyAmong(facts.slice(0, position), kid) : undefined);
       try {
         const said = await verifyStatement(opened, keyOf, verifier);
-        return { kind: "statement", said, recordHash };
+        return { kind: "statement", said, recordHash, ...verifyVote(state, said, verifier) };
       } catch (cause) {
         return voided(cause);
       }
     }),
   );
+}
+
+function verifyReport(
+  state: RegistryState,
+  report: EquivocationReported,
+  verifier: Verifier,
+): RecordFact {
+  try {
+    return { kind: "equivocation", equivocation: verifyEquivocation(state, report, verifier) };
+  } catch (cause) {
+    return voided(cause);
+  }
+}
+
+function verifyVote(
+  state: RegistryState,
+  { statement: { name, body } }: VerifiedStatement,
+  verifier: Verifier,
+): { readonly checkpoint?: VotedCheckpoint } {
+  if (name !== "vote" || body.on !== "sequencer") return {};
+  return { checkpoint: verifyVotedCheckpoint(state, body.checkpoint, verifier) };
 }
 
 function keyAmong(facts: readonly OpenedFact[], kid: string): Uint8Array | undefined {

@@ -239,7 +239,16 @@ test("every single bit of the signature counts", async () => {
 describe("the signers that a statement needs", () => {
   const keyNames = (statement: Statement): readonly string[] => {
     const names = ["hangzhou", "shenzhen"].flatMap((id) => [`${id} authority`, `${id} witness`]);
-    const all = [...names, "log 0", "civil-affairs authority", "gw1 batch", "gw1 token", "admin"];
+    const all = [
+      ...names,
+      "log 0",
+      "civil-affairs authority",
+      "gw1 batch",
+      "gw1 token",
+      "admin",
+      "hangzhou witness 2",
+      "log 1",
+    ];
     const byKey = new Map(all.map((name) => [toHex(signerOf(name).publicKey), name]));
     return requiredSigners(statement).flatMap((required) =>
       "key" in required ? [byKey.get(toHex(required.key)) as string] : [],
@@ -253,6 +262,8 @@ describe("the signers that a statement needs", () => {
       "shenzhen witness",
       "log 0",
     ],
+    city: ["hangzhou witness 2"],
+    vote: ["log 1"],
     agency: ["civil-affairs authority"],
     gateway: ["gw1 batch", "gw1 token"],
     administrator: ["admin"],

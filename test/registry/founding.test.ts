@@ -171,9 +171,16 @@ test("a founding document that binds one TLS key to two cities is rejected KEY_B
   assert.equal(await foundingReason(createTestNetwork({ network: { cities } })), "KEY_BOUND");
 });
 
-test("a founding document of other rules is rejected NOT_SUPPORTED", async () => {
-  assert.equal(await foundingReason(createTestNetwork({ network: { rules: 2 } })), "NOT_SUPPORTED");
+test("a founding document of unknown rules is rejected NOT_SUPPORTED", async () => {
+  assert.equal(await foundingReason(createTestNetwork({ network: { rules: 3 } })), "NOT_SUPPORTED");
 });
+
+for (const rules of [1, 2]) {
+  test(`a founding document of rules ${rules} founds a network under them`, async () => {
+    const { state } = await TestLedger.founded(createTestNetwork({ network: { rules } }));
+    assert.deepEqual(state.rules, [{ since: 0n, version: rules }]);
+  });
+}
 
 test("the sequencer's TLS key in the founding document and in its own statement is one binding", async () => {
   const { state } = await TestLedger.founded(network);

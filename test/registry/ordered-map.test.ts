@@ -54,6 +54,34 @@ test("an entry more leaves every earlier map as it was", () => {
   );
 });
 
+test("what is taken out is gone, and every earlier map is as it was", () => {
+  fc.assert(
+    fc.property(entries, fc.array(key, { maxLength: 60 }), (given, gone) => {
+      const whole = OrderedMap.from(given);
+      const reference = new Map(given);
+      let map = whole;
+      for (const one of [...gone, ...given.slice(0, 50).map(([other]) => other)]) {
+        map = map.without(one);
+        reference.delete(one);
+        assert.deepEqual([...map], sorted(reference));
+        assert.equal(map.size, reference.size);
+      }
+      assert.deepEqual([...whole], sorted(new Map(given)));
+    }),
+  );
+});
+
+test("a map emptied in ascending order stays shallow", () => {
+  let map = OrderedMap.from(
+    Array.from({ length: 20_000 }, (_, i): [string, number] => [String(i).padStart(6, "0"), i]),
+  );
+  for (let i = 0; i < 19_990; i++) map = map.without(String(i).padStart(6, "0"));
+  assert.deepEqual(
+    [...map.values()],
+    Array.from({ length: 10 }, (_, i) => 19_990 + i),
+  );
+});
+
 test("a map filled in ascending order answers for 100,000 entries without depth", () => {
   let map = OrderedMap.empty<number>();
   for (let i = 0; i < 100_000; i++) map = map.with(String(i).padStart(6, "0"), i);

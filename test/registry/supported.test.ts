@@ -1,18 +1,19 @@
-import { create } from "@bufbuild/protobuf";
 import type { AuthorizationDetail } from "../../src/credential/statements.ts";
-import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
-import { encodeRecord } from "../../src/record/record.ts";
 import {
   createTestAgency,
   createTestNetwork,
-  sayAdministrator,
-  sayAgency,
   sayGateway,
   type TestCity,
 } from "../support/network.ts";
-import { sayGrant, sayPolicy, sayRequest, sayService } from "../support/statements.ts";
+import {
+  sayCity,
+  sayGrant,
+  sayPolicy,
+  sayRequest,
+  sayService,
+  sayVote,
+} from "../support/statements.ts";
 
-import { statementFixtures } from "../credential/fixtures.ts";
 import { checkAll, createFlow, detailed } from "./support.ts";
 
 const flow = await createFlow();
@@ -25,51 +26,50 @@ const taxation = createTestAgency(network, "hangzhou/taxation");
 
 const [asked] = request.body.authorization_details as readonly [AuthorizationDetail];
 
-const unread = (
-  name: "city" | "vote" | "epoch" | "approval" | "resumption" | "suspension",
-  iss: string,
-  sub: string,
-) =>
-  network.say(name, { iss, sub, body: statementFixtures[name].body as never }, [
-    network.provider.administrator,
-  ]);
-
 checkAll(flow, [
   {
-    what: "an equivocation report",
+    what: "a vote on another ledger engine",
     reason: "NOT_SUPPORTED",
-    record: encodeRecord(
-      create(RecordSchema, {
-        body: {
-          case: "equivocationReported",
-          value: {
-            proof: {
-              case: "headers",
-              value: { firstLeaf: new Uint8Array(80), secondLeaf: new Uint8Array(81) },
-            },
-          },
-        },
-      }),
+    record: sayVote(network, hangzhou, {
+      sub: network.idHex,
+      body: { on: "engine", engine: "cometbft", genesis: "ab".repeat(32) },
+    }),
+  },
+  {
+    what: "a vote with an end",
+    reason: "NOT_SUPPORTED",
+    record: sayVote(
+      network,
+      hangzhou,
+      { sub: network.idHex, body: { on: "rules", version: 2 } },
+      { exp: nowS + day },
     ),
   },
   {
-    what: "a city statement",
+    what: "a vote on the calendar under the first rules",
     reason: "NOT_SUPPORTED",
-    record: unread("city", "hangzhou", "hangzhou"),
+    record: sayVote(network, hangzhou, {
+      sub: network.idHex,
+      body: { on: "calendar", year: { year: 2027, off: [], on: [] } },
+    }),
   },
-  { what: "a vote", reason: "NOT_SUPPORTED", record: unread("vote", "hangzhou", "shenzhen") },
   {
-    what: "an epoch",
+    what: "a suspension with an end",
     reason: "NOT_SUPPORTED",
-    record: unread("epoch", agencyId, `${agencyId}/gw1`),
+    record: sayCity(network, "suspension", hangzhou, {
+      sub: agencyId,
+      body: { what: "agency", reason: "inquiry" },
+      exp: nowS + day,
+    }),
   },
-  { what: "an approval", reason: "NOT_SUPPORTED", record: unread("approval", agencyId, "x") },
-  { what: "a resumption", reason: "NOT_SUPPORTED", record: unread("resumption", agencyId, "x") },
-  { what: "a suspension", reason: "NOT_SUPPORTED", record: unread("suspension", agencyId, "x") },
   {
-    what: "a service that asks for two approvals",
+    what: "a gateway's first statement that ends a chain",
     reason: "NOT_SUPPORTED",
-    record: sayService(network, { body: { version: 2, approval: { approvals: 2 } } }),
+    record: sayGateway(network, network.provider, {
+      ...taxation.gateway,
+      id: `${agencyId}/gw9`,
+      body: { ...taxation.gateway.body, last: { epoch: 0, seq: 0, leaf: "ab".repeat(32) } },
+    }),
   },
   {
     what: "a service with subject paths",
@@ -114,30 +114,6 @@ checkAll(flow, [
     what: "a grant of two details",
     reason: "NOT_SUPPORTED",
     record: sayGrant(network, open, { body: { authorization_details: [asked, asked] } }),
-  },
-  {
-    what: "a second statement of an agency",
-    reason: "NOT_SUPPORTED",
-    record: sayAgency(network, hangzhou, {
-      ...network.provider,
-      authority: network.signer("b"),
-      next: network.signer("c"),
-    }),
-  },
-  {
-    what: "a second statement of a gateway",
-    reason: "NOT_SUPPORTED",
-    record: sayGateway(network, network.provider, {
-      ...taxation.gateway,
-      id: network.provider.gateway.id,
-    }),
-  },
-  {
-    what: "a second statement of an administrator",
-    reason: "NOT_SUPPORTED",
-    record: sayAdministrator(network, network.provider, network.provider.administrator, {
-      roles: ["auditor"],
-    }),
   },
 ]);
 

@@ -10,7 +10,6 @@ import { codeOf, isGenerated, productFiles } from "./source-text.ts";
 const reserved: readonly ReasonCode[] = [
   "ACKNOWLEDGEMENT_OVERDUE",
   "CASE_MISSING",
-  "CHAIN_FROZEN",
   "FIELD_NOT_GRANTED",
   "IDEMPOTENCY_MISMATCH",
   "INDEX_UNKNOWN",

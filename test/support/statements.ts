@@ -1,15 +1,17 @@
 /** The statements of a flow between the two agencies of a test network, each with one call. */
-import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { parseBase64url, toHex, utf8 } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
+import { formatKey } from "../../src/credential/key-text.ts";
 import type {
   AuthorizationDetail,
   Claims,
   ServiceBody,
   StatementBodies,
   StatementName,
+  VoteBody,
 } from "../../src/credential/statements.ts";
 import type { Signer } from "../../src/crypto/ports.ts";
-import type { SignedStatement, TestAgency, TestNetwork } from "./network.ts";
+import type { SignedStatement, TestAgency, TestCity, TestNetwork } from "./network.ts";
 
 function details(service: string): readonly AuthorizationDetail[] {
   return [
@@ -142,4 +144,103 @@ export function sayRevocation(
 /** Id of the provider's service. */
 export function divisions(network: Pick<TestNetwork, "provider">): string {
   return `${network.provider.id}/divisions`;
+}
+
+/** What a city says by its authority key alone. */
+export function sayCity<N extends "suspension" | "resumption" | "vote">(
+  network: TestNetwork,
+  name: N,
+  city: Pick<TestCity, "id" | "authority">,
+  said: Partial<Claims> & { readonly sub: string; readonly body: StatementBodies[N] },
+): SignedStatement<N> {
+  return network.say(name, { iss: city.id, ...said }, [city.authority]);
+}
+
+/** A city's vote; one on a sequencer needs the log key's signature too. */
+export function sayVote(
+  network: TestNetwork,
+  city: Pick<TestCity, "id" | "authority">,
+  { sub, body }: { readonly sub: string; readonly body: VoteBody },
+  { by = [], ...claims }: Partial<Claims> & { readonly by?: readonly Signer[] } = {},
+): SignedStatement<"vote"> {
+  return network.say("vote", { iss: city.id, sub, body, ...claims }, [city.authority, ...by]);
+}
+
+/** Keys of a city that asks to be admitted, or that renews its own. */
+export interface CityKeys {
+  readonly authority: Signer;
+  readonly next: Signer;
+}
+
+/** A city that is no member asks to be one. */
+export function sayCandidacy(
+  network: TestNetwork,
+  city: Pick<TestCity, "id" | "authority" | "next" | "witness" | "division">,
+  claims: Partial<Claims> = {},
+): SignedStatement<"city"> {
+  const { id, authority, next, witness, division } = city;
+  const body: StatementBodies["city"] = {
+    change: "candidacy",
+    ...keysOf({ authority, next }),
+    witness: formatKey(witness.publicKey),
+    witness_address: `${id}.test:7443`,
+    witness_tls: toHex(sha256(utf8(`${id} witness tls ${formatKey(witness.publicKey)}`))),
+    division,
+  };
+  return network.say("city", { iss: id, sub: id, body, ...claims }, [authority, witness]);
+}
+
+/** A city's next key takes the place of the one in force: with its signature, or in a recovery without. */
+export function sayRenewal(
+  network: TestNetwork,
+  city: Pick<TestCity, "id" | "authority">,
+  change: "rotation" | "recovery",
+  keys: CityKeys,
+  by: readonly Signer[] = change === "rotation"
+    ? [city.authority, keys.authority]
+    : [keys.authority],
+): SignedStatement<"city"> {
+  const body = { change, ...keysOf(keys) };
+  return network.say("city", { iss: city.id, sub: city.id, body }, by);
+}
+
+export function sayWitness(
+  network: TestNetwork,
+  city: Pick<TestCity, "id" | "authority">,
+  witness: Signer,
+): SignedStatement<"city"> {
+  const body: StatementBodies["city"] = {
+    change: "witness",
+    witness: formatKey(witness.publicKey),
+    witness_address: `${city.id}.test:8443`,
+    witness_tls: toHex(sha256(utf8(`${formatKey(witness.publicKey)} tls`))),
+  };
+  const claims = { iss: city.id, sub: city.id };
+  return network.say("city", { ...claims, body }, [city.authority, witness]);
+}
+
+function keysOf({ authority, next }: CityKeys): {
+  readonly authority: string;
+  readonly next: string;
+} {
+  return { authority: formatKey(authority.publicKey), next: toHex(sha256(next.publicKey)) };
+}
+
+/** What a vote on an admission names. */
+export function candidacyDigest({ jws }: Pick<SignedStatement, "jws">): string {
+  const [, payload = ""] = (jws[0] ?? "").split(".");
+  return toHex(sha256(parseBase64url(payload) ?? new Uint8Array()));
+}
+
+/** An agency's authority or administrators suspend, resume, approve and open epochs. */
+export function sayOfAgency<N extends "suspension" | "resumption" | "approval" | "epoch">(
+  network: TestNetwork,
+  name: N,
+  agency: Pick<TestAgency, "id" | "authority" | "administrator">,
+  said: Partial<Claims> & { readonly sub: string; readonly body: StatementBodies[N] },
+  by?: Signer,
+): SignedStatement<N> {
+  const byAuthority = name === "suspension" || name === "epoch";
+  const signer = by ?? (byAuthority ? agency.authority : agency.administrator);
+  return network.say(name, { iss: agency.id, ...said }, [signer]);
 }
