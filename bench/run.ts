@@ -2,7 +2,7 @@
 import { cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { LedgerHttp } from "../gateway/cli/ledger-http.ts";
-import { readExport } from "../gateway/cli/ledger-export.ts";
+import { readExport } from "../gateway/cli/ledger-download.ts";
 import { encodeExport } from "../src/audit/export-file.ts";
 import { concatBytes, parseHex } from "../src/base/bytes.ts";
 import { createNodeVerifier } from "../src/crypto/node.ts";

@@ -12,9 +12,9 @@ import type { PersonalAttribute } from "../../src/gen/causeway/record/v1/parts_p
 import { createCedarEngine } from "../../src/policy/cedar-engine.ts";
 import type { AttributeOpening } from "../../src/policy/replay.ts";
 import { readFounding } from "../self.ts";
-import { withFormat } from "./flags.ts";
+import { withFormat, withProgress } from "./flags.ts";
 import type { Io } from "./io.ts";
-import { readExport } from "./ledger-export.ts";
+import { readExport } from "./ledger-download.ts";
 import { LedgerHttp } from "./ledger-http.ts";
 import {
   childOf,
@@ -25,8 +25,9 @@ import {
   readWhole,
 } from "./ledger-input.ts";
 import { type OutputOptions, type Row, writeRow, writeRows } from "./output.ts";
+import { type Progress, type ProgressOptions, startProgress } from "./progress.ts";
 
-export interface LedgerVerifyOptions extends OutputOptions {
+export interface LedgerVerifyOptions extends OutputOptions, ProgressOptions {
   /** Network id, or the founding document that it is the digest of: all that is trusted. */
   readonly network?: string | undefined;
   readonly founding?: string | undefined;
@@ -74,17 +75,37 @@ function findOpening(
   );
 }
 
-function entriesOf(
-  file: string | undefined,
-  { from }: LedgerVerifyOptions,
-): AsyncIterable<ExportEntry> {
-  if (file !== undefined && from === undefined) return readExportFile(file);
-  if (file === undefined && from !== undefined)
-    return readExport(new LedgerHttp(httpAddress(from)));
+/** What is read, and what tells how much of it has been. */
+interface Source {
+  readonly entries: AsyncIterable<ExportEntry>;
+  readonly progress: Progress;
+  onBatch(size: bigint): void;
+}
+
+function sourceOf(file: string | undefined, options: LedgerVerifyOptions, io: Io): Source {
+  const { from } = options;
+  if (file !== undefined && from === undefined) {
+    // How many batches a file holds is known at its end: its bytes are counted.
+    const progress = startProgress(io, "KiB", options);
+    const kib = (bytes: number): number => Math.round(bytes / 1024);
+    const onBytes = (read: number, total: number): void => progress.at(kib(read), kib(total));
+    return { entries: readExportFile(file, onBytes), progress, onBatch: () => undefined };
+  }
+  if (file === undefined && from !== undefined) {
+    const progress = startProgress(io, "batches", options);
+    let total: bigint | undefined;
+    const onBatch = (_index: bigint, size: bigint): void => void (total = size);
+    const entries = readExport(new LedgerHttp(httpAddress(from)), { onBatch });
+    return { entries, progress, onBatch: (size) => progress.at(size, total) };
+  }
   throw new CausewayError("CONFIG_INVALID", "name an export, or a gateway with --from");
 }
 
-function trustedId({ network, founding }: LedgerVerifyOptions): Uint8Array {
+/** Throws CONFIG_INVALID unless exactly one of the two is named. */
+export function trustedId({
+  network,
+  founding,
+}: Pick<LedgerVerifyOptions, "network" | "founding">): Uint8Array {
   if (network !== undefined && founding === undefined) return parseNetworkId(network);
   if (network === undefined && founding !== undefined) return networkId(readFounding(founding));
   throw new CausewayError("CONFIG_INVALID", "trust is --network or --founding, one of them");
@@ -98,12 +119,15 @@ async function replayEntries(
 ): Promise<ReplayResult> {
   const { checkpoint } = options;
   const startedMs = io.clock.monotonicMs();
-  const result = await replayLedger(entriesOf(file, options), {
-    networkId: trustedId(options),
+  const networkId = trustedId(options);
+  const { entries, progress, onBatch } = sourceOf(file, options, io);
+  const result = await replayLedger(entries, {
+    networkId,
     verifier: createNodeVerifier(),
+    onBatch,
     ...what,
     ...(checkpoint === undefined ? {} : { laterCheckpoint: readWhole(checkpoint) }),
-  });
+  }).finally(() => progress.end());
   print(result, io.clock.monotonicMs() - startedMs, options, io);
   if (result.findings.length === 0) return result;
   const { firstBadIndex } = result;
@@ -170,7 +194,7 @@ function findingRow({ code, index, position, gateway, fields }: Finding): Row {
 }
 
 function withTrust(command: Command): Command {
-  return command
+  return withProgress(command)
     .argument("[file]", "export, as causeway ledger export writes it")
     .option("--from <host:port>", "HTTP listener of a gateway, in the place of an export")
     .option("--network <hex>", "network id: all that is trusted")

@@ -12,7 +12,8 @@ import { type EvidenceVerification, verifyEvidence } from "../../src/evidence/ve
 import { parseAddress, parseHandle } from "../../src/record/handle.ts";
 import { withFormat } from "./flags.ts";
 import type { Io } from "./io.ts";
-import { readExport, writeExport } from "./ledger-export.ts";
+import { readExport } from "./ledger-download.ts";
+import { writeExport } from "./ledger-export.ts";
 import { LedgerHttp } from "./ledger-http.ts";
 import {
   childOf,

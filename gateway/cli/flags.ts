@@ -34,6 +34,11 @@ export function withFormat(command: Command): Command {
   );
 }
 
+/** Long work, whose progress a terminal shows. */
+export function withProgress(command: Command): Command {
+  return command.option("--progress", "show rate and time left also where no terminal is");
+}
+
 export function withNewFolder(command: Command): Command {
   return command
     .requiredOption(

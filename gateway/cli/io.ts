@@ -9,6 +9,8 @@ export interface Io {
   write(text: string): void;
   /** Standard error: progress, warnings and errors. */
   warn(text: string): void;
+  /** Whether standard error is a terminal: long work shows its progress there. */
+  readonly isErrorTerminal?: boolean;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: RandomBytes;
@@ -25,6 +27,7 @@ export function createProcessIo(): Io {
   return {
     write: (text) => void process.stdout.write(text),
     warn: (text) => void process.stderr.write(text),
+    isErrorTerminal: process.stderr.isTTY === true,
     clock: systemClock,
     scheduler: systemScheduler,
     random: systemRandom,

@@ -1,4 +1,5 @@
 /** A gateway's read-only HTTP listener as a client reads it: bytes within bounds, nothing of it believed. */
+import { setTimeout as delay } from "node:timers/promises";
 import { concatBytes, parseHex, toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import {
@@ -8,17 +9,24 @@ import {
   leafBytesMax,
   noteBytesMax,
 } from "../../src/base/limits.ts";
-import { decodeEntryBundle } from "../../src/merkle/entry-bundle.ts";
-import { formatTilePath } from "../../src/merkle/tile-path.ts";
+import { hashBytes } from "../../src/merkle/hash.ts";
+import { formatTilePath, type Tile } from "../../src/merkle/tile-path.ts";
+import type { TileSource } from "../../src/merkle/tile-reader.ts";
 import { registryDigestHeader } from "../ledger/http-read.ts";
 import { parseHostPort } from "../tls.ts";
 
 const fetchMs = 10_000;
+/** How often a gateway that is asked too often is asked again, and how long at most between two times. */
+const busyRetriesMax = 20;
+const busyWaitMsMax = 10_000;
 
 interface Answer {
   readonly body: Uint8Array;
   readonly headers: Headers;
 }
+
+/** What a log does not serve: not there, or pruned. */
+const notServed: readonly number[] = [404, 410];
 
 /** A frozen note, and the registry digest that the gateway has at its size, if it tells one. */
 export interface ServedNote {
@@ -27,7 +35,7 @@ export interface ServedNote {
 }
 
 /** Functions reject with LEDGER_UNAVAILABLE, TOO_LARGE or MALFORMED. */
-export class LedgerHttp {
+export class LedgerHttp implements TileSource {
   readonly #address: string;
 
   /** @param address `host:port`. Throws CONFIG_INVALID. */
@@ -48,11 +56,11 @@ export class LedgerHttp {
     return digest?.length === 32 ? { note: body, digest } : { note: body };
   }
 
-  /** The leaves `256·bundle` and on, `width` of them, 1 to 256. */
-  async leaves(bundle: bigint, width: number): Promise<readonly Uint8Array[]> {
-    const path = formatTilePath({ level: "entries", index: bundle, width });
-    const bytes = await this.#get(`/${path}`, width * (leafBytesMax + 2));
-    return decodeEntryBundle(bytes, width);
+  /** A tile or entry bundle; `undefined` where the gateway does not serve it. */
+  async fetchTile(tile: Tile): Promise<Uint8Array | undefined> {
+    const entryBytesMax = tile.level === "entries" ? leafBytesMax + 2 : hashBytes;
+    const path = `/${formatTilePath(tile)}`;
+    return (await this.#askIfServed(path, tile.width * entryBytesMax))?.body;
   }
 
   /** The records of the batch at an index. */
@@ -70,30 +78,70 @@ export class LedgerHttp {
   }
 
   async #ask(path: string, bytesMax: number): Promise<Answer> {
-    const url = `http://${this.#address}${path}`;
-    const chunks: Uint8Array[] = [];
-    let bytes = 0;
-    let headers: Headers;
-    try {
-      const signal = AbortSignal.timeout(fetchMs);
-      const response = await fetch(url, { redirect: "error", signal });
-      ({ headers } = response);
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      for await (const chunk of response.body ?? []) {
-        bytes += chunk.length;
-        if (bytes > bytesMax) {
-          throw new CausewayError("TOO_LARGE", `${url} exceeds ${bytesMax} bytes`);
-        }
-        chunks.push(chunk);
-      }
-    } catch (cause) {
-      if (cause instanceof CausewayError) throw cause;
-      throw new CausewayError("LEDGER_UNAVAILABLE", `${url} does not answer as it should`, {
-        cause,
-      });
-    }
-    return { body: concatBytes(...chunks), headers };
+    const answer = await this.#askIfServed(path, bytesMax);
+    if (answer !== undefined) return answer;
+    throw new CausewayError("LEDGER_UNAVAILABLE", `${this.#urlOf(path)} is not served`);
   }
+
+  /** `undefined` when it is not served. A gateway that says how long to wait is asked again. */
+  async #askIfServed(path: string, bytesMax: number): Promise<Answer | undefined> {
+    const url = this.#urlOf(path);
+    for (let retry = 0; ; retry++) {
+      const response = await fetchOnce(url);
+      if (response.status !== 429 || retry === busyRetriesMax)
+        return readAnswer(url, response, bytesMax);
+      await response.body?.cancel();
+      const seconds = Number(response.headers.get("retry-after") ?? 1);
+      await delay(Math.min(busyWaitMsMax, Math.max(1, seconds || 1) * 1000));
+    }
+  }
+
+  #urlOf(path: string): string {
+    return `http://${this.#address}${path}`;
+  }
+}
+
+async function fetchOnce(url: string): Promise<Response> {
+  // Bundles may come compressed whatever is asked for: fetch decodes them by their own header.
+  const headers = { "accept-encoding": "gzip, identity" };
+  try {
+    return await fetch(url, { redirect: "error", headers, signal: AbortSignal.timeout(fetchMs) });
+  } catch (cause) {
+    throw unavailable(url, cause);
+  }
+}
+
+async function readAnswer(
+  url: string,
+  response: Response,
+  bytesMax: number,
+): Promise<Answer | undefined> {
+  const { headers, ok, status } = response;
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    if (!ok) {
+      await response.body?.cancel();
+      if (notServed.includes(status)) return undefined;
+      throw new Error(`status ${status}`);
+    }
+    for await (const chunk of response.body ?? []) {
+      bytes += chunk.length;
+      if (bytes > bytesMax) {
+        throw new CausewayError("TOO_LARGE", `${url} exceeds ${bytesMax} bytes`);
+      }
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    if (cause instanceof CausewayError) throw cause;
+    throw unavailable(url, cause);
+  }
+  return { body: concatBytes(...chunks), headers };
+}
+
+function unavailable(url: string, cause: unknown): CausewayError {
+  const text = `${url} does not answer as it should`;
+  return new CausewayError("LEDGER_UNAVAILABLE", text, { cause });
 }
 
 /** Records after their lengths as 32 bits big-endian. */

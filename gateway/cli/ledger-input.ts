@@ -10,15 +10,31 @@ import type { EvidenceOpening } from "../../src/evidence/package.ts";
 
 const readBytes = 1024 * 1024;
 
-/** The items of an export file. Throws FILE_UNREADABLE, and as `decodeExport` does. */
-export async function* readExportFile(file: string): AsyncGenerator<ExportEntry, void, undefined> {
-  await assertReadable(file);
-  yield* decodeExport(createReadStream(file, { highWaterMark: readBytes }));
+/**
+ * The items of an export file. Throws FILE_UNREADABLE, and as `decodeExport` does.
+ * `onBytes` is told how many bytes have been read, of how many.
+ */
+export async function* readExportFile(
+  file: string,
+  onBytes: (read: number, total: number) => void = () => undefined,
+): AsyncGenerator<ExportEntry, void, undefined> {
+  const total = await sizeOfFile(file);
+  yield* decodeExport(counted(file, (read) => onBytes(read, total)));
 }
 
-async function assertReadable(file: string): Promise<void> {
+async function* counted(file: string, onBytes: (read: number) => void): AsyncGenerator<Uint8Array> {
+  let read = 0;
+  for await (const chunk of createReadStream(file, { highWaterMark: readBytes })) {
+    read += (chunk as Uint8Array).length;
+    onBytes(read);
+    yield chunk as Uint8Array;
+  }
+}
+
+async function sizeOfFile(file: string): Promise<number> {
   try {
-    if ((await stat(file)).isFile()) return;
+    const stats = await stat(file);
+    if (stats.isFile()) return stats.size;
   } catch (cause) {
     throw new CausewayError("FILE_UNREADABLE", `${file} cannot be read`, { cause });
   }

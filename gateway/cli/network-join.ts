@@ -17,7 +17,7 @@ import type { RegistryState } from "../../src/registry/state.ts";
 import { readFounding } from "../self.ts";
 import type { Io } from "./io.ts";
 import { LedgerHttp } from "./ledger-http.ts";
-import { readExport } from "./ledger-export.ts";
+import { readExport } from "./ledger-download.ts";
 import { journalFile } from "./network-found.ts";
 
 export interface JoinedNetwork {

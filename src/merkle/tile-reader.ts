@@ -115,7 +115,8 @@ export class TileReader {
     const entries = decodeEntryBundle(fetched.bytes, fetched.width).slice(0, width);
     for (const [i, entry] of entries.entries()) {
       if (equalBytes(leafHash(entry), hashes[i] as Uint8Array)) continue;
-      throw invalid(`entry ${index * BigInt(tileWidth) + BigInt(i)} is not the leaf of the tree`);
+      const at = index * BigInt(tileWidth) + BigInt(i);
+      throw invalid(`entry ${at} is not the leaf of the tree`, at);
     }
     return entries;
   }
@@ -178,7 +179,8 @@ export class TileReader {
     const { bytes } = await fetchWithFallback(this.#source, { level, index, width: tileWidth });
     const hashes = parseTile(bytes, tileWidth);
     if (!verifyTile(hashes, parents[Number(index % BigInt(tileWidth))] as Uint8Array)) {
-      throw invalid(`tile ${index} of level ${level} is not its parent's`);
+      const first = index << BigInt(tileHeight * (level + 1));
+      throw invalid(`tile ${index} of level ${level} is not its parent's`, first);
     }
     this.#tiles.set(key, hashes);
     return hashes;
@@ -239,6 +241,8 @@ async function fetchWithFallback(
   throw new CausewayError("TILE_MISSING", `the log does not serve ${path}`, { fields: { path } });
 }
 
-function invalid(message: string): CausewayError {
-  return new CausewayError("PROOF_INVALID", message);
+/** `index` is the first leaf that is not shown to be the tree's. */
+function invalid(message: string, index?: bigint): CausewayError {
+  const fields = index === undefined ? {} : { index: String(index) };
+  return new CausewayError("PROOF_INVALID", message, { fields });
 }

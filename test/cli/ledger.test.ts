@@ -26,8 +26,13 @@ const corruptions: readonly (readonly [
   ],
   [
     "a leaf's signature is changed",
-    "SIGNATURE_INVALID",
-    (path, body) => (path.startsWith("/tile/") ? flip(body, 2) : body),
+    "PROOF_INVALID",
+    (path, body) => (path.startsWith("/tile/entries/") ? flip(body, 2) : body),
+  ],
+  [
+    "a hash of a tile is changed",
+    "PROOF_INVALID",
+    (path, body) => (path.startsWith("/tile/0/") ? flip(body, 2) : body),
   ],
   [
     "a record is cut off",

@@ -4,7 +4,7 @@ import { parseHex } from "../../src/base/bytes.ts";
 import { replayLedger } from "../../src/audit/replay.ts";
 import { createNodeVerifier } from "../../src/crypto/node.ts";
 import { createCedarEngine } from "../../src/policy/cedar-engine.ts";
-import { readExport } from "../../gateway/cli/ledger-export.ts";
+import { readExport } from "../../gateway/cli/ledger-download.ts";
 import { LedgerHttp } from "../../gateway/cli/ledger-http.ts";
 import type { FaultNetwork } from "./processes.ts";
 

@@ -1,0 +1,135 @@
+/** The ledger as a gateway serves it over HTTP, item by item. */
+import { toHex } from "../../src/base/bytes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
+import type { ExportEntry } from "../../src/audit/export-file.ts";
+import { namedBlobs } from "../../src/ledger/embedded/blob-names.ts";
+import { tileWidth } from "../../src/merkle/tile-path.ts";
+import { TileReader } from "../../src/merkle/tile-reader.ts";
+import { parseCheckpoint } from "../../src/note/checkpoint.ts";
+import { parseNote } from "../../src/note/note.ts";
+import { kindOfBatch } from "../../src/record/batch.ts";
+import { parseLeaf } from "../../src/record/leaf.ts";
+import type { LedgerHttp, ServedNote } from "./ledger-http.ts";
+
+/** Batches whose bodies are asked for at one time: a round trip each, and half a megabyte at the most. */
+const bodiesInFlightMax = 16;
+
+/** What whoever reads has already. */
+export interface DownloadStart {
+  /** The first batch that is wanted. */
+  readonly index: bigint;
+  /** Frozen notes of greater sizes are wanted. */
+  readonly finalSize: bigint;
+}
+
+export interface DownloadOptions {
+  /** From the very beginning unless told. */
+  readonly start?: DownloadStart;
+  /** Called after each batch. */
+  readonly onBatch?: (index: bigint, size: bigint) => void;
+}
+
+/** The tree that a gateway's newest checkpoint names; its tiles are checked, its signatures are not. */
+export async function openServedTree(
+  http: LedgerHttp,
+  before?: TileReader,
+): Promise<{ readonly tree: TileReader; readonly note: Uint8Array }> {
+  const note = await http.checkpoint();
+  const head = checkpointOf(note);
+  const tree = before === undefined ? TileReader.open(head, http) : before.extend(head);
+  return { tree: await tree, note };
+}
+
+/**
+ * The items of an export as a gateway serves them. Each leaf is checked against the tiles of the newest
+ * checkpoint and nothing else is verified: whoever reads the items does that, and needs to trust neither
+ * the gateway nor this program. What has no place in the tree is PROOF_INVALID with its `index`.
+ */
+export async function* readExport(
+  http: LedgerHttp,
+  options: DownloadOptions = {},
+): AsyncGenerator<ExportEntry, void, undefined> {
+  const { tree } = await openServedTree(http);
+  yield* readTree(http, tree, options);
+}
+
+/** The items of one tree that a gateway serves. */
+export async function* readTree(
+  http: LedgerHttp,
+  tree: TileReader,
+  { start = { index: 0n, finalSize: 0n }, onBatch }: DownloadOptions = {},
+): AsyncGenerator<ExportEntry, void, undefined> {
+  const written = new Set<string>();
+  let { finalSize } = start;
+  let next: FrozenNote | undefined;
+  for (; finalSize < start.index; finalSize = next.size) {
+    next = await frozenAbove(http, finalSize);
+    if (next.size > start.index) break;
+    yield noteEntry(next);
+  }
+  if (next !== undefined && next.size <= start.index) next = undefined;
+  for await (const { index, leaf, records } of batchesOf(http, tree, start.index)) {
+    const { header } = parseLeaf(leaf);
+    if (index === 0n) yield { kind: "header", network: header.network };
+    if (kindOfBatch(header) === "governance") {
+      for (const { sha256 } of namedBlobs(records)) {
+        const id = toHex(sha256);
+        if (!written.has(id)) yield { kind: "blob", content: await http.blob(sha256) };
+        written.add(id);
+      }
+    }
+    yield { kind: "batch", leaf, records };
+    next ??= await frozenAbove(http, index);
+    if (next.size === index + 1n) {
+      yield noteEntry(next);
+      next = undefined;
+    }
+    onBatch?.(index, tree.size);
+  }
+}
+
+interface FrozenNote extends ServedNote {
+  readonly size: bigint;
+}
+
+function noteEntry({ note, digest }: FrozenNote): ExportEntry {
+  return { kind: "note", note, ...(digest === undefined ? {} : { digest }) };
+}
+
+async function frozenAbove(http: LedgerHttp, index: bigint): Promise<FrozenNote> {
+  const served = await http.finalAfter(index);
+  const { size } = checkpointOf(served.note);
+  if (size > index) return { ...served, size };
+  throw new CausewayError("MALFORMED", `the note for index ${index} does not cover it`);
+}
+
+function checkpointOf(note: Uint8Array): { readonly size: bigint; readonly root: Uint8Array } {
+  return parseCheckpoint(parseNote(note).text);
+}
+
+interface ReadBatch {
+  readonly index: bigint;
+  readonly leaf: Uint8Array;
+  readonly records: readonly Uint8Array[];
+}
+
+async function* batchesOf(
+  http: LedgerHttp,
+  tree: TileReader,
+  from: bigint,
+): AsyncGenerator<ReadBatch> {
+  const width = BigInt(tileWidth);
+  for (let bundle = from / width; bundle * width < tree.size; bundle += 1n) {
+    const leaves = await tree.entries(bundle);
+    const first = bundle * width;
+    const skip = first < from ? Number(from - first) : 0;
+    for (let at = skip; at < leaves.length; at += bodiesInFlightMax) {
+      const part = leaves.slice(at, at + bodiesInFlightMax);
+      const read = part.map(async (leaf, i): Promise<ReadBatch> => {
+        const index = first + BigInt(at + i);
+        return { index, leaf, records: await http.records(index) };
+      });
+      yield* await Promise.all(read);
+    }
+  }
+}
