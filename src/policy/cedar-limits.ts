@@ -19,8 +19,9 @@ export interface Excess {
   readonly start: number;
 }
 
-// A string, a comment, or one character that counts.
-const token = /"[^"\\]*(?:\\.[^"\\]*)*"|\/\/[^\n]*|[([{<)\]}>;]/gs;
+// A string, a comment, or one character that counts. A string without an end matches to the end of the text: to
+// look for the end again from each quote inside it would take quadratic time.
+const token = /"[^"\\]*(?:\\.[^"\\]*)*(")?|\/\/[^\n]*|[([{<)\]}>;]/gs;
 
 /** What of a policy set or schema exceeds its bound, or `undefined`. */
 export function excessOf(text: string, kind: "policy" | "schema"): Excess | undefined {
@@ -33,7 +34,10 @@ export function excessOf(text: string, kind: "policy" | "schema"): Excess | unde
   let depth = 0;
   let units = 0;
   let end = 0;
-  for (const { 0: found, index } of text.matchAll(token)) {
+  for (const { 0: found, 1: closed, index } of text.matchAll(token)) {
+    if (found.startsWith('"') && closed === undefined) {
+      return { message: "a string has no end", start: index };
+    }
     units += index - end;
     end = index + found.length;
     if (opening.includes(found)) depth++;
