@@ -31,6 +31,7 @@ interface Pending {
 /** The driver of the follower's machine: `Follower` over simulated ports. */
 export class SimFollower implements Role {
   readonly kind = "follower";
+  readonly term = undefined;
   readonly #node: SimNode;
   readonly #replica: SimReplica;
   #state: FollowerState;

@@ -35,7 +35,8 @@ export interface Rules {
   /** When a sequencer lied, the start is what q-1 other cities have in common. */
   readonly startOfLiarsTerm: boolean;
   readonly sequencerPolls: boolean;
-  readonly sequencerStopsWhenAhead: boolean;
+  /** It serves only after it was quiet for a while. */
+  readonly sequencerIsQuiet: boolean;
   readonly signAfterPersist: boolean;
   readonly followerKeepsFinal: boolean;
   readonly followersCompareHeads: boolean;
@@ -65,7 +66,7 @@ export const allRules: Rules = {
   votesStandOnTree: true,
   startOfLiarsTerm: true,
   sequencerPolls: true,
-  sequencerStopsWhenAhead: true,
+  sequencerIsQuiet: true,
   signAfterPersist: true,
   followerKeepsFinal: true,
   followersCompareHeads: true,

@@ -3,7 +3,7 @@ import { SimGateway } from "./gateway.ts";
 import { emptyJournal, type JournalContent } from "./journal.ts";
 import type { LogKey } from "./notes.ts";
 import { emptyLedger, type LedgerContent, SimReplica } from "./replica.ts";
-import { createRole, type Role } from "./role.ts";
+import { createRole, type Role, sequencedTerm } from "./role.ts";
 import type { Sim } from "./sim.ts";
 import { emptyWitness, SimWitness, type WitnessContent } from "./witness.ts";
 import { ProcessEnded } from "./world.ts";
@@ -36,6 +36,8 @@ export class SimNode {
   clockOffsetMs = 0;
   incarnation = 0;
   process: Process | undefined;
+  /** The term of which this process knows that it has ended. */
+  endedTerm = -1;
   /** Durable steps until the process is killed in the middle of one. */
   stepsToLive: number | undefined;
   /** An operator keeps it down. */
@@ -68,6 +70,7 @@ export class SimNode {
   start(): void {
     if (this.process !== undefined || this.isHeld) return;
     this.incarnation += 1;
+    this.endedTerm = -1;
     const { rules, world } = this.sim;
     for (const disk of Object.values(this.disks)) disk.open({ isCheckpointed: rules.checkpointAtStart });
     world.note(`${this.name} starts`);
@@ -121,9 +124,8 @@ export class SimNode {
   lookAtRole(): void {
     const { process } = this;
     if (process === undefined) return;
-    const newest = process.replica.facts.terms.at(-1);
-    const isOwn = newest?.gateway === this.city && this.logKeys.has(newest.term);
-    if (isOwn === (process.role.kind === "sequencer") && !isOwn) return;
+    const term = sequencedTerm(this, process.replica);
+    if (term === process.role.term) return;
     process.role.close();
     process.role = createRole(this, process.replica, process.witness);
     process.role.start();

@@ -9,6 +9,8 @@ import type { SimWitness } from "./witness.ts";
 /** A node sequences the newest term that it knows, when that is its own, and follows in all others. */
 export interface Role {
   readonly kind: "sequencer" | "follower";
+  /** That it sequences. */
+  readonly term: number | undefined;
   start(): void;
   close(): void;
   /** Only a sequencer answers. */
@@ -17,9 +19,18 @@ export interface Role {
   head(): Note | undefined;
 }
 
-export function createRole(node: SimNode, replica: SimReplica, witness: SimWitness): Role {
+/** The newest term, when its sequencer is this node and the term is not known to have ended. */
+export function sequencedTerm(node: SimNode, replica: SimReplica): number | undefined {
   const newest = replica.facts.terms.at(-1);
-  const key = newest?.gateway === node.city ? node.logKeys.get(newest.term) : undefined;
+  if (newest === undefined || newest.gateway !== node.city || newest.term === node.endedTerm) {
+    return undefined;
+  }
+  return node.logKeys.has(newest.term) ? newest.term : undefined;
+}
+
+export function createRole(node: SimNode, replica: SimReplica, witness: SimWitness): Role {
+  const term = sequencedTerm(node, replica);
+  const key = term === undefined ? undefined : node.logKeys.get(term);
   return key === undefined
     ? new SimFollower(node, replica)
     : new SimSequencer(node, replica, witness, key);

@@ -8,8 +8,9 @@ import {
   type SequencerState,
   stepSequencer,
 } from "../../src/ledger/embedded/sequencer-machine.ts";
-import type { SimBatch } from "./history.ts";
-import { cityName, cityOf, type Line, type LogKey, type Note } from "./notes.ts";
+import { rulesOf } from "./facts.ts";
+import type { Row, SimBatch } from "./history.ts";
+import { cityOf, originOf, type Line, type LogKey, type Note } from "./notes.ts";
 import type { SimNode } from "./node.ts";
 import type { Inclusion, SimReplica } from "./replica.ts";
 import type { Role } from "./role.ts";
@@ -28,22 +29,31 @@ export class SimSequencer implements Role {
   readonly #node: SimNode;
   readonly #replica: SimReplica;
   readonly #key: LogKey;
+  readonly term: number;
   #state: SequencerState;
   #head: Note | undefined;
   #queue: Waiting[] = [];
   #isPaused = false;
   #cancelWake: () => void = () => undefined;
+  #isServing = false;
   isStopped = false;
 
   constructor(node: SimNode, replica: SimReplica, _witness: SimWitness, key: LogKey) {
     this.#node = node;
     this.#replica = replica;
     this.#key = key;
+    this.term = key.term;
     replica.comparedSize = replica.size;
-    const { cities, quorum, faults, heartbeatMs } = node.sim.config;
-    const final = replica.final;
+    const { heartbeatMs, quietMs } = node.sim.config;
+    const { final } = replica;
     this.#state = initialSequencer(
-      { cities: Array.from({ length: cities }, (_, i) => cityName(i)), quorum, faults, heartbeatMs },
+      {
+        heartbeatMs,
+        quietMs: node.sim.rules.sequencerIsQuiet ? quietMs : 0,
+        rules: (sizes) => roundRules(replica, sizes),
+        rootAt: (size) => replica.rootAt(Number(size)),
+        outside: [],
+      },
       {
         finalSize: BigInt(replica.finalSize),
         quorumTimeMs: final === undefined ? undefined : replica.timeOf(final),
@@ -52,8 +62,19 @@ export class SimSequencer implements Role {
   }
 
   start(): void {
-    if (this.#replica.fault !== undefined) this.#stop("LEDGER_FORK");
-    else this.#stored();
+    const { rules } = this.#node.sim;
+    this.#replica.onChange(() => {
+      if (this.#replica.fault !== undefined && !this.isStopped) this.#stop("LEDGER_FORK");
+    });
+    if (this.#replica.fault !== undefined) {
+      this.#stop("LEDGER_FORK");
+      return;
+    }
+    this.#replica.comparedSize = this.#replica.size;
+    if (!rules.sequencerPolls) this.#state = { ...this.#state, phase: "serving" };
+    this.#isServing = !rules.sequencerPolls;
+    const size = BigInt(this.#replica.size);
+    this.#take(rules.sequencerPolls ? { kind: "start", size } : { kind: "persisted", size });
   }
 
   close(): void {
@@ -66,7 +87,7 @@ export class SimSequencer implements Role {
   }
 
   submit(batch: SimBatch, answer: (result: Inclusion) => void): void {
-    if (this.isStopped) return;
+    if (this.isStopped || !this.#isServing) return;
     this.#queue.push({ batch, answer });
     if (this.#isPaused) return;
     this.#isPaused = true;
@@ -126,7 +147,23 @@ export class SimSequencer implements Role {
       case "quorum":
         this.#freeze(Number(effect.size), effect.lines as readonly Line[]);
         return;
+      case "poll":
+        this.#poll(effect.city);
+        return;
+      case "serve":
+        this.#isServing = true;
+        return;
+      case "ask outside":
       case "ahead":
+        return;
+      case "fork":
+        this.#replica.distrust({
+          reason: "LEDGER_FORK",
+          shown: this.#node.sim.notes.read(effect.shown),
+        });
+        return;
+      case "ended":
+        this.#end();
         return;
       case "stop":
         this.#stop(effect.reason);
@@ -165,6 +202,27 @@ export class SimSequencer implements Role {
     });
   }
 
+  #poll(city: string): void {
+    const { sim } = this.#node;
+    sim.network.call<Witnessed>({
+      from: this.#node,
+      to: sim.nodes[cityOf(city)] as SimNode,
+      timeoutMs: askTimeoutMs,
+      serve: (server, answer) =>
+        server.process?.witness.show(originOf(this.#key.term), answer),
+      done: (answer) => this.#take(toldEvent(city, this.#key, answer)),
+    });
+  }
+
+  /** Another sequences now: this node goes looking for it. */
+  #end(): void {
+    this.close();
+    this.#node.sim.world.note(`${this.#node.name} sequences no more: its term has ended`);
+    this.#node.endedTerm = this.term;
+    this.#node.sim.operator.sawStopped(this.#node);
+    this.#node.lookAtRole();
+  }
+
   #freeze(size: number, lines: readonly Line[]): void {
     if (this.#head?.size !== size) return;
     const { sim } = this.#node;
@@ -187,11 +245,32 @@ function eventOf(city: string, size: bigint, head: Note, answer: Witnessed | und
   if (answer === undefined) return { kind: "failed", city };
   const witnessSize = parseConflict(answer.answer);
   if (witnessSize !== undefined) return { kind: "conflict", city, witnessSize };
+  if (answer.answer.status === 403) return { kind: "refused", city };
   const { line } = answer;
   if (line === undefined || line.headId !== head.headId || line.name !== city) {
     return { kind: "failed", city };
   }
   return { kind: "cosigned", city, size, line };
+}
+
+function toldEvent(city: string, key: LogKey, answer: Witnessed | undefined): SequencerEvent {
+  if (answer?.answer.status === 404) return { kind: "told", city, head: undefined };
+  const shown = answer?.shown;
+  if (shown === undefined || shown.key !== key) return { kind: "failed", city };
+  const { size, root, bytes: note } = shown;
+  return { kind: "told", city, head: { size: BigInt(size), root, note } };
+}
+
+/** What a size has to satisfy; a mutant leaves one side of a change out. */
+function roundRules(
+  replica: SimReplica,
+  { from, to }: { readonly from: bigint; readonly to: bigint },
+): ReturnType<typeof rulesOf> {
+  const { rules } = replica.sim;
+  const { facts } = replica.rows[Number(to) - 1] as Row;
+  if (!rules.oldQuorum) return rulesOf(facts, Number(to), Number(to));
+  if (!rules.newQuorum && from > 0n) return rulesOf(facts, Number(from), Number(from));
+  return rulesOf(facts, Number(from), Number(to));
 }
 
 function isSamePlace(a: SimBatch, b: SimBatch): boolean {
