@@ -22,6 +22,13 @@ const scriptAt = (name: string): string => fileURLToPath(new URL(name, import.me
 /** What an operator runs, or the same gateway with points at which it can be stopped. */
 export type Program = "product" | "stoppable";
 
+/** What a process is given beside its arguments. */
+export interface Surroundings {
+  /** Loopback address that its connections begin at. */
+  readonly source?: string | undefined;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
 /** A running program. */
 export class Running {
   readonly #child: ChildProcess;
@@ -29,12 +36,15 @@ export class Running {
   readonly #waiting = new Set<() => void>();
   readonly ended: Promise<void>;
 
-  /** @param source loopback address that its connections begin at. */
-  constructor(args: readonly string[], source?: string) {
+  constructor(args: readonly string[], { source, environment }: Surroundings = {}) {
     const wired = source === undefined ? [] : ["--import", scriptAt("source-address.js")];
     this.#child = spawn(process.execPath, [wasmFlag, ...wired, ...args], {
       stdio: ["ignore", "pipe", "inherit", "ipc"],
-      env: { ...process.env, ...(source === undefined ? {} : { CAUSEWAY_TEST_SOURCE: source }) },
+      env: {
+        ...process.env,
+        ...(source === undefined ? {} : { CAUSEWAY_TEST_SOURCE: source }),
+        ...environment,
+      },
     });
     this.ended = new Promise((resolve) => this.#child.once("close", () => resolve()));
     createInterface({ input: this.#child.stdout as NonNullable<ChildProcess["stdout"]> }).on(
@@ -84,6 +94,8 @@ export class GatewayProcess {
   readonly admin: AdminClient;
   readonly #clockFile: string;
   readonly #source: string | undefined;
+  /** Of the starts to come. */
+  environment: Readonly<Record<string, string>> = {};
   #running: Running | undefined;
 
   constructor(member: Member, clockFile: string, source?: string) {
@@ -100,7 +112,10 @@ export class GatewayProcess {
       program === "product"
         ? [scriptAt("../../gateway/cli/main.js"), "gateway", "run", "--config", configFile]
         : [scriptAt("gateway-main.js"), configFile, this.#clockFile];
-    const running = new Running(args, this.#source);
+    const running = new Running(args, {
+      source: this.#source,
+      environment: this.environment,
+    });
     this.#running = running;
     void running.ended.then(() => {
       if (this.#running === running) this.#running = undefined;
@@ -132,6 +147,13 @@ export class GatewayProcess {
 
   async resume(): Promise<void> {
     await this.#process().end("SIGCONT");
+  }
+
+  /** Resolves when the process has ended by itself, with its exit code. */
+  async endsByItself(): Promise<number | null> {
+    const running = this.#process();
+    await running.ended;
+    return running.exitCode;
   }
 
   /** Ends the process, if it still runs, and waits until it is gone. */
