@@ -3,7 +3,9 @@ import { equalBytes, toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
+import type { EquivocationReported } from "../gen/causeway/record/v1/record_pb.ts";
 import { type OpenedLeaf, openLeaf, verifyLeaf } from "../record/leaf.ts";
+import { equivocationKind, verifyEquivocation } from "../registry/equivocation.ts";
 import { batchKeyOf } from "../registry/keys.ts";
 import type { RegistryState } from "../registry/state.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
@@ -66,27 +68,25 @@ export class Chains {
     return true;
   }
 
-  /** Judges two leaves that are shown as a contradiction. */
-  judgePair(
-    pair: readonly [Uint8Array, Uint8Array],
+  /** Judges two leaves that are reported as a contradiction, as the registry does. */
+  judgeReport(
+    report: EquivocationReported,
     at: Place,
     state: RegistryState,
     verifier: Verifier,
   ): void {
-    const [first, second] = pair.map(tryOpen);
-    const isPair =
-      first !== undefined &&
-      second !== undefined &&
-      first.header.gateway === second.header.gateway &&
-      placeOf(first.header) === placeOf(second.header) &&
-      !equalBytes(first.headerBytes, second.headerBytes) &&
-      isGenuine(first, state, verifier) &&
-      isGenuine(second, state, verifier);
-    if (!isPair) {
+    const pair = report.proof.case === "headers" ? report.proof.value : undefined;
+    try {
+      verifyEquivocation(state, report, verifier);
+    } catch (cause) {
+      if (!(cause instanceof CausewayError)) throw cause;
       this.#report(findingAt(at, "RECORD_IMPLAUSIBLE", { member: "headers" }));
       return;
     }
-    this.#convict(first.header, equalBytes(first.header.boot, second.header.boot), at);
+    if (pair === undefined) return;
+    const { header } = openLeaf(pair.firstLeaf);
+    const kind = equivocationKind(header, openLeaf(pair.secondLeaf).header);
+    this.#convict(header, kind === "equivocation", at);
   }
 
   #convict(header: Header, sameBoot: boolean, at: Place): void {
@@ -101,15 +101,6 @@ export class Chains {
 
 function placeOf({ epoch, seq }: Header): string {
   return `${epoch}/${seq}`;
-}
-
-function tryOpen(leaf: Uint8Array): OpenedLeaf | undefined {
-  try {
-    return openLeaf(leaf);
-  } catch (cause) {
-    if (cause instanceof CausewayError) return undefined;
-    throw cause;
-  }
 }
 
 function isGenuine(leaf: OpenedLeaf, state: RegistryState, verifier: Verifier): boolean {

@@ -58,7 +58,7 @@ export class PublishedBlobs {
   #checkPublications({ index, batch, applied }: FoldedBatch, state: RegistryState): void {
     const voids = new Set(applied.voids.map(({ position }) => position));
     for (const [position, fact] of batch.facts.entries()) {
-      if (fact.kind === "void" || voids.has(position)) continue;
+      if (fact.kind !== "statement" || voids.has(position)) continue;
       try {
         this.#checkPublication(fact.said.statement, state);
       } catch (cause) {

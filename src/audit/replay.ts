@@ -216,8 +216,7 @@ class Replay {
       const place = { index, position, gateway };
       const { verifier } = this.#options;
       if (proof.case === "headers") {
-        const { firstLeaf, secondLeaf } = proof.value;
-        this.#chains.judgePair([firstLeaf, secondLeaf], place, this.#fold.state, verifier);
+        this.#chains.judgeReport(body.value, place, this.#fold.state, verifier);
       } else if (proof.case === "checkpoints") {
         const finding = judgeReportedCheckpoints(proof.value, place, this.#fold, verifier);
         if (finding !== undefined) this.#findings.push(finding);

@@ -167,6 +167,8 @@ export const auditDecisionsRememberedMax: number = 256 * 1024;
 export const evidenceBytesMax: number = 64 * 1024 * 1024;
 /** Statements in an evidence package: every member and fact that one call can rest on, many times over. */
 export const evidenceStatementsMax: number = 256;
+/** Checkpoints in an evidence package under which cities, quorum or sequencer changed: decades of a network. */
+export const evidenceChangesMax: number = 256;
 /** Full tiles that a reader of a log keeps: 2 MiB, the path to the root of several places at once. */
 export const tilesKeptMax: number = 256;
 /** Milliseconds that a sequencer waits at its start: what an earlier process of its key still sends arrives before. */
@@ -186,3 +188,5 @@ export const heldBatchesBurst: number = 400;
 export const policyFileBytesMax: number = 1024 * 1024;
 /** Logs, witnesses and groups that a tlog-policy may define, of each: eight times what C2SP asks for. */
 export const policyNamesMax: number = 256;
+/** Bytes of the leaves that open a term, held in memory until they do: the backlog of one gateway. */
+export const pendingTermBytesMax: number = 256 * 1024 * 1024;

@@ -5,9 +5,10 @@ import { agencyOf } from "../base/ids.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import { openCallToken } from "../credential/call-token.ts";
 import { openStatement } from "../credential/statement.ts";
+import { EffectKind } from "../gen/causeway/registry/v1/effects_pb.ts";
 import type { Address, Call, Decision } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { ExportEntry } from "../audit/export-file.ts";
-import { LedgerFold } from "../audit/ledger-fold.ts";
+import { type FoldedBatch, LedgerFold } from "../audit/ledger-fold.ts";
 import { proveInclusion } from "../merkle/prove.ts";
 import { formatTlogProof } from "../note/tlog-proof.ts";
 import { formatAddress, type RecordAddress, type RecordHandle } from "../record/handle.ts";
@@ -35,8 +36,18 @@ interface Ledger {
   readonly fold: LedgerFold;
   /** Governance batches and the target's, by index. */
   readonly kept: Map<bigint, KeptBatch>;
+  /** The newest final checkpoint. */
   readonly note: Uint8Array;
   readonly finalSize: bigint;
+  /** Final checkpoints by which cities, quorum or sequencer had changed, ascending. */
+  readonly changedAt: readonly FinalNote[];
+  /** Applied statements of cities and votes, ascending. */
+  readonly cityStatements: readonly RecordAddress[];
+}
+
+interface FinalNote {
+  readonly size: bigint;
+  readonly note: Uint8Array;
 }
 
 /**
@@ -62,6 +73,7 @@ export async function collectEvidence(options: CollectOptions): Promise<Evidence
   const acknowledgement = related.find(({ role }) => role === "acknowledgement");
   return {
     network: toHex(networkId),
+    ...changesOf(ledger),
     record: prove(address, ledger),
     ...(opened === undefined ? {} : { opened: prove(opened.address, ledger) }),
     ...(acknowledgement === undefined
@@ -80,6 +92,9 @@ async function foldAll({
 }: CollectOptions): Promise<Ledger> {
   const fold = new LedgerFold(networkId, verifier);
   const kept = new Map<bigint, KeptBatch>();
+  const changedAt: FinalNote[] = [];
+  const cityStatements: RecordAddress[] = [];
+  let trusted: RegistryState | undefined;
   let note: Uint8Array | undefined;
   for await (const entry of readEntries()) {
     const step = await fold.take(entry);
@@ -90,14 +105,50 @@ async function foldAll({
       });
     }
     if (entry.kind === "note") note = entry.note.slice();
+    if (step.kind === "final" && note !== undefined) {
+      if (!isSameTrust(trusted, fold.state)) changedAt.push({ size: step.final.size, note });
+      trusted = fold.state;
+    }
     if (step.kind !== "batch" || entry.kind !== "batch") continue;
     const { index, batch } = step.folded;
+    trusted ??= fold.state;
+    cityStatements.push(...cityStatementsOf(step.folded));
     const isTarget =
       "index" in target ? target.index === index : equalBytes(target.leafHash, batch.leafHash);
     if (isTarget || batch.recordKind === "governance") kept.set(index, copyOf(entry));
   }
   if (note === undefined) throw new CausewayError("RECORD_UNKNOWN", "nothing is final here");
-  return { fold, kept, note, finalSize: fold.finals.newest?.size ?? 0n };
+  const finalSize = fold.finals.newest?.size ?? 0n;
+  return { fold, kept, note, finalSize, changedAt, cityStatements };
+}
+
+function isSameTrust(before: RegistryState | undefined, now: RegistryState): boolean {
+  return (
+    before?.cities === now.cities && before.quorums === now.quorums && before.terms === now.terms
+  );
+}
+
+/** Statements of cities and votes that had an effect, without the founding document. */
+function cityStatementsOf({ index, batch, applied }: FoldedBatch): readonly RecordAddress[] {
+  return batch.facts.flatMap((fact, position) => {
+    const isApplied = applied.effects.effects[position]?.kind === EffectKind.APPLIED;
+    if (fact.kind !== "statement" || !isApplied) return [];
+    const { name } = fact.said.statement;
+    return name === "city" || name === "vote" ? [{ index, position }] : [];
+  });
+}
+
+/** Each statement stands under the first checkpoint of a change that covers it. */
+function changesOf(ledger: Ledger): Pick<EvidencePackage, "changes"> {
+  let from = 0n;
+  const changes = ledger.changedAt.map((final) => {
+    const covered = ledger.cityStatements.filter(
+      ({ index }) => index >= from && index < final.size,
+    );
+    from = final.size;
+    return covered.map((address) => prove(address, ledger, final));
+  });
+  return changes.length === 0 ? {} : { changes };
 }
 
 function copyOf({ leaf, records }: KeptBatch): KeptBatch {
@@ -165,10 +216,14 @@ function gatewayAt({ index }: RecordAddress, { kept }: Ledger): string {
   return openLeaf((kept.get(index) as KeptBatch).leaf).header.gateway;
 }
 
-function prove(address: RecordAddress, { fold, kept, note, finalSize }: Ledger): ProvenEvidence {
-  const { index, position } = address;
+/** Under the newest final checkpoint, unless another one is given. */
+function prove(
+  { index, position }: RecordAddress,
+  { fold, kept, ...newest }: Ledger,
+  { size, note }: FinalNote = { size: newest.finalSize, note: newest.note },
+): ProvenEvidence {
   const { record, path, leaf } = proveRecord(kept.get(index) as KeptBatch, position);
-  const proof = proveInclusion({ index, size: finalSize, reader: fold.tree });
+  const proof = proveInclusion({ index, size, reader: fold.tree });
   return {
     record,
     position,
@@ -196,8 +251,9 @@ function statementsOf(
     return true;
   };
   const addFact = (facts: readonly { readonly standing: Standing }[] | undefined): void => {
-    const [first] = facts ?? [];
-    if (first !== undefined) add(first.standing.address);
+    for (const { standing } of facts ?? []) {
+      if (standing.address.index < ledger.finalSize) add(standing.address);
+    }
   };
   const addAgency = (id: string): void => addFact(state.agencies.get(id));
   const addGateway = (id: string): void => {

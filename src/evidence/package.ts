@@ -1,11 +1,16 @@
 /**
  * The evidence package: one JSON file that proves one record offline to whoever knows the network id.
  *
- * Version 1. All bytes are standard base64; a tlog-proof is its text (C2SP tlog-proof@v1), whose
+ * All bytes are standard base64; a tlog-proof is its text (C2SP tlog-proof@v1), whose
  * checkpoint is the network's final one. Members in this order, none else:
  *
- * - `version`: 1
+ * - `version`: 1, or 2 for a package with `changes`.
  * - `network`: network id, 64 hex digits. A hint for people: the verifier is told whom to trust.
+ * - `changes`: of version 2: how cities, quorum or sequencer changed from the founding up to the
+ *   checkpoint of the rest. A list of lists, each of the statements of cities and votes that are final by
+ *   one checkpoint and proven under it, ascending by ledger address over all lists. Each checkpoint is
+ *   cosigned by every quorum from that of the one before it on, and signed by the log of its term. Absent
+ *   where nothing changed.
  * - `record`: the proven record, `{record, path, leaf, proof}`. `record` is its encoding, `path` the
  *   RFC 6962 path in its batch, `leaf` the signed header, `proof` the tlog-proof of the leaf. `position`
  *   is its place in the batch.
@@ -17,9 +22,12 @@
  */
 import { parseBase64, parseUtf8, toBase64, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
-import { evidenceBytesMax, evidenceStatementsMax } from "../base/limits.ts";
+import { evidenceBytesMax, evidenceChangesMax, evidenceStatementsMax } from "../base/limits.ts";
 
+/** Of packages of a network whose cities, quorum and sequencer are those of its founding. */
 export const evidenceVersion = 1 as const;
+/** Of packages that also say how these have changed. */
+export const changedEvidenceVersion = 2 as const;
 
 /** One record with all that leads from it to the final checkpoint. */
 export interface ProvenEvidence {
@@ -40,6 +48,8 @@ export interface EvidenceOpening {
 export interface EvidencePackage {
   /** Network id, lower-case hex. */
   readonly network: string;
+  /** Lists of statements, each under its own checkpoint; absent where nothing changed, never empty. */
+  readonly changes?: readonly (readonly ProvenEvidence[])[];
   readonly record: ProvenEvidence;
   readonly opened?: ProvenEvidence;
   readonly acknowledgement?: ProvenEvidence;
@@ -49,10 +59,11 @@ export interface EvidencePackage {
 
 /** The text of a package, as `parseEvidence` takes it. */
 export function formatEvidence(evidence: EvidencePackage): string {
-  const { network, record, opened, acknowledgement, statements, openings } = evidence;
+  const { network, changes, record, opened, acknowledgement, statements, openings } = evidence;
   const json = {
-    version: evidenceVersion,
+    version: changes === undefined ? evidenceVersion : changedEvidenceVersion,
     network,
+    ...(changes === undefined ? {} : { changes: changes.map((list) => list.map(printProven)) }),
     record: printProven(record),
     ...(opened === undefined ? {} : { opened: printProven(opened) }),
     ...(acknowledgement === undefined ? {} : { acknowledgement: printProven(acknowledgement) }),
@@ -78,10 +89,13 @@ export function parseEvidence(text: string): EvidencePackage {
     throw invalid("not JSON", cause);
   }
   const members = object(json);
-  if (members["version"] !== evidenceVersion) throw invalid("another version");
-  const { acknowledgement, opened } = members;
+  const { version, changes, acknowledgement, opened } = members;
+  if (version !== evidenceVersion && version !== changedEvidenceVersion) {
+    throw invalid("another version");
+  }
   const evidence: EvidencePackage = {
     network: string(members["network"]),
+    ...(changes === undefined ? {} : { changes: readChanges(changes) }),
     record: readProven(members["record"]),
     ...(opened === undefined ? {} : { opened: readProven(opened) }),
     ...(acknowledgement === undefined ? {} : { acknowledgement: readProven(acknowledgement) }),
@@ -90,6 +104,14 @@ export function parseEvidence(text: string): EvidencePackage {
   };
   if (formatEvidence(evidence) !== text) throw invalid("not in its printed form");
   return evidence;
+}
+
+function readChanges(json: unknown): readonly (readonly ProvenEvidence[])[] {
+  const changes = list(json, evidenceChangesMax).map((one) =>
+    list(one, evidenceStatementsMax).map(readProven),
+  );
+  if (changes.length > 0 && changes.every((one) => one.length > 0)) return changes;
+  throw invalid("an empty list of changes");
 }
 
 function printProven({ record, position, path, leaf, proof }: ProvenEvidence): object {

@@ -1,15 +1,17 @@
 /** The statements of a package: each signed by whom an earlier one gives the authority, from the founding document on. */
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
-import { agencyOf, cityOf } from "../base/ids.ts";
+import { agencyOf, cityOf, isId } from "../base/ids.ts";
 import { parseKey } from "../credential/key-text.ts";
 import { boundKeys, missingSigners, type RequiredSigner } from "../credential/signers.ts";
 import { networkId, openStatement, verifyStatement } from "../credential/statement.ts";
-import type { GatewayBody, Statement } from "../credential/statements.ts";
+import type { GatewayBody, Statement, VerifiedStatement } from "../credential/statements.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import { thumbprint } from "../crypto/thumbprint.ts";
 import { keyDigest } from "../record/leaf.ts";
 import type { LedgerRecord } from "../record/record.ts";
+import type { CityTrust } from "./city-trust.ts";
+import type { Located } from "./located.ts";
 
 /** A statement at its address. */
 export interface PlacedStatement {
@@ -23,6 +25,12 @@ interface KnownGateway {
   readonly body: GatewayBody;
 }
 
+interface KnownAuthority {
+  readonly index: bigint;
+  /** Thumbprint. */
+  readonly kid: string;
+}
+
 interface KnownAdministrator {
   readonly agency: string;
   readonly roles: readonly string[];
@@ -32,50 +40,50 @@ export class StatementChain {
   readonly #networkId: Uint8Array;
   readonly #verifier: Verifier;
   readonly #keys = new Map<string, Uint8Array>();
-  /** Thumbprints of the authorities of cities and agencies. */
-  readonly #authorities = new Map<string, string>();
+  /** Of the agencies, each in the order of the ledger. */
+  readonly #authorities = new Map<string, KnownAuthority[]>();
   readonly #administrators = new Map<string, KnownAdministrator>();
-  readonly #gateways = new Map<string, KnownGateway>();
+  readonly #gateways = new Map<string, KnownGateway[]>();
   readonly #placed = new Map<string, PlacedStatement>();
+  readonly #trust: CityTrust;
 
-  constructor(networkId: Uint8Array, verifier: Verifier) {
+  /** `trust` says who the authorities of the cities are. */
+  constructor(networkId: Uint8Array, verifier: Verifier, trust: CityTrust) {
     this.#networkId = networkId;
     this.#verifier = verifier;
+    this.#trust = trust;
   }
 
-  /** Takes the founding document and returns its payload. Throws NETWORK_UNKNOWN when it is another's. */
-  async found({ body }: LedgerRecord): Promise<Uint8Array> {
+  /** Takes the founding document. Throws NETWORK_UNKNOWN when it is another's. */
+  async found({ body }: LedgerRecord): Promise<VerifiedStatement> {
     if (body.case !== "statement") throw notAStatement();
     const opened = openStatement(body.value.jws);
     if (!equalBytes(networkId(opened.payload), this.#networkId)) {
       throw new CausewayError("NETWORK_UNKNOWN", "the founding document is another network's");
     }
-    const { statement, signers } = await verifyStatement(opened, () => undefined, this.#verifier);
+    const said = await verifyStatement(opened, () => undefined, this.#verifier);
+    const { statement, signers } = said;
     if (statement.name !== "network") throw notAStatement();
-    this.#assertSigners(statement, signers);
-    for (const { id, authority } of statement.body.cities) {
-      this.#authorities.set(id, thumbprint(raw(authority)));
-    }
+    if (missingSigners(statement, signers, () => false).length > 0) throw signerMissing();
     this.#place({ index: 0n, position: 0, statement });
-    return opened.payload;
+    return said;
   }
 
   /** Takes a later statement: every signature and whom it speaks for. */
-  async add(
-    at: { readonly index: bigint; readonly position: number },
-    record: LedgerRecord,
-  ): Promise<void> {
+  async add(located: Located): Promise<void> {
+    const { index, position, record } = located;
     const { body } = record;
     if (body.case !== "statement") throw notAStatement();
     const opened = openStatement(body.value.jws);
-    const keyOf = (kid: string): Uint8Array | undefined => this.#keys.get(kid);
+    const keyOf = (kid: string): Uint8Array | undefined =>
+      this.#keys.get(kid) ?? this.#trust.keyOf(kid);
     const { statement, signers } = await verifyStatement(opened, keyOf, this.#verifier);
     if (statement.claims.net !== toHex(this.#networkId)) {
       throw new CausewayError("NETWORK_WRONG", "a statement names another network");
     }
-    this.#assertSigners(statement, signers);
-    this.#learn(statement, at.index);
-    this.#place({ ...at, statement });
+    this.#assertSigners(statement, signers, located);
+    this.#learn(statement, index);
+    this.#place({ index, position, statement });
   }
 
   at(
@@ -88,26 +96,26 @@ export class StatementChain {
 
   /** Raw batch key of a gateway whose 8-byte digest a header at `index` names. */
   batchKey(gateway: string, digest: Uint8Array, index: bigint): Uint8Array | undefined {
-    const key = this.#gatewayKey(gateway, index, "batch");
-    return key !== undefined && equalBytes(keyDigest(key), digest) ? key : undefined;
-  }
-
-  tokenKey(gateway: string, index: bigint): Uint8Array | undefined {
-    return this.#gatewayKey(gateway, index, "token");
-  }
-
-  #gatewayKey(gateway: string, index: bigint, use: "batch" | "token"): Uint8Array | undefined {
-    const known = this.#gateways.get(gateway);
-    return known === undefined || known.index > index ? undefined : raw(known.body[use]);
-  }
-
-  #assertSigners(statement: Statement, signers: readonly string[]): void {
-    const missing = missingSigners(statement, signers, (kid, required) =>
-      this.#speaks(kid, required),
+    return this.#gatewayKeys(gateway, index, "batch").find((key) =>
+      equalBytes(keyDigest(key), digest),
     );
-    if (missing.length > 0) {
-      throw new CausewayError("STATEMENT_SIGNER_MISSING", "a statement lacks a signer");
-    }
+  }
+
+  /** Raw token key of a gateway with this thumbprint. */
+  tokenKey(gateway: string, kid: string, index: bigint): Uint8Array | undefined {
+    return this.#gatewayKeys(gateway, index, "token").find((key) => thumbprint(key) === kid);
+  }
+
+  #gatewayKeys(gateway: string, index: bigint, use: "batch" | "token"): readonly Uint8Array[] {
+    const known = this.#gateways.get(gateway) ?? [];
+    return known.filter((fact) => fact.index <= index).map(({ body }) => raw(body[use]));
+  }
+
+  #assertSigners(statement: Statement, signers: readonly string[], at: Located): void {
+    const missing = missingSigners(statement, signers, (kid, required) =>
+      this.#speaks(kid, required, at),
+    );
+    if (missing.length > 0) throw signerMissing();
     const { name, claims } = statement;
     const { iss, sub } = claims;
     const isForeign =
@@ -118,15 +126,38 @@ export class StatementChain {
     for (const { key } of boundKeys(statement)) this.#keys.set(thumbprint(key), key);
   }
 
-  #speaks(kid: string, required: Exclude<RequiredSigner, { readonly key: Uint8Array }>): boolean {
-    if ("authorityOf" in required) return this.#authorities.get(required.authorityOf) === kid;
+  #speaks(
+    kid: string,
+    required: Exclude<RequiredSigner, { readonly key: Uint8Array }>,
+    at: Located,
+  ): boolean {
+    if ("authorityOf" in required) {
+      const { authorityOf } = required;
+      return isId(authorityOf, 1)
+        ? this.#trust.isAuthority(kid, authorityOf, at)
+        : this.#agencyAuthority(authorityOf, at) === kid;
+    }
     const known = this.#administrators.get(kid);
     return known?.agency === required.administratorOf && known.roles.includes(required.role);
   }
 
+  /** The newest one that a record has seen. */
+  #agencyAuthority(agency: string, { index, leaf }: Located): string | undefined {
+    const known = this.#authorities.get(agency);
+    return known?.findLast((one) => index === 0n || one.index < leaf.header.seenSize)?.kid;
+  }
+
   #learn({ name, claims, body }: Statement, index: bigint): void {
-    if (name === "agency") this.#authorities.set(claims.sub, thumbprint(raw(body.authority)));
-    if (name === "gateway") this.#gateways.set(claims.sub, { index, body });
+    if (name === "agency") {
+      const kid = thumbprint(raw(body.authority));
+      this.#authorities.set(claims.sub, [
+        ...(this.#authorities.get(claims.sub) ?? []),
+        { index, kid },
+      ]);
+    }
+    if (name === "gateway") {
+      this.#gateways.set(claims.sub, [...(this.#gateways.get(claims.sub) ?? []), { index, body }]);
+    }
     if (name === "administrator") {
       this.#administrators.set(claims.sub, { agency: claims.iss, roles: body.roles });
     }
@@ -141,6 +172,10 @@ function raw(text: string): Uint8Array {
   const key = parseKey(text);
   if (key === undefined) throw new CausewayError("STATEMENT_INVALID", "a key has not 32 bytes");
   return key;
+}
+
+function signerMissing(): CausewayError {
+  return new CausewayError("STATEMENT_SIGNER_MISSING", "a statement lacks a signer");
 }
 
 function notAStatement(): CausewayError {

@@ -4,72 +4,36 @@
  */
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
-import type { ReasonCode } from "../base/reasons.ts";
 import { openCallToken } from "../credential/call-token.ts";
 import type { Verifier } from "../crypto/ports.ts";
-import { thumbprint } from "../crypto/thumbprint.ts";
 import type { Begin, Call, Decision } from "../gen/causeway/record/v1/parts_pb.ts";
-import { readQuorum } from "../ledger/embedded/checkpoints.ts";
-import { type LedgerNetwork, readLedgerNetwork } from "../ledger/embedded/network.ts";
-import { verifyInclusion } from "../merkle/verify.ts";
 import type { QuorumCheckpoint } from "../note/quorum.ts";
 import { parseTlogProof } from "../note/tlog-proof.ts";
 import { openCallStatement, verifyCallPath } from "../record/call-tree.ts";
 import { formatAddress, formatHandle } from "../record/handle.ts";
 import { verifyLeaf } from "../record/leaf.ts";
-import { type ProvenRecord, verifyRecordProof } from "../record/proof.ts";
+import { verifyRecordProof } from "../record/proof.ts";
+import { CityTrust } from "./city-trust.ts";
+import { checkpointOf, type ClaimedCheckpoint, isBehind, locate, type Located } from "./located.ts";
 import { opensOne } from "./openings.ts";
-import { type EvidencePackage, parseEvidence, type ProvenEvidence } from "./package.ts";
+import {
+  changedEvidenceVersion,
+  type EvidencePackage,
+  evidenceVersion,
+  parseEvidence,
+  type ProvenEvidence,
+} from "./package.ts";
 import { StatementChain } from "./statement-chain.ts";
+import {
+  type EvidenceStep,
+  type EvidenceStepName,
+  evidenceSteps,
+  type EvidenceVerification,
+  notShown,
+  type ProvenFacts,
+} from "./verification.ts";
 
-export type EvidenceStepName =
-  | "format"
-  | "founding"
-  | "checkpoint"
-  | "statements"
-  | "record"
-  | "opened"
-  | "call"
-  | "decision"
-  | "acknowledgement"
-  | "openings";
-
-/** `absent`: the package holds nothing of the kind, so that nothing is claimed of it. */
-export interface EvidenceStep {
-  readonly name: EvidenceStepName;
-  readonly outcome: "verified" | "failed" | "absent";
-  readonly detail: string;
-  readonly reason?: ReasonCode;
-}
-
-/** What a valid package proves. */
-export interface ProvenFacts {
-  readonly address: string;
-  readonly handle: string;
-  /** Such as `receipt`. */
-  readonly kind: string;
-  readonly gateway: string;
-  /** Unix milliseconds that its gateway says. */
-  readonly sealedAtMs: number;
-  /** Unix milliseconds: the record existed at this time, as a quorum of cities says. */
-  readonly finalAtMs: number;
-  readonly size: bigint;
-  readonly cities: readonly string[];
-}
-
-export interface EvidenceVerification {
-  readonly valid: boolean;
-  /** Up to the first that failed. */
-  readonly steps: readonly EvidenceStep[];
-  readonly facts: ProvenFacts | undefined;
-  /** What no package can show. */
-  readonly notShown: readonly string[];
-}
-
-const notShown: readonly string[] = [
-  "that no later statement on the ledger took away what this one rests on: a replay shows it",
-  "that the decision follows from the policy: a replay decides it again",
-];
+export type { EvidenceStep, EvidenceStepName, EvidenceVerification, ProvenFacts };
 
 /** Verifies the text of a package. It throws for nothing that the text holds. */
 export async function verifyEvidence(options: {
@@ -82,7 +46,7 @@ export async function verifyEvidence(options: {
   const check = new Verification(options.networkId, options.verifier, steps);
   let step: EvidenceStepName = "format";
   try {
-    for (step of order) await check.run(step, options.text);
+    for (step of evidenceSteps) await check.run(step, options.text);
     return { valid: true, steps, facts: check.facts(), notShown };
   } catch (cause) {
     if (!(cause instanceof CausewayError)) throw cause;
@@ -91,31 +55,15 @@ export async function verifyEvidence(options: {
   }
 }
 
-const order: readonly EvidenceStepName[] = [
-  "format",
-  "founding",
-  "checkpoint",
-  "statements",
-  "record",
-  "opened",
-  "call",
-  "decision",
-  "acknowledgement",
-  "openings",
-];
-
-/** A record whose batch, leaf and place in the tree were verified. */
-interface Located extends ProvenRecord {
-  readonly index: bigint;
-}
-
 class Verification {
   readonly #networkId: Uint8Array;
   readonly #verifier: Verifier;
   readonly #steps: EvidenceStep[];
   readonly #chain: StatementChain;
   #evidence!: EvidencePackage;
-  #network!: LedgerNetwork;
+  readonly #trust: CityTrust;
+  /** The checkpoint that the last change is final by. */
+  #changedAt: ClaimedCheckpoint | undefined;
   #note!: Uint8Array;
   #checkpoint!: QuorumCheckpoint;
   #record!: Located;
@@ -127,7 +75,8 @@ class Verification {
     this.#networkId = networkId;
     this.#verifier = verifier;
     this.#steps = steps;
-    this.#chain = new StatementChain(networkId, verifier);
+    this.#trust = new CityTrust(networkId, verifier);
+    this.#chain = new StatementChain(networkId, verifier, this.#trust);
   }
 
   async run(step: EvidenceStepName, text: string): Promise<void> {
@@ -154,12 +103,14 @@ class Verification {
     };
   }
 
-  #runStep(step: EvidenceStepName, text: string): Promise<string> | string | undefined {
+  #runStep(step: EvidenceStepName, text: string): Promise<string | undefined> | string | undefined {
     switch (step) {
       case "format":
         return this.#format(text);
       case "founding":
         return this.#founding();
+      case "changes":
+        return this.#changes();
       case "checkpoint":
         return this.#readCheckpoint();
       case "statements":
@@ -184,23 +135,47 @@ class Verification {
     if (this.#evidence.network !== toHex(this.#networkId)) {
       throw new CausewayError("NETWORK_UNKNOWN", "the package is of another network");
     }
-    return "version 1";
+    const { changes } = this.#evidence;
+    return `version ${changes === undefined ? evidenceVersion : changedEvidenceVersion}`;
   }
 
   async #founding(): Promise<string> {
     const [first] = this.#evidence.statements;
     if (first === undefined) throw invalid("there is no founding document");
-    const payload = await this.#chain.found(verifyRecordProof(first).record);
-    this.#network = readLedgerNetwork(payload);
-    return `signed by ${this.#network.founding.cities.size} cities`;
+    const proven = verifyRecordProof(first);
+    this.#trust.found(await this.#chain.found(proven.record), { ...proven, index: 0n });
+    return `signed by ${this.#trust.cityCount} cities`;
+  }
+
+  /** From each checkpoint to the next, the cities of the one before let in those that cosign the other. */
+  async #changes(): Promise<string | undefined> {
+    const { changes } = this.#evidence;
+    if (changes === undefined) return undefined;
+    let before: Located | undefined;
+    let count = 0;
+    for (const list of changes) {
+      const checkpoint = checkpointOf(list[0] as ProvenEvidence);
+      for (const proven of list) {
+        const located = locate(proven, checkpoint, this.#networkId);
+        if (before !== undefined && !isBehind(located, before)) {
+          throw invalid("the changes are not ascending");
+        }
+        await this.#trust.add(located);
+        before = located;
+      }
+      this.#trust.readCheckpoint(checkpoint.note, this.#changedAt?.size ?? 0n);
+      this.#changedAt = checkpoint;
+      count += list.length;
+    }
+    return `${count} statements of cities, final by ${changes.length} checkpoints of their own`;
   }
 
   #readCheckpoint(): string {
     this.#note = parseTlogProof(this.#evidence.record.proof).checkpoint;
-    const { founding, skewMs } = this.#network;
-    const trust = { state: founding, skewMs };
-    this.#checkpoint = readQuorum(trust, this.#note, { verifier: this.#verifier });
+    const from = this.#changedAt?.size ?? 0n;
+    this.#checkpoint = this.#trust.readCheckpoint(this.#note, from);
     const { size, cosigned } = this.#checkpoint;
+    if (size < from) throw invalid("the checkpoint lies before the last change");
     return `size ${size}, cosigned by ${cosigned.map(({ city }) => city).join(", ")}`;
   }
 
@@ -214,7 +189,7 @@ class Verification {
           throw invalid("it does not begin at 0/0");
       } else {
         if (!isBehind(located, before)) throw invalid("the statements are not ascending");
-        await this.#chain.add(located, located.record);
+        await this.#chain.add(located);
       }
       before = located;
     }
@@ -256,8 +231,8 @@ class Verification {
     const call = this.#begin?.call;
     if (call === undefined) return undefined;
     const { claims, jws } = openCallToken(call.token);
-    const key = this.#chain.tokenKey(claims.iss, this.#begunIndex);
-    if (key === undefined || thumbprint(key) !== jws.kid) {
+    const key = this.#chain.tokenKey(claims.iss, jws.kid, this.#begunIndex);
+    if (key === undefined) {
       throw new CausewayError(
         "TOKEN_KEY_UNKNOWN",
         "no statement binds the token's key to its issuer",
@@ -338,21 +313,10 @@ class Verification {
     return openings.map(({ label }) => label).join(", ");
   }
 
-  /** Record in batch, leaf in tree, tree in the one final checkpoint of the package. */
+  /** Under the one checkpoint of the package. */
   #locate(proven: ProvenEvidence): Located {
-    const { index, proof, checkpoint, extra } = parseTlogProof(proven.proof);
-    if (extra !== undefined || !equalBytes(checkpoint, this.#note)) {
-      throw invalid("a proof with extra data, or under another checkpoint");
-    }
-    const record = verifyRecordProof(proven);
     const { size, root } = this.#checkpoint;
-    if (!verifyInclusion({ leafHash: record.leaf.leafHash, index, size, root, proof })) {
-      throw new CausewayError("PROOF_INVALID", "a leaf is not in the checkpoint's tree");
-    }
-    if (!equalBytes(record.leaf.header.network, this.#networkId)) {
-      throw new CausewayError("NETWORK_UNKNOWN", "a leaf is of another network");
-    }
-    return { ...record, index };
+    return locate(proven, { note: this.#note, size, root }, this.#networkId);
   }
 
   #verifyLeaf({ leaf, index }: Located): void {
@@ -363,10 +327,6 @@ class Verification {
     }
     verifyLeaf({ leaf, publicKey, verifier: this.#verifier });
   }
-}
-
-function isBehind(a: Located, b: Located): boolean {
-  return a.index > b.index || (a.index === b.index && a.position > b.position);
 }
 
 function partsOf({ record: { body } }: Located): {

@@ -55,6 +55,7 @@ import {
   type SignedStatement,
   type TestGateway,
   type TestNetwork,
+  type TestNetworkOptions,
 } from "../support/network.ts";
 import {
   divisions,
@@ -114,17 +115,23 @@ let drawn = 0;
 export class AuditLedger {
   readonly ledger: TestLedger;
   readonly entries: ExportEntry[];
+  /** Who cosigns, each with the witness key in force. */
+  cosigners: readonly { readonly id: string; readonly witness: Signer }[];
+  /** Who signs heads. */
+  term: { readonly number: number; readonly log: Signer };
   grant!: FactAddress;
   grantSaid!: SignedStatement<"grant">;
 
   private constructor(ledger: TestLedger, entries: ExportEntry[]) {
     this.ledger = ledger;
     this.entries = entries;
+    this.cosigners = ledger.network.cities;
+    this.term = { number: 0, log: ledger.network.log };
   }
 
   /** Founded, with a service, its policy, a request and a grant; everything final. */
-  static async create(seed = "audit"): Promise<AuditLedger> {
-    const network = createTestNetwork({ seed });
+  static async create(seed = "audit", options: TestNetworkOptions = {}): Promise<AuditLedger> {
+    const network = createTestNetwork({ seed, ...options });
     const ledger = await TestLedger.founded(network);
     const audit = new AuditLedger(ledger, [{ kind: "header", network: network.id }]);
     audit.#enter(ledger.batches[0] as CreatedBatch);
@@ -169,6 +176,8 @@ export class AuditLedger {
 
   fork(): AuditLedger {
     const other = new AuditLedger(this.ledger.fork(), [...this.entries]);
+    other.cosigners = this.cosigners;
+    other.term = this.term;
     other.grant = this.grant;
     other.grantSaid = this.grantSaid;
     return other;
@@ -191,15 +200,18 @@ export class AuditLedger {
       readonly timeMs?: number;
       readonly size?: bigint;
       readonly witnesses?: readonly Signer[];
+      readonly term?: AuditLedger["term"];
+      readonly cosigners?: AuditLedger["cosigners"];
     } = {},
   ): Uint8Array {
     const { network } = this;
     const at = change.size ?? this.ledger.size;
     const root = change.root ?? (this.ledger.rootAt(at) as Uint8Array);
-    const origin = `causeway/${network.idHex}/0`;
+    const term = change.term ?? this.term;
+    const origin = `causeway/${network.idHex}/${term.number}`;
     const checkpoint = { origin, size: at, root, extensions: [] };
-    const signers = change.witnesses ?? network.cities.map(({ witness }) => witness);
-    const cosignatures = network.cities.map((city, i) =>
+    const signers = change.witnesses ?? [];
+    const cosignatures = (change.cosigners ?? this.cosigners).map((city, i) =>
       cosignCheckpoint({
         checkpoint,
         name: `causeway/${network.idHex}/${city.id}`,
@@ -207,7 +219,7 @@ export class AuditLedger {
         timeMs: change.timeMs ?? this.ledger.nowMs,
       }),
     );
-    return formatNote(addSignatures(signCheckpoint(checkpoint, network.log), cosignatures));
+    return formatNote(addSignatures(signCheckpoint(checkpoint, term.log), cosignatures));
   }
 
   /** Makes everything final a second later. */

@@ -62,6 +62,7 @@ describe("an evidence package", () => {
       [
         "format verified",
         "founding verified",
+        "changes absent",
         "checkpoint verified",
         "statements verified",
         "record verified",
@@ -100,7 +101,7 @@ describe("an evidence package", () => {
     const collected = await collect({ index: written.index, position: 0 });
     const result = await verify(collected);
     assert.equal(result.valid, true);
-    assert.equal(result.steps[5]?.outcome, "verified");
+    assert.equal(result.steps[6]?.outcome, "verified");
     const { opened: _, ...without } = collected;
     assert.equal(failure(await verify(without)), "opened EVIDENCE_INVALID");
     assert.equal(
