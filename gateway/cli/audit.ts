@@ -79,7 +79,7 @@ function findOpening(
 interface Source {
   readonly entries: AsyncIterable<ExportEntry>;
   readonly progress: Progress;
-  onBatch(size: bigint): void;
+  readonly onBatch: (size: bigint) => void;
 }
 
 function sourceOf(file: string | undefined, options: LedgerVerifyOptions, io: Io): Source {

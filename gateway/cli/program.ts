@@ -15,6 +15,7 @@ import type { Io } from "./io.ts";
 import { registerLedger } from "./ledger.ts";
 import { registerLedgerAppoint } from "./ledger-appoint.ts";
 import { registerLedgerExport } from "./ledger-export.ts";
+import { registerLedgerProof } from "./ledger-proof.ts";
 import { registerNetwork } from "./network.ts";
 import { registerPolicy } from "./policy.ts";
 import { registerRecord } from "./record.ts";
@@ -55,6 +56,7 @@ export function createProgram(io: Io): Command {
   registerRecord(program, io);
   registerLedger(program, io);
   registerLedgerExport(program, io);
+  registerLedgerProof(program, io);
   registerLedgerAppoint(program, io);
   registerAudit(program, io);
   registerEvidence(program, io);
