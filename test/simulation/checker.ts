@@ -113,22 +113,25 @@ export class Checker {
     this.#newest.delete(node);
   }
 
-  /** Once the faults have stopped for long enough. */
-  atEnd(): void {
+  /** What is still missing once the faults have stopped: everything sealed is final, and everybody knows. */
+  missing(): string | undefined {
     const { nodes } = this.#sim;
     for (const node of nodes) {
       if (node.isLiar) continue;
       const { process } = node;
-      if (process === undefined) this.fail(`${node.name} is down at the end`);
-      if (process.gateway.halted !== undefined) this.fail(`${node.name} is halted at the end: ${process.gateway.halted}`);
-      if (process.replica.finalSize < this.final.length) {
-        this.fail(`${node.name} has ${process.replica.finalSize} of ${this.final.length} final leaves at the end`);
+      if (process === undefined) return `${node.name} is down`;
+      const { halted } = process.gateway;
+      if (halted !== undefined) return `${node.name} is halted: ${halted}`;
+      const { finalSize } = process.replica;
+      if (finalSize < this.final.length) {
+        return `${node.name} has ${finalSize} of ${this.final.length} final leaves`;
       }
     }
     for (const batch of this.unfinished.values()) {
       const node = nodes[batch.gateway] as SimNode;
-      if (!node.isLiar) this.fail(`batch ${batch.id} of ${node.name} is not final at the end`);
+      if (!node.isLiar) return `batch ${batch.id} of ${node.name} is not final`;
     }
+    return undefined;
   }
 
   fail(what: string): never {

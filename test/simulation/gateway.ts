@@ -30,7 +30,7 @@ interface Ticket {
 const limits = { recordsMax: 4, bytesMax: 64, queueBytesMax: 1024 };
 const noRecord = new Uint8Array(1);
 const noLeaf = new Uint8Array(32);
-const submitTimeoutMs = 3000;
+const submitTimeoutMs = 2000;
 
 /** A gateway's journal and what brings it to the ledger: the drivers of the closing and the submission machine. */
 export class SimGateway {

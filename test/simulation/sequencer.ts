@@ -21,7 +21,7 @@ interface Waiting {
   readonly answer: (result: Inclusion) => void;
 }
 
-const askTimeoutMs = 6000;
+const askTimeoutMs = 3000;
 
 /** The driver of the sequencer's machine: `Sequencer` and `Submissions` over simulated ports. */
 export class SimSequencer implements Role {
