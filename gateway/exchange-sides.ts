@@ -21,7 +21,7 @@ import type { LocalTakings } from "../src/exchange/recheck.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import type { GatewayConfig } from "./config.ts";
 import { Links } from "./links.ts";
-import { tokenKeyOf } from "./peers.ts";
+import { boundBatchKeys, tokenKeyOf } from "./peers.ts";
 import type { LocalIdentity } from "./self.ts";
 import { certificatePem } from "./tls.ts";
 
@@ -93,7 +93,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
   const links: Links = new Links({
     ...ports,
     tokenSigner: keys.token,
-    ownBatchKeys: [keys.batch.publicKey],
+    ownBatchKeys: () => [keys.batch.publicKey, ...boundBatchKeys(replica.state(), self.gateway)],
     tls: {
       certificate: certificatePem(keys.tls.certificateDer),
       privateKey: keys.tls.privateKeyPem,
@@ -102,9 +102,9 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
       const from = replica.final()?.size ?? 0n;
       return readFinal(trustOf(network, replica.state()), note, { verifier, from });
     },
-    onHello: (peer, { clockMs, ownLeafHash }) => {
+    onHello: (peer, { clockMs, ownLeaf }) => {
       options.watch.hello(peer, clockMs);
-      if (ownLeafHash !== undefined && journal.batchByLeafHash(ownLeafHash) === undefined) {
+      if (ownLeaf !== undefined && journal.batchByLeafHash(ownLeaf.leafHash) === undefined) {
         options.halt("JOURNAL_ROLLED_BACK");
       }
     },

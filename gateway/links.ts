@@ -27,8 +27,8 @@ export interface LinksOptions
   readonly self: Self;
   readonly replica: Replica;
   readonly tokenSigner: Signer;
-  /** Raw batch keys of this gateway. */
-  readonly ownBatchKeys: readonly Uint8Array[];
+  /** Raw batch keys that are, or were, this gateway's. */
+  readonly ownBatchKeys: () => readonly Uint8Array[];
   readonly tls: Pick<PeerTls, "certificate" | "privateKey">;
   readonly defer: (work: () => void) => void;
   /** Verifies the quorum of a note; throws a CausewayError. */
@@ -180,7 +180,8 @@ export class Links {
           const peer = this.#peerOf(certificate);
           const keyOf = (kid: string, issuer: string): Uint8Array | undefined =>
             tokenKeyOf(replica, kid, issuer);
-          const accepted = await acceptHello({ hello, self, peer, keyOf, ownBatchKeys, verifier });
+          const own = { self, ownBatchKeys: ownBatchKeys() };
+          const accepted = await acceptHello({ ...own, hello, peer, keyOf, verifier });
           this.#accepted.set(hello, { peer, hello: accepted });
           this.#o.onHello(peer, accepted);
           return undefined;

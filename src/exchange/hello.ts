@@ -50,8 +50,15 @@ export interface AcceptedHello {
   readonly clockMs: number;
   /** A note that the sender says is final; its quorum is still to be verified. */
   readonly checkpoint: Uint8Array | undefined;
-  /** Leaf hash of an own leaf that verified under an own key: the journal must hold it. */
-  readonly ownLeafHash: Uint8Array | undefined;
+  /** An own leaf that verified under an own key: the journal must hold it. */
+  readonly ownLeaf: OwnLeaf | undefined;
+}
+
+/** Where a leaf of the own chain stands, and its leaf hash. */
+export interface OwnLeaf {
+  readonly epoch: bigint;
+  readonly seq: bigint;
+  readonly leafHash: Uint8Array;
 }
 
 function digestMatches(bytes: Uint8Array, digest: string | undefined): boolean {
@@ -88,7 +95,7 @@ export async function acceptHello(options: {
     boot: claims.boot,
     clockMs: claims.clock,
     checkpoint: hello.checkpoint.length === 0 ? undefined : hello.checkpoint,
-    ownLeafHash: ownLeaf(hello.leaf, self, options.ownBatchKeys, verifier),
+    ownLeaf: ownLeaf(hello.leaf, self, options.ownBatchKeys, verifier),
   };
 }
 
@@ -98,13 +105,14 @@ function ownLeaf(
   self: Self,
   ownBatchKeys: readonly Uint8Array[],
   verifier: Verifier,
-): Uint8Array | undefined {
+): OwnLeaf | undefined {
   if (bytes.length === 0) return undefined;
   try {
     const leaf = openLeaf(bytes);
-    if (leaf.header.gateway !== self.gateway) return undefined;
+    const { epoch, gateway, seq } = leaf.header;
+    if (gateway !== self.gateway) return undefined;
     for (const publicKey of ownBatchKeys) {
-      if (isSignedBy(leaf, publicKey, verifier)) return leaf.leafHash;
+      if (isSignedBy(leaf, publicKey, verifier)) return { epoch, seq, leafHash: leaf.leafHash };
     }
     return undefined;
   } catch (error) {

@@ -67,7 +67,8 @@ export function syncFolder(folder: string): void {
   }
 }
 
-function storedAwaitedEpoch(db: Database.Database): bigint | undefined {
+/** The epoch that a journal written again waits for. */
+export function storedAwaitedEpoch(db: Database.Database): bigint | undefined {
   const value = storing(() =>
     db.prepare("SELECT value FROM meta WHERE name = 'awaited_epoch'").pluck().get(),
   ) as Uint8Array | undefined;
