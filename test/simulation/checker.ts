@@ -21,6 +21,8 @@ export class Checker {
   /** When each honest city accepted a revocation. */
   readonly revocations: Map<number, { readonly node: SimNode; readonly atMs: number }> = new Map();
   clockErrorMs = 0;
+  readonly #restoredLogs = new Set<LogKey>();
+  readonly #lostWitnesses = new Set<number>();
 
   constructor(sim: Sim) {
     this.#sim = sim;
@@ -59,12 +61,22 @@ export class Checker {
     const signed = this.#signed.get(note.key) ?? [];
     for (const earlier of signed) {
       const [small, large] = row !== undefined && earlier.index <= row.index ? [earlier, row] : [row, earlier];
-      if (small === undefined || large === undefined || ancestor(large, small.index) !== small) {
+      const isFork = small === undefined || large === undefined || ancestor(large, small.index) !== small;
+      if (isFork && (!this.#restoredLogs.has(note.key) || this.#couldBeTold(note.key, earlier))) {
         this.fail(`the log of term ${note.key.term} signed two histories`);
       }
     }
     if (row !== undefined) signed.push(row);
     this.#signed.set(note.key, signed);
+  }
+
+  /** Whether every quorum has an honest city that cosigned this head. */
+  #couldBeTold(key: LogKey, row: Row): boolean {
+    const { notes, config } = this.#sim;
+    const cosigned = this.#cosigned.get(notes.sign(key, row.index + 1, row.root).headId) ?? new Set();
+    const honest = [...cosigned].filter((city) => !this.#lostWitnesses.has(city)).length;
+    const silent = config.cities - honest;
+    return silent < config.quorum;
   }
 
   /** A header leaves its gateway. */
@@ -103,14 +115,24 @@ export class Checker {
   /** A fault took or set back the journal. */
   journalSetBack(node: SimNode): void {
     this.setBack.add(node);
-    for (const [id, batch] of this.unfinished) {
-      if (batch.gateway === node.city) this.unfinished.delete(id);
-    }
+    this.#dropUnfinished(node);
+  }
+
+  /** Its log may sign again what no quorum can tell it of. */
+  ledgerSetBack(node: SimNode): void {
+    for (const key of node.logKeys.values()) this.#restoredLogs.add(key);
+  }
+
+  /** The city counts as lying from now on. */
+  witnessSetBack(node: SimNode): void {
+    this.#lostWitnesses.add(node.city);
   }
 
   recovered(node: SimNode): void {
     this.setBack.delete(node);
     this.#newest.delete(node);
+    // What the epoch statement says may be lost.
+    this.#dropUnfinished(node);
   }
 
   /** What is still missing once the faults have stopped: everything sealed is final, and everybody knows. */
@@ -132,6 +154,12 @@ export class Checker {
       if (!node.isLiar) return `batch ${batch.id} of ${node.name} is not final`;
     }
     return undefined;
+  }
+
+  #dropUnfinished(node: SimNode): void {
+    for (const [id, batch] of this.unfinished) {
+      if (batch.gateway === node.city) this.unfinished.delete(id);
+    }
   }
 
   fail(what: string): never {

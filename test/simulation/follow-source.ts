@@ -3,7 +3,8 @@ import type { Term } from "./facts.ts";
 import type { SimBatch } from "./history.ts";
 import type { Wire } from "./network.ts";
 import type { Note } from "./notes.ts";
-import type { Process, SimNode } from "./node.ts";
+import type { SimNode } from "./node.ts";
+import type { Published } from "./published.ts";
 
 const pageBatches = 64;
 
@@ -22,7 +23,7 @@ export interface Held {
  */
 export class FollowSource {
   readonly #node: SimNode;
-  readonly #process: Process;
+  readonly #published: Published;
   readonly #wire: Wire<FollowItem>;
   readonly #stop: () => void;
   readonly #generation: number;
@@ -34,16 +35,16 @@ export class FollowSource {
   #finalSent: Note | undefined;
   #isPumping = false;
 
-  constructor(node: SimNode, process: Process, wire: Wire<FollowItem>, held: Held) {
+  constructor(node: SimNode, published: Published, wire: Wire<FollowItem>, held: Held) {
     this.#node = node;
-    this.#process = process;
+    this.#published = published;
     this.#wire = wire;
     this.#index = held.fromIndex;
     this.#finalSize = held.fromFinalSize;
     this.#finalAtStart = held.fromFinalSize;
     this.#term = held.term;
-    this.#generation = process.replica.generation;
-    this.#stop = process.replica.onChange(() => this.pump());
+    this.#generation = published.generation;
+    this.#stop = published.onChange(() => this.pump());
   }
 
   pump(): void {
@@ -57,24 +58,22 @@ export class FollowSource {
   }
 
   #pump(): void {
-    const { replica, role } = this.#process;
+    const { head, final, generation } = this.#published;
     if (!this.#wire.isOpen) {
       this.#stop();
       return;
     }
-    if (replica.generation !== this.#generation) {
+    if (generation !== this.#generation) {
       this.#stop();
       this.#wire.breakOff();
       return;
     }
     const items: FollowItem[] = [];
     this.#addBatches(items);
-    const head = role.head() ?? replica.content.head;
     if (head !== undefined && head !== this.#headSent && head.size <= this.#index) {
       this.#headSent = head;
       items.push({ kind: "head", note: head.bytes, registryDigest: head.root });
     }
-    const { final } = replica;
     if (final !== undefined && final !== this.#finalSent && final.size <= this.#index) {
       this.#finalSent = final;
       items.push({ kind: "final", note: final.bytes });
@@ -83,8 +82,8 @@ export class FollowSource {
   }
 
   #addBatches(items: FollowItem[]): void {
-    const { rows, content, facts } = this.#process.replica;
-    const frozen = content.frozen.filter(({ size }) => size > this.#finalSize);
+    const { rows, frozen: all, facts } = this.#published;
+    const frozen = all.filter(({ size }) => size > this.#finalSize);
     for (let sent = 0; sent < pageBatches; ) {
       const opening = facts.terms.find(({ term }) => term > this.#term);
       const start = opening === undefined ? undefined : startOf(opening, this.#finalAtStart);

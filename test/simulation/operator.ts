@@ -1,28 +1,127 @@
+import { rulesOf } from "./facts.ts";
+import type { Vote } from "./history.ts";
+import { cityOf, type LogKey } from "./notes.ts";
 import type { SimNode } from "./node.ts";
+import { openTerm } from "./open-term.ts";
 import type { Sim } from "./sim.ts";
+
+/** How long the cities take to vote, and after which an appointment that went wrong is begun anew. */
+const voteMs = 1500;
+const againMs = 6000;
 
 /** The people behind the machines: they recover journals and appoint sequencers. */
 export class Operator {
   readonly #sim: Sim;
   readonly #recoveries = new Map<SimNode, number>();
+  #term = 0;
+  #isAppointing = false;
 
   constructor(sim: Sim) {
     this.#sim = sim;
   }
 
-  sawStopped(_node: SimNode): void {}
+  /** A sequencer serves no more, or a log is trusted no more: another is appointed after a while. */
+  sawStopped(node: SimNode): void {
+    const { world } = this.#sim;
+    world.after(world.random.between(500, 4000), () => {
+      const newest = this.#newestTerm();
+      if (newest.gateway === node.city) this.appoint(this.#another(newest.gateway));
+    });
+  }
+
+  /** Looks after everything once the faults are over. */
+  look(): void {
+    const { nodes, liar, world } = this.#sim;
+    const { gateway, term } = this.#newestTerm();
+    const isLying = liar?.city === gateway;
+    const isFaulty = nodes.some((node) => !node.isLiar && node.process?.replica.fault !== undefined);
+    const promised = Math.max(
+      ...nodes.map((node) => (node.isLiar ? 0 : Number(node.disks.witness.content.promisedTerm))),
+    );
+    if (isLying || isFaulty || promised > term) this.appoint(this.#another(gateway));
+    world.after(4000, () => this.look());
+  }
+
+  /** Every city is asked for its vote on one gateway; with enough of them it opens its term. */
+  appoint(node: SimNode): void {
+    if (this.#isAppointing) return;
+    const { world, nodes, notes } = this.#sim;
+    this.#isAppointing = true;
+    const term = Math.max(this.#term, ...nodes.map((one) => one.process?.replica.term ?? 0)) + 1;
+    this.#term = term;
+    const key = notes.makeKey(term, node.city);
+    node.logKeys.set(term, key);
+    world.note(`${node.name} is to be appointed for term ${term}`);
+    const votes: Vote[] = [];
+    for (const voter of nodes) {
+      world.after(world.random.between(1, voteMs), () => this.#ask(voter, { node, term, key }, votes));
+    }
+    world.after(voteMs + 100, () => this.#open(node, term, votes, 0));
+  }
+
+  #ask(
+    voter: SimNode,
+    { node, term, key }: { readonly node: SimNode; readonly term: number; readonly key: LogKey },
+    votes: Vote[],
+  ): void {
+    const { liar, notes } = this.#sim;
+    const vote = { city: voter.city, term, gateway: node.city, key };
+    if (liar !== undefined && voter.city === liar.city) {
+      votes.push({ ...vote, highest: liar.highest() });
+      return;
+    }
+    voter.run(() =>
+      voter.process?.witness.promiseTerm(term, (result) => {
+        if (result.kind !== "promised") return;
+        const { highest } = result;
+        votes.push({ ...vote, highest: highest === undefined ? undefined : notes.read(highest.note) });
+      }),
+    );
+  }
+
+  #open(node: SimNode, term: number, votes: readonly Vote[], tries: number): void {
+    const { world } = this.#sim;
+    if (this.#newestTerm().term >= term || tries > 3) {
+      this.#isAppointing = false;
+      return;
+    }
+    node.run(() => openTerm(node, term, votes));
+    world.after(againMs / 2, () => this.#open(node, term, votes, tries + 1));
+  }
+
+  /** The newest term that any honest node holds. */
+  #newestTerm(): { readonly term: number; readonly gateway: number } {
+    let newest = { term: 0, gateway: 0 };
+    for (const node of this.#sim.nodes) {
+      if (node.isLiar) continue;
+      const own = node.disks.ledger.content.rows.at(-1)?.facts.terms.at(-1);
+      if (own !== undefined && own.term > newest.term) newest = own;
+    }
+    return newest;
+  }
+
+  /** An honest gateway other than this one, of a city in force. */
+  #another(gateway: number): SimNode {
+    const { nodes, world, checker, founded } = this.#sim;
+    const row = checker.final.at(-1) ?? founded;
+    const size = row.index + 1;
+    const cities = rulesOf(row.facts, size, size).flatMap((rule) => rule.cities.map(cityOf));
+    const honest = nodes.filter(({ city, isLiar }) => city !== gateway && !isLiar && cities.includes(city));
+    const up = honest.filter(({ isUp }) => isUp);
+    return world.random.pick(up.length > 0 ? up : honest);
+  }
 
   /** `causeway ledger recover`, some time after a gateway stopped sealing. */
-  sawHalted(node: SimNode, code: string): void {
+  sawHalted(node: SimNode, _code: string): void {
     const { world } = this.#sim;
-    if (code === "SHUTTING_DOWN") return;
-    world.after(world.random.between(2000, 8000), () => this.recover(node));
+    world.after(world.random.between(1000, 5000), () => this.recover(node));
   }
 
   /** The own chain is loaded from the ledger; it goes on in a new epoch once its tip is final. */
   recover(node: SimNode): void {
     const { world, rules, checker } = this.#sim;
     const replica = node.process?.replica;
+    if (node.process !== undefined && node.process.gateway.halted === undefined) return;
     if (replica === undefined || replica.fault !== undefined) {
       world.after(3000, () => this.recover(node));
       return;

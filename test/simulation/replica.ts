@@ -6,6 +6,7 @@ import { type Facts, satisfies } from "./facts.ts";
 import { appendTo, factsOf, readerOf, type Row, type Rows, rootOf, type SimBatch } from "./history.ts";
 import type { Note } from "./notes.ts";
 import type { SimNode } from "./node.ts";
+import type { Published } from "./published.ts";
 import type { Sim } from "./sim.ts";
 
 export interface Fault {
@@ -40,7 +41,7 @@ export type Taken = "taken" | "known" | "fork" | "not now";
 export type Inclusion = { readonly index: number } | { readonly reason: string };
 
 /** A node's verified copy of the ledger: the drivers' counterpart of `LedgerReplica`. */
-export class SimReplica {
+export class SimReplica implements Published {
   readonly #node: SimNode;
   readonly #disk: Disk<LedgerContent>;
   readonly #listeners = new Set<() => void>();
@@ -79,6 +80,15 @@ export class SimReplica {
 
   get term(): number {
     return this.facts.terms.at(-1)?.term ?? 0;
+  }
+
+  get frozen(): readonly Note[] {
+    return this.content.frozen;
+  }
+
+  /** That followers are shown: the sequencer's newest, or the one that was compared here. */
+  get head(): Note | undefined {
+    return this.#node.process?.role.head() ?? this.content.head;
   }
 
   get final(): Note | undefined {

@@ -31,6 +31,9 @@ export function sequencedTerm(node: SimNode, replica: SimReplica): number | unde
 export function createRole(node: SimNode, replica: SimReplica, witness: SimWitness): Role {
   const term = sequencedTerm(node, replica);
   const key = term === undefined ? undefined : node.logKeys.get(term);
+  if (key !== undefined && node.isLiar && node.sim.liar !== undefined) {
+    return node.sim.liar.createRole(key);
+  }
   return key === undefined
     ? new SimFollower(node, replica)
     : new SimSequencer(node, replica, witness, key);

@@ -1,6 +1,9 @@
 import type { Rules } from "./mutants.ts";
 import { fair } from "./network.ts";
 import type { SimNode } from "./node.ts";
+import { Liar } from "./liar.ts";
+import { emptyLedger } from "./replica.ts";
+import { emptyWitness, type WitnessContent } from "./witness.ts";
 import { Sim, type SimConfig } from "./sim.ts";
 
 export interface Outcome {
@@ -60,6 +63,8 @@ class Schedule {
   readonly sim: Sim;
   #grants = 0;
   #isCalm = false;
+  hasLostWitness = false;
+  witnessCopy: Map<SimNode, WitnessContent> | undefined;
 
   constructor(sim: Sim) {
     this.sim = sim;
@@ -71,6 +76,11 @@ class Schedule {
     this.#work();
     this.#greet();
     const { random } = world;
+    if (this.sim.config.faults > 0 && random.chance(0.4)) {
+      const city = random.chance(0.6) ? 0 : random.int(nodes.length);
+      this.sim.liar = new Liar(this.sim, city);
+      world.note(`city${city} lies`);
+    }
     const kinds = troubles.filter(() => random.chance(0.4));
     const count = random.between(2, 12);
     for (let i = 0; i < count && kinds.length > 0; i++) {
@@ -119,6 +129,7 @@ class Schedule {
     const { network, nodes, world } = this.sim;
     this.#isCalm = true;
     world.note("calm");
+    world.after(3000, () => this.sim.operator.look());
     network.heal();
     network.weather = fair;
     for (const node of nodes) {
@@ -230,6 +241,54 @@ const lostJournal: Trouble = (schedule) => {
   journal.replace(content);
 };
 
+/** What was the ledger of a machine comes from the others again, or is an old copy of its own. */
+const lostLedger: Trouble = (schedule) => {
+  const { world, checker } = schedule.sim;
+  const node = schedule.pickNode();
+  const { ledger } = node.disks;
+  const { rows, frozen } = ledger.content;
+  const count = world.random.between(1, Math.max(1, rows.length));
+  const kept = frozen.filter(({ size }) => size <= count);
+  world.note(`${node.name}: the ledger is set back to ${count} leaves`);
+  node.crash({ isPowerLost: false });
+  checker.ledgerSetBack(node);
+  const heartbeat = kept.at(-1);
+  ledger.replace({ ...emptyLedger, rows: rows.slice(0, count), frozen: kept, heartbeat });
+};
+
+/** A city without its witness's state counts as lying: at most one, and none beside a liar. */
+const lostWitness: Trouble = (schedule) => {
+  const { sim } = schedule;
+  if (sim.liar !== undefined || sim.config.faults === 0 || schedule.hasLostWitness) return;
+  schedule.hasLostWitness = true;
+  const node = schedule.pickNode();
+  const { witness } = node.disks;
+  const old = schedule.witnessCopy?.get(node);
+  sim.world.note(`${node.name}: the witness's state is ${old === undefined ? "lost" : "an old one"}`);
+  node.crash({ isPowerLost: false });
+  witness.replace(old ?? emptyWitness);
+  sim.checker.witnessSetBack(node);
+};
+
+const copyWitness: Trouble = (schedule) => {
+  const { nodes } = schedule.sim;
+  schedule.witnessCopy = new Map(nodes.map((node) => [node, node.disks.witness.content]));
+};
+
+const appoint: Trouble = ({ sim }) => {
+  sim.operator.appoint(sim.world.random.pick(sim.nodes));
+};
+
+/** The sequencer's machine is gone for long, and another takes its place. */
+const succession: Trouble = (schedule) => {
+  const { sim } = schedule;
+  const [first, ...others] = sim.world.random.chance(0.7) ? sim.nodes : [...sim.nodes].reverse();
+  if (first === undefined) return;
+  first.isHeld = true;
+  first.crash({ isPowerLost: true, restart: false });
+  sim.operator.appoint(sim.world.random.pick(others));
+};
+
 const troubles: readonly Trouble[] = [
   weather,
   weather,
@@ -241,4 +300,10 @@ const troubles: readonly Trouble[] = [
   failingDisk,
   clockStep,
   lostJournal,
+  lostLedger,
+  lostWitness,
+  copyWitness,
+  appoint,
+  appoint,
+  succession,
 ];

@@ -47,6 +47,8 @@ export class Sim {
   /** What the appointed gateway shows of a start below the highest checkpoint, by term. */
   readonly evidence: Map<number, StartEvidence> = new Map();
   liar: Liar | undefined;
+  /** Batch 0. */
+  founded: Row;
   #batches = 0;
 
   constructor(seed: number, config: SimConfig, options: { readonly rules?: Rules; readonly isTold?: boolean } = {}) {
@@ -58,7 +60,7 @@ export class Sim {
     this.checker = new Checker(this);
     this.operator = new Operator(this);
     this.peers = new Peers(this);
-    this.#found();
+    this.founded = this.#found();
   }
 
   get areVotesChecked(): boolean {
@@ -70,7 +72,7 @@ export class Sim {
     const { process } = source;
     if (process === undefined) return;
     if (this.liar?.city === source.city && this.liar.follows(wire, held, follower)) return;
-    new FollowSource(source, process, wire, held).pump();
+    new FollowSource(source, process.replica, wire, held).pump();
   }
 
   nextBatch(): number {
@@ -78,7 +80,7 @@ export class Sim {
   }
 
   /** Batch 0: the founding document, sealed by the first sequencer. */
-  #found(): void {
+  #found(): Row {
     const [first] = this.nodes as [SimNode];
     const batch = createBatch(this.nextBatch(), {
       gateway: 0,
@@ -109,5 +111,6 @@ export class Sim {
     first.disks.ledger.replace({ ...emptyLedger, rows: [founded] });
     first.disks.journal.replace({ batches: [batch], finalCount: 0, epoch: 0 });
     this.checker.released(first, batch);
+    return founded;
   }
 }

@@ -85,12 +85,16 @@ export class SimWitness {
   }
 
   addCheckpoint(body: Uint8Array, answer: (answer: Witnessed) => void): void {
+    const lie = this.#node.isLiar ? this.#node.sim.liar?.addCheckpoint(body) : undefined;
+    if (lie !== undefined) return answer(lie);
     const id = this.#nextId++;
     this.#answers.set(id, answer);
     this.#take({ kind: "request", id, body });
   }
 
   show(origin: string, answer: (answer: Witnessed) => void): void {
+    const lie = this.#node.isLiar ? this.#node.sim.liar?.show() : undefined;
+    if (lie !== undefined) return answer(lie);
     const id = this.#nextId++;
     this.#answers.set(id, answer);
     this.#take({ kind: "show", id, origin });

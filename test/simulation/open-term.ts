@@ -1,0 +1,102 @@
+import { equalBytes } from "../../src/base/bytes.ts";
+import { chooseStart, type ProvableTree } from "../../src/ledger/embedded/term-start.ts";
+import { appendTo, type Row, type Rows, rootOf, type SimBatch, type Vote } from "./history.ts";
+import type { SimNode } from "./node.ts";
+import { provable, questionOf } from "./opening.ts";
+
+/**
+ * The appointed gateway gathers what the votes' checkpoints cover, works out the start, takes its own
+ * batches that do not stand there, seals the votes, and is the sequencer once all of it is stored.
+ */
+export function openTerm(node: SimNode, term: number, votes: readonly Vote[]): void {
+  const { process, sim } = node;
+  if (process === undefined || process.replica.term >= term) return;
+  const found = findStart(node, votes);
+  if (found === undefined) return;
+  process.gateway.put({ kind: "votes", votes }, (sealed) => {
+    if (sealed !== undefined) finish(node, { term, sealed, kept: found });
+  });
+  sim.world.note(`${node.name} opens term ${term} at ${found.length}`);
+}
+
+function finish(
+  node: SimNode,
+  { term, sealed, kept }: { readonly term: number; readonly sealed: SimBatch; readonly kept: Rows },
+): void {
+  const { process, sim } = node;
+  if (process === undefined || process.replica.term >= term) return;
+  const { replica, gateway } = process;
+  if (kept.length < replica.finalSize && sim.rules.followerKeepsFinal) return;
+  const rows: Row[] = [...kept];
+  const stands = new Set(kept.map(({ batch }) => batch.id));
+  for (const batch of gateway.journal.batches) {
+    if (stands.has(batch.id)) continue;
+    const row = appendTo(rows.at(-1), batch, sim);
+    if (typeof row === "string") {
+      sim.world.note(`${node.name}: batch ${batch.id} opens no term: ${row}`);
+      return;
+    }
+    rows.push(row);
+    if (batch.id === sealed.id) break;
+  }
+  if ((rows.at(-1) as Row).facts.terms.at(-1)?.term !== term) {
+    sim.world.note(`${node.name}: the votes open no term ${term}`);
+    return;
+  }
+  const shared = sharedSize(replica.rows, rows);
+  if (shared < replica.finalSize && sim.rules.followerKeepsFinal) return;
+  replica.openTerm(Math.min(shared, kept.length), rows.slice(Math.min(shared, kept.length)));
+  node.lookAtRole();
+}
+
+function sharedSize(a: Rows, b: Rows): number {
+  let size = 0;
+  while (size < a.length && a[size] === b[size]) size += 1;
+  return size;
+}
+
+/** The leaves that the term keeps, from whoever has them. */
+function findStart(node: SimNode, votes: readonly Vote[]): Rows | undefined {
+  const { sim } = node;
+  const replica = node.process?.replica;
+  if (replica === undefined) return undefined;
+  const trees = new Map<string, ProvableTree>();
+  const rowsOf = new Map<string, Rows>();
+  for (const vote of votes) {
+    const rows = rowsFor(node, vote);
+    if (rows === undefined) return undefined;
+    trees.set(`city${vote.city}`, provable(rows));
+    rowsOf.set(`city${vote.city}`, rows);
+  }
+  if (votes.length === 0) return undefined;
+  const highest = Math.max(...votes.map(({ highest: head }) => head?.size ?? 0));
+  const from = Math.min(replica.finalSize, highest);
+  const facts = ([...rowsOf.values()].find((rows) => rows.length >= highest) as Rows).at(-1)?.facts;
+  if (facts === undefined) return undefined;
+  const question = questionOf(facts, votes, { from, to: highest });
+  if (!sim.rules.startOfLiarsTerm) return highestOf(votes, rowsOf);
+  const chosen = chooseStart(question, (city) => trees.get(city) as ProvableTree);
+  if (chosen === undefined) return undefined;
+  if (chosen.evidence !== undefined) sim.evidence.set((votes[0] as Vote).term, chosen.evidence);
+  return (rowsOf.get(chosen.holder) as Rows).slice(0, Number(chosen.size));
+}
+
+function highestOf(votes: readonly Vote[], rowsOf: ReadonlyMap<string, Rows>): Rows {
+  const best = votes.reduce((a, b) => ((b.highest?.size ?? 0) > (a.highest?.size ?? 0) ? b : a));
+  return (rowsOf.get(`city${best.city}`) as Rows).slice(0, best.highest?.size ?? 0);
+}
+
+/** The history that a vote's checkpoint ends, if somebody who can be reached has it. */
+function rowsFor(node: SimNode, { highest, city }: Vote): Rows | undefined {
+  const { sim } = node;
+  if (highest === undefined) return [sim.founded];
+  const { size, root } = highest;
+  const stands = (rows: Rows): boolean => rows.length >= size && equalBytes(rootOf(rows, size), root);
+  for (const other of [node, sim.nodes[city] as SimNode, ...sim.nodes]) {
+    if (other !== node && (!other.isUp || sim.network.isCut(node, other) || sim.network.isCut(other, node))) continue;
+    const all = [other.process?.replica.rows ?? [], ...(other.isLiar ? (sim.liar?.histories() ?? []) : [])];
+    const rows = all.find(stands);
+    if (rows !== undefined) return rows.slice(0, size);
+  }
+  return undefined;
+}
