@@ -25,12 +25,15 @@ export function createStatus(options: {
   notReady(): readonly ReasonCode[];
 }): () => GetStatusResponse {
   const { config, self, ledger, journal } = options;
-  const { replica, host, witness } = ledger.node;
+  const { replica, witness } = ledger.node;
   return () => {
     const final = replica.final();
     const state = replica.state();
     const trust = replica.trust();
-    const logKey = logKeyOf(trust.state, replica.term());
+    const term = replica.term();
+    const logKey = logKeyOf(trust.state, term);
+    const nowMs = options.clock.nowMs();
+    const newest = state.size === 0n ? undefined : replica.batch(state.size - 1n);
     const { rule, witnesses } = cosigningNow(trust);
     const sealed = journal.reader.batchCount();
     return create(GetStatusResponseSchema, {
@@ -38,22 +41,29 @@ export function createStatus(options: {
       network: self.network,
       boot: self.boot,
       version,
-      sequencer: host !== undefined,
+      sequencer: ledger.node.isSequencer(),
       witness: witness !== undefined,
       origin: logKey.name,
       logVerifierKey: formatVerifierKey(logKey),
-      cosigners: witnesses.map(({ city, key }) => ({
+      term: term.term,
+      sequencerGateway: term.gateway,
+      sequencerAddress: term.address,
+      cosigners: witnesses.map(({ city, key, address }) => ({
         city,
         verifierKey: formatVerifierKey(key),
+        witnessAddress: address,
       })),
+      faults: rule.faults,
       quorum: rule.quorum,
       includedSize: state.size,
+      includedAgeMs: newest === undefined ? 0n : ageMs(nowMs, Number(newest.header.sealedAt)),
+      httpAddress: config.listeners.http,
       ...(final === undefined
         ? {}
         : {
             finalSize: final.size,
             finalRoot: final.root,
-            finalAgeMs: BigInt(Math.max(0, options.clock.nowMs() - final.timeMs)),
+            finalAgeMs: ageMs(nowMs, final.timeMs),
             finalNote: final.note,
           }),
       registryDigest: state.digest,
@@ -63,4 +73,8 @@ export function createStatus(options: {
       notReady: [...options.notReady()],
     });
   };
+}
+
+function ageMs(nowMs: number, thenMs: number): bigint {
+  return BigInt(Math.max(0, nowMs - thenMs));
 }

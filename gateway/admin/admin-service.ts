@@ -1,4 +1,5 @@
 /** The gRPC service behind the administrator's command line: `causeway.admin.v1.AdminService`. */
+import { isAbsolute } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
@@ -6,6 +7,8 @@ import { CausewayError } from "../../src/base/errors.ts";
 import { blobBytesMax } from "../../src/base/limits.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import {
+  type CopyLedgerRequest,
+  CopyLedgerResponseSchema,
   type GetRecordRequest,
   type GetStatusResponse,
   ListAccessRequestsResponseSchema,
@@ -21,12 +24,15 @@ import {
 import type { Engine } from "../../src/ledger/ports.ts";
 import { toServiceError } from "../../src/exchange/transport/grpc-errors.ts";
 import { grantEntry, requestEntry, serviceEntry } from "./catalogue.ts";
+import { sendLedger } from "./follow-ledger.ts";
 import { getRecord, listRecords, recordState, type RecordPorts } from "./records.ts";
 import { type StatementPorts, submitStatement } from "./submit-statement.ts";
 
 export interface AdminPorts extends StatementPorts, RecordPorts {
   readonly engine: Engine;
   status(): GetStatusResponse;
+  /** Copies the replica to a new file. */
+  copyLedger(path: string): Promise<void>;
   onError(error: unknown): void;
 }
 
@@ -102,6 +108,20 @@ export function createAdminService(ports: AdminPorts): UntypedServiceImplementat
         .grants()
         .map((grant) => grantEntry(grant, nowS));
       return create(ListGrantsResponseSchema, { grants });
+    }),
+    followLedger: (call: Parameters<typeof sendLedger>[0]): void => {
+      sendLedger(call, replica).then(
+        () => call.end(),
+        (error: unknown) => {
+          ports.onError(error);
+          call.destroy(toServiceError(error) as Error);
+        },
+      );
+    },
+    copyLedger: unary(ports, async ({ path }: CopyLedgerRequest) => {
+      if (!isAbsolute(path)) throw new CausewayError("CONFIG_INVALID", "the path is not absolute");
+      await ports.copyLedger(path);
+      return create(CopyLedgerResponseSchema);
     }),
     getRecord: unary(ports, ({ name }: GetRecordRequest) => getRecord(name, ports)),
     listRecords: unary(ports, ({ limit }: ListRecordsRequest) => {

@@ -13,10 +13,19 @@ import { blobChunkBytesMax } from "../../src/base/limits.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { openStatement } from "../../src/credential/statement.ts";
 import type { StatementBodies, StatementName } from "../../src/credential/statements.ts";
-import { createGrpcClient, unaryCall } from "../../src/exchange/transport/grpc-client.ts";
+import {
+  createGrpcClient,
+  serverStreamCall,
+  unaryCall,
+} from "../../src/exchange/transport/grpc-client.ts";
 import { grpcDefinition } from "../../src/exchange/transport/grpc-definition.ts";
 import { fromServiceError } from "../../src/exchange/transport/grpc-errors.ts";
-import { AdminService, PutBlobRequestSchema } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
+import {
+  AdminService,
+  type FollowLedgerRequestSchema,
+  type FollowLedgerResponse,
+  PutBlobRequestSchema,
+} from "../../src/gen/causeway/admin/v1/admin_pb.ts";
 import { openRecord } from "../../src/record/record.ts";
 import type { Io } from "./io.ts";
 
@@ -54,6 +63,30 @@ export async function withAdminClient<T>(
         unaryCall(client, method, request, { deadlineMs: deadlineMs(extraMs), unavailable }),
       putBlob: (content) => putBlob(client, content, deadlineMs(0)),
     });
+  } finally {
+    client.close();
+  }
+}
+
+/** What the own gateway tells of the ledger as it grows. */
+export type LedgerEvent = Exclude<FollowLedgerResponse["event"], { readonly case: undefined }>;
+
+/**
+ * Follows the own gateway's replica until `take` returns `false`. Rejects as `AdminClient` does, also when
+ * the gateway ends.
+ */
+export async function followLedger(
+  { admin }: AdminOptions,
+  request: MessageInitShape<typeof FollowLedgerRequestSchema>,
+  take: (event: LedgerEvent) => Promise<boolean>,
+): Promise<void> {
+  const client = createGrpcClient(`unix:${resolve(admin)}`, credentials.createInsecure());
+  const { followLedger: method } = AdminService.method;
+  try {
+    for await (const { event } of serverStreamCall(client, method, request, { unavailable })) {
+      if (event.case !== undefined && !(await take(event))) return;
+    }
+    throw new CausewayError(unavailable, "the gateway has ended the stream");
   } finally {
     client.close();
   }

@@ -129,11 +129,22 @@ async function replayEntries(
     ...(checkpoint === undefined ? {} : { laterCheckpoint: readWhole(checkpoint) }),
   }).finally(() => progress.end());
   print(result, io.clock.monotonicMs() - startedMs, options, io);
-  if (result.findings.length === 0) return result;
-  const { firstBadIndex } = result;
+  throwFindings(result);
+  return result;
+}
+
+/** Prints what is wrong and throws FINDINGS; says nothing of a ledger that is intact. */
+export function assertNoFindings(result: ReplayResult, options: OutputOptions, io: Io): void {
+  if (result.findings.length === 0) return;
+  writeRows(io, result.findings.map(findingRow), { ...options, none: "" });
+  throwFindings(result);
+}
+
+function throwFindings({ findings, firstBadIndex }: ReplayResult): void {
+  if (findings.length === 0) return;
   const where = firstBadIndex === undefined ? "" : `, the first bad index is ${firstBadIndex}`;
   const fields = firstBadIndex === undefined ? {} : { index: String(firstBadIndex) };
-  throw new CausewayError("FINDINGS", `${result.findings.length} findings${where}`, { fields });
+  throw new CausewayError("FINDINGS", `${findings.length} findings${where}`, { fields });
 }
 
 function print(result: ReplayResult, tookMs: number, options: OutputOptions, io: Io): void {

@@ -38,6 +38,17 @@ export function writeRow(
   io.write(`${format === "json" ? JSON.stringify(row, undefined, 2) : JSON.stringify(row)}\n`);
 }
 
+/** Prints one of many that come over time: in a table one line of its cells. */
+export function writeEvent(
+  io: Pick<Io, "write">,
+  row: Row,
+  { output: format = "table" }: OutputOptions,
+): void {
+  if (format !== "table") return writeRow(io, row, { output: format });
+  const cells = Object.values(row).map(cellText);
+  io.write(`${cells.join("  ")}\n`);
+}
+
 /** Prints a list. All rows have the members of the first one. */
 export function writeRows(
   io: Pick<Io, "write">,
