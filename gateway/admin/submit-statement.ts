@@ -4,14 +4,14 @@ import type { Clock, Scheduler } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 import { openStatement, verifyStatement } from "../../src/credential/statement.ts";
-import { missingSigners, boundKey } from "../../src/credential/signers.ts";
+import { missingSigners } from "../../src/credential/signers.ts";
 import type { VerifiedStatement } from "../../src/credential/statements.ts";
 import type { Verifier } from "../../src/crypto/ports.ts";
-import { thumbprint } from "../../src/crypto/thumbprint.ts";
 import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { Replica, SealedRecord, Sealer } from "../../src/ledger/ports.ts";
 import { encodeRecord } from "../../src/record/record.ts";
-import { parseKey } from "../../src/credential/key-text.ts";
+import { speaksFor } from "../../src/registry/authority.ts";
+import { keyOfThumbprint } from "../../src/registry/keys.ts";
 import type { LocalTakings } from "./local-takings.ts";
 
 export interface StatementPorts {
@@ -32,35 +32,29 @@ export interface StatementState {
   readonly voidReason: ReasonCode | undefined;
 }
 
-/** Verifies the signatures with what the newest included state binds, and that none is missing. */
+/**
+ * Verifies the signatures with what the newest included state binds, and that none is missing: who speaks
+ * for whom is what the fold would say of a batch that is closed now.
+ */
 async function verify(jws: readonly string[], ports: StatementPorts): Promise<VerifiedStatement> {
-  const { replica, verifier } = ports;
-  if (replica.final() === undefined) {
+  const { clock, replica, verifier } = ports;
+  const final = replica.final();
+  if (final === undefined) {
     throw new CausewayError(
       "LEDGER_BEHIND",
       "nothing is final here yet: the statement would be void",
     );
   }
-  const opened = openStatement(jws);
-  const { keys, agencies, cities, administrators } = replica.state();
-  const keyOf = (kid: string): Uint8Array | undefined =>
-    boundKey(opened.statement, kid) ?? keys.get(kid)?.key;
-  const verified = await verifyStatement(opened, keyOf, verifier);
-  const missing = missingSigners(verified.statement, verified.signers, (kid, required) => {
-    if ("authorityOf" in required) {
-      const id = required.authorityOf;
-      const text =
-        agencies.get(id)?.at(-1)?.body.authority ?? cities.get(id)?.at(-1)?.city.authority;
-      const key = parseKey(text ?? "");
-      return key !== undefined && thumbprint(key) === kid;
-    }
-    const fact = administrators.get(kid)?.at(-1);
-    if (fact?.agency !== required.administratorOf) return false;
-    // A revocation may be an operator's too, as the fold has it.
-    const roles =
-      verified.statement.name === "revocation" ? ["approver", "operator"] : [required.role];
-    return roles.some((role) => fact.roles.includes(role));
-  });
+  const state = replica.state();
+  const sealedAtMs = clock.nowMs();
+  const atS = Math.floor(sealedAtMs / 1000);
+  const ground = { state, index: state.size, seenSize: final.size, sealedAtMs, atS };
+  const keyOf = (kid: string): Uint8Array | undefined => keyOfThumbprint(state, kid);
+  const verified = await verifyStatement(openStatement(jws), keyOf, verifier);
+  const { statement, signers } = verified;
+  const missing = missingSigners(statement, signers, (kid, required) =>
+    speaksFor(kid, required, statement.name, ground),
+  );
   if (missing.length > 0) {
     throw new CausewayError("STATEMENT_SIGNER_MISSING", `${missing.length} signatures are missing`);
   }

@@ -15,7 +15,8 @@ import { rawKey } from "./keys.ts";
 import { activeFacts, type Carrier, type Ground } from "./standing.ts";
 import type { CityFact, Standing } from "./state.ts";
 
-type IssuerSigner = Exclude<RequiredSigner, { readonly key: Uint8Array }>;
+/** A signer that a statement needs besides the keys that it binds. */
+export type IssuerSigner = Exclude<RequiredSigner, { readonly key: Uint8Array }>;
 
 /**
  * Why a statement does not speak for its issuer, or `undefined` when it does: the issuer is active and
@@ -106,12 +107,21 @@ function signatureFault(
   },
   ground: Ground,
 ): ReasonCode | undefined {
-  const speaks = (kid: string): boolean =>
-    "authorityOf" in issuer
-      ? isAuthority(kid, issuer.authorityOf, ground)
-      : isAdministrator(kid, issuer.administratorOf, rolesFor(name, issuer.role), ground);
+  const speaks = (kid: string): boolean => speaksFor(kid, issuer, name, ground);
   if (others.length > 1 || !others.every(speaks)) return "SIGNER_NOT_ALLOWED";
   return signers.some(speaks) ? undefined : "STATEMENT_SIGNER_MISSING";
+}
+
+/** Whether the key with this thumbprint speaks for the issuer in a statement of this name. */
+export function speaksFor(
+  kid: string,
+  issuer: IssuerSigner,
+  name: StatementName,
+  ground: Ground,
+): boolean {
+  return "authorityOf" in issuer
+    ? isAuthority(kid, issuer.authorityOf, ground)
+    : isAdministrator(kid, issuer.administratorOf, rolesFor(name, issuer.role), ground);
 }
 
 function isAuthority(kid: string, member: string, ground: Ground): boolean {

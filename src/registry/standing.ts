@@ -61,7 +61,7 @@ export function inForce<F extends Fact>(
  * What a record may rest on of a member: the newest fact that is seen, and after it those that took its
  * place and are not seen yet. What a new fact gives waits until it is seen, and so long the old one
  * speaks; what it takes away, such as a role, is taken at once: only what all of them give is given.
- * None when the member was taken away, or one of them is not valid now.
+ * None when the member was taken away, or one of them has ended, or the seen one has not begun.
  */
 export function activeFacts<F extends Fact>(
   facts: readonly F[] | undefined,
@@ -70,10 +70,11 @@ export function activeFacts<F extends Fact>(
   const newest = facts?.findLastIndex(({ standing }) => isSeen(standing, ground)) ?? -1;
   if (facts === undefined || newest < 0) return [];
   const active = facts.slice(newest);
-  const stand = active.every(
-    (fact, i) => isValid(fact.standing, ground.atS) && !isTaken(fact, active[i + 1]),
-  );
-  return stand ? active : [];
+  const stand = active.every(({ standing: { exp } }, i) => {
+    const isOver = exp !== undefined && ground.atS >= exp;
+    return !isOver && !isTaken(active[i] as F, active[i + 1]);
+  });
+  return stand && isValid((active[0] as F).standing, ground.atS) ? active : [];
 }
 
 /** Whether a fact was taken away, and not only replaced by the next one of its id. */

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 import type { AuthorizationDetail } from "../../src/credential/statements.ts";
 import { encodeSnapshot } from "../../src/registry/snapshot.ts";
-import type { BatchChange } from "../support/ledger.ts";
+import { ResultKindSchema } from "../../src/gen/causeway/registry/v1/effects_pb.ts";
+import type { BatchChange, IncludedTestBatch } from "../support/ledger.ts";
 import { TestLedger } from "../support/ledger.ts";
 import type { SignedStatement, TestGateway, TestNetwork } from "../support/network.ts";
 import { createTestNetwork } from "../support/network.ts";
@@ -57,6 +58,18 @@ export async function voidReason(
   const { size, digest, chains } = old;
   assert.deepEqual(encodeSnapshot({ ...state, size, digest, chains }), before);
   return voids[0].reason;
+}
+
+/** Results of an included batch as `KIND subject`, in order. */
+export function resultsOf({ effects }: Pick<IncludedTestBatch, "effects">): readonly string[] {
+  return effects.effects.flatMap(({ results }) =>
+    results.map(({ kind, subject }) => `${ResultKindSchema.value[kind]?.localName} ${subject}`),
+  );
+}
+
+/** Reasons of the void records of an included batch, in order. */
+export function reasonsOf({ voids }: Pick<IncludedTestBatch, "voids">): readonly ReasonCode[] {
+  return voids.map(({ reason }) => reason);
 }
 
 /** A record and what the fold makes of it; without a reason it is applied. */

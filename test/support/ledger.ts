@@ -33,6 +33,7 @@ export type BatchChange = Partial<Omit<BatchFields, "seen">> & {
 };
 
 interface Tip {
+  readonly epoch: bigint;
   readonly seq: bigint;
   readonly leafHash: Uint8Array;
 }
@@ -112,7 +113,7 @@ export class TestLedger {
         kind: "governance",
         network: this.network.id,
         gateway: gateway.id,
-        epoch: 0n,
+        epoch: tip?.epoch ?? 0n,
         boot: gateway.boot,
         seq: tip === undefined ? 0n : tip.seq + 1n,
         prev: tip?.leafHash ?? new Uint8Array(32),
@@ -140,7 +141,7 @@ export class TestLedger {
     const { header, leafHash } = batch;
     this.#range = appendLeaf(this.#range, leafHash).range;
     this.#roots.push(rangeRoot(this.#range));
-    this.#tips.set(header.gateway, { seq: header.seq, leafHash });
+    this.#tips.set(header.gateway, { epoch: header.epoch, seq: header.seq, leafHash });
     this.batches.push(batch);
     this.states.push(judged.state);
     return judged;

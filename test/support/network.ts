@@ -82,6 +82,16 @@ const twoCities = [
   { id: "shenzhen", division: "440300", agency: "market-regulation" },
 ] as const;
 
+/** Four cities of which one may lie, each with one agency; the first one's gateway is the sequencer. */
+export const fourCities: Pick<TestNetworkOptions, "cities" | "network"> = {
+  cities: [
+    ...twoCities,
+    { id: "suzhou", division: "320500", agency: "housing" },
+    { id: "tianjin", division: "120100", agency: "taxation" },
+  ],
+  network: { quorum: 3, faults: 1 },
+};
+
 export type Wording<N extends StatementName> = Partial<Claims> & {
   readonly iss: string;
   readonly sub: string;

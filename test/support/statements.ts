@@ -1,5 +1,5 @@
 /** The statements of a flow between the two agencies of a test network, each with one call. */
-import { parseBase64url, toHex, utf8 } from "../../src/base/bytes.ts";
+import { parseBase64url, toBase64, toHex, utf8 } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { formatKey } from "../../src/credential/key-text.ts";
 import type {
@@ -11,7 +11,10 @@ import type {
   VoteBody,
 } from "../../src/credential/statements.ts";
 import type { Signer } from "../../src/crypto/ports.ts";
-import type { SignedStatement, TestAgency, TestCity, TestNetwork } from "./network.ts";
+import { formatNote } from "../../src/note/note.ts";
+import { signCheckpoint } from "../../src/note/sign.ts";
+import { originOf } from "../../src/registry/cosigning.ts";
+import type { SignedStatement, TestAgency, TestCity, TestGateway, TestNetwork } from "./network.ts";
 
 function details(service: string): readonly AuthorizationDetail[] {
   return [
@@ -243,4 +246,39 @@ export function sayOfAgency<N extends "suspension" | "resumption" | "approval" |
   const byAuthority = name === "suspension" || name === "epoch";
   const signer = by ?? (byAuthority ? agency.authority : agency.administrator);
   return network.say(name, { iss: agency.id, ...said }, [signer]);
+}
+
+/** A term that gateway `id` is to open, with a log key of its own. */
+export interface AppointedTerm {
+  readonly gateway: Pick<TestGateway, "id" | "body">;
+  readonly term: number;
+  readonly log: Signer;
+}
+
+/** A city's vote on a sequencer, with the highest checkpoint that its witness has cosigned. */
+export function sayAppointment(
+  network: TestNetwork,
+  city: Pick<TestCity, "id" | "authority">,
+  { gateway, term, log }: AppointedTerm,
+  checkpoint: Uint8Array,
+): SignedStatement<"vote"> {
+  const body: VoteBody = {
+    on: "sequencer",
+    term,
+    address: gateway.body.endpoints.peer,
+    tls: gateway.body.tls[0] as string,
+    log: formatKey(log.publicKey),
+    checkpoint: toBase64(checkpoint),
+  };
+  return sayVote(network, city, { sub: gateway.id, body }, { by: [log] });
+}
+
+/** A checkpoint as the log of a term signs it. */
+export function signedHead(
+  network: Pick<TestNetwork, "id" | "log">,
+  { size, root }: { readonly size: bigint; readonly root: Uint8Array },
+  { term = 0n, log = network.log }: { readonly term?: bigint; readonly log?: Signer } = {},
+): Uint8Array {
+  const origin = originOf(network.id, term);
+  return formatNote(signCheckpoint({ origin, size, root, extensions: [] }, log));
 }
