@@ -14,7 +14,7 @@ import type { AttributeOpening } from "../../src/policy/replay.ts";
 import { readFounding } from "../self.ts";
 import { withFormat, withProgress } from "./flags.ts";
 import type { Io } from "./io.ts";
-import { readExport } from "./ledger-download.ts";
+import { readForReplay } from "./ledger-download.ts";
 import { LedgerHttp } from "./ledger-http.ts";
 import {
   childOf,
@@ -95,7 +95,7 @@ function sourceOf(file: string | undefined, options: LedgerVerifyOptions, io: Io
     const progress = startProgress(io, "batches", options);
     let total: bigint | undefined;
     const onBatch = (_index: bigint, size: bigint): void => void (total = size);
-    const entries = readExport(new LedgerHttp(httpAddress(from)), { onBatch });
+    const entries = readForReplay(new LedgerHttp(httpAddress(from)), { onBatch });
     return { entries, progress, onBatch: (size) => progress.at(size, total) };
   }
   throw new CausewayError("CONFIG_INVALID", "name an export, or a gateway with --from");

@@ -1,10 +1,12 @@
 /** The ledger as a gateway serves it over HTTP, item by item. */
-import { toHex } from "../../src/base/bytes.ts";
+import { equalBytes, toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import type { ExportEntry } from "../../src/audit/export-file.ts";
 import { namedBlobs } from "../../src/ledger/embedded/blob-names.ts";
+import { appendLeaf, emptyRange, rangeRoot } from "../../src/merkle/compact-range.ts";
+import { leafHash } from "../../src/merkle/hash.ts";
 import { tileWidth } from "../../src/merkle/tile-path.ts";
-import { TileReader } from "../../src/merkle/tile-reader.ts";
+import { fetchEntries, TileReader } from "../../src/merkle/tile-reader.ts";
 import { parseCheckpoint } from "../../src/note/checkpoint.ts";
 import { parseNote } from "../../src/note/note.ts";
 import { kindOfBatch } from "../../src/record/batch.ts";
@@ -53,10 +55,32 @@ export async function* readExport(
   yield* readTree(http, tree, options);
 }
 
+/**
+ * The items for a replay, which verifies every leaf itself and names the first that is wrong: the tiles are
+ * not read. That the leaves are those of the newest checkpoint is seen at their end; where they are not, it
+ * is PROOF_INVALID with their number as its `index`.
+ */
+export async function* readForReplay(
+  http: LedgerHttp,
+  options: DownloadOptions = {},
+): AsyncGenerator<ExportEntry, void, undefined> {
+  const { size, root } = checkpointOf(await http.checkpoint());
+  let range = emptyRange;
+  const tree = { size, entries: (index: bigint) => fetchEntries(http, { index, size }) };
+  for await (const entry of readTree(http, tree, options)) {
+    if (entry.kind === "batch") ({ range } = appendLeaf(range, leafHash(entry.leaf)));
+    yield entry;
+  }
+  if (equalBytes(rangeRoot(range), root)) return;
+  throw new CausewayError("PROOF_INVALID", "the newest checkpoint is not of the leaves served", {
+    fields: { index: String(range.size) },
+  });
+}
+
 /** The items of one tree that a gateway serves. */
 export async function* readTree(
   http: LedgerHttp,
-  tree: TileReader,
+  tree: Pick<TileReader, "size" | "entries">,
   { start = { index: 0n, finalSize: 0n }, onBatch }: DownloadOptions = {},
 ): AsyncGenerator<ExportEntry, void, undefined> {
   const written = new Set<string>();
@@ -115,7 +139,7 @@ interface ReadBatch {
 
 async function* batchesOf(
   http: LedgerHttp,
-  tree: TileReader,
+  tree: Pick<TileReader, "size" | "entries">,
   from: bigint,
 ): AsyncGenerator<ReadBatch> {
   const width = BigInt(tileWidth);

@@ -19,7 +19,7 @@ const rows = {
   NOT_FINAL: ["broken", "Batches stand behind the newest final checkpoint."],
   CHECKPOINT_REJECTED: [
     "broken",
-    "The later checkpoint is not a final checkpoint of this network.",
+    "The later checkpoint is not shown to be a final checkpoint of this network.",
   ],
   CHECKPOINT_FORK: ["broken", "The later checkpoint names another root than these leaves have."],
   TRUNCATED: ["broken", "The later checkpoint covers more leaves than the export holds."],

@@ -17,7 +17,7 @@ import { Chains } from "./chains.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
 import { EvidenceChecks, isFounded } from "./evidence-checks.ts";
 import type { ExportEntry } from "./export-file.ts";
-import { type Finding, findingAt, type Place, severityOf } from "./findings.ts";
+import { type Finding, findingAt, type Place, type Severity, severityOf } from "./findings.ts";
 import { type FoldedBatch, LedgerFold } from "./ledger-fold.ts";
 import { type JudgedCheckpoint, judgeLaterCheckpoint } from "./later-checkpoint.ts";
 import { PublishedBlobs } from "./published-blobs.ts";
@@ -62,7 +62,7 @@ export interface NotChecked {
 export interface ReplayResult {
   readonly network: string;
   readonly findings: readonly Finding[];
-  /** Index of the first batch that is wrong; absent when the ledger is intact. */
+  /** The first index from which on the ledger is broken; where it is not, of the first batch that breaks a rule. */
   readonly firstBadIndex: bigint | undefined;
   readonly notChecked: readonly NotChecked[];
   readonly size: bigint;
@@ -253,15 +253,10 @@ class Replay {
     this.#judgeSeen();
     if (!this.#broken) this.#finishLedger();
     const findings = this.#findings;
-    const broken = findings.filter(({ code }) => severityOf(code) === "broken");
-    const indexes = broken.map(({ index }) => index);
     return {
       network: toHex(this.#options.networkId),
       findings,
-      firstBadIndex: indexes.reduce<bigint | undefined>(
-        (least, index) => (least === undefined || index < least ? index : least),
-        undefined,
-      ),
+      firstBadIndex: leastOf(findings, "broken") ?? leastOf(findings, "violation"),
       notChecked: this.#notChecked(),
       size: tree.size,
       root: toHex(tree.rootAt(tree.size) as Uint8Array),
@@ -351,4 +346,11 @@ class Replay {
     add("blobs", "a policy's blob is missing", blobMissing);
     return list;
   }
+}
+
+function leastOf(findings: readonly Finding[], severity: Severity): bigint | undefined {
+  const indexes = findings.flatMap(({ code, index }) =>
+    severityOf(code) === severity ? [index] : [],
+  );
+  return indexes.length === 0 ? undefined : indexes.reduce((a, b) => (b < a ? b : a));
 }

@@ -228,6 +228,19 @@ async function readPartials(
   throw invalid("the partial tiles do not make the root");
 }
 
+/**
+ * The entries `256·index` and on as the log serves them, not checked: for whoever hashes every leaf itself.
+ * Rejects with TILE_MISSING or MALFORMED, and with what the source throws.
+ */
+export async function fetchEntries(
+  source: TileSource,
+  { index, size }: { readonly index: bigint; readonly size: bigint },
+): Promise<readonly Uint8Array[]> {
+  const width = tileWidthAt("entries", index, size);
+  const fetched = await fetchWithFallback(source, { level: "entries", index, width });
+  return decodeEntryBundle(fetched.bytes, fetched.width).slice(0, width);
+}
+
 /** The bytes of a tile or bundle; where the log no longer has the partial one, of the full one. */
 async function fetchWithFallback(
   source: TileSource,
