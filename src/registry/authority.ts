@@ -68,6 +68,7 @@ const roleOfIssuer: Partial<Record<StatementName, AgencyRole>> = {
   service: "provider",
   policy: "provider",
   grant: "provider",
+  approval: "provider",
   request: "consumer",
 };
 

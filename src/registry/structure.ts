@@ -58,7 +58,8 @@ function chainFault(state: RegistryState, batch: VerifiedBatch): ReasonCode | un
     return epoch === 0n && seq === 0n && equalBytes(prev, noLeaf) ? undefined : "CHAIN_GAP";
   }
   if (epoch > tip.epoch) {
-    if (!opensEpoch(batch, tip)) return "CHAIN_GAP";
+    const fault = epochFault(batch, tip);
+    if (fault !== undefined) return fault;
   } else if (stop?.frozen !== undefined) {
     return "CHAIN_FROZEN";
   } else if (seq > tip.seq + 1n) {
@@ -68,17 +69,18 @@ function chainFault(state: RegistryState, batch: VerifiedBatch): ReasonCode | un
   return seenSize < tip.seenSize || sealedAt < tip.sealedAt ? "SEEN_DECREASING" : undefined;
 }
 
-/** Whether its first record is the statement that opens its epoch after the chain's tip. */
-function opensEpoch({ header, facts }: VerifiedBatch, tip: ChainTip): boolean {
+/** A later epoch begins with the statement that opens it after the chain's tip; whether it may is `apply`'s to say. */
+function epochFault({ header, facts }: VerifiedBatch, tip: ChainTip): ReasonCode | undefined {
   const [first] = facts;
-  if (header.seq !== 0n || first?.kind !== "statement") return false;
+  if (header.seq !== 0n || first === undefined || first.kind === "equivocation") return "CHAIN_GAP";
+  if (first.kind === "void") return first.reason;
   const { name, claims, body } = first.said.statement;
-  return (
+  const opens =
     name === "epoch" &&
     claims.sub === header.gateway &&
     BigInt(body.epoch) === header.epoch &&
-    isSamePlace(placeOf(body.last), tip)
-  );
+    isSamePlace(placeOf(body.last), tip);
+  return opens ? undefined : "CHAIN_GAP";
 }
 
 function seenFault(header: Header, index: bigint, rootAt: RootAt): ReasonCode | undefined {
