@@ -128,7 +128,10 @@ export class Checker {
     this.#lostWitnesses.add(node.city);
   }
 
-  recovered(node: SimNode): void {
+  recovered(node: SimNode, hasLeaf: boolean): void {
+    for (const place of hasLeaf ? [] : [...this.#places.keys()]) {
+      if (place.startsWith(`${node.city}/`)) this.#places.delete(place);
+    }
     this.setBack.delete(node);
     this.#newest.delete(node);
     // What the epoch statement says may be lost.

@@ -1,8 +1,10 @@
 /** What the simulated registry knows after a leaf: a model of the fold, with the rules of terms and quorums as DESIGN.md has them. */
-import { equalBytes } from "../../src/base/bytes.ts";
+import { emptyRoot } from "../../src/merkle/hash.ts";
+import { judgeAppointment } from "../../src/registry/appointment.ts";
+import type { Ballot } from "../../src/registry/rule.ts";
 import { type CosigningRule, cosigningRules } from "../../src/registry/cosigning.ts";
 import { initialState } from "../../src/registry/initial.ts";
-import type { CityFact, QuorumFact, RegistryState } from "../../src/registry/state.ts";
+import type { ChainTip, CityFact, QuorumFact, RegistryState } from "../../src/registry/state.ts";
 import { type Content, type Row, rootBelow, type SimBatch, type Vote } from "./history.ts";
 import { cityName, cityOf, type LogKey, type Note } from "./notes.ts";
 
@@ -45,15 +47,15 @@ export const noFacts: Facts = {
   registry: initialState(new Uint8Array(32)),
 };
 
-const onlyRules = new WeakMap<RegistryState, readonly CosigningRule[]>();
+const onlyRules = new WeakMap<RegistryState["quorums"], readonly CosigningRule[]>();
 
 export function rulesOf(facts: Facts, from: number, to: number): readonly CosigningRule[] {
   // Cities that never changed have one rule for all sizes.
   if (facts.registry.quorums.length === 1 && to > 0) {
-    const known = onlyRules.get(facts.registry);
+    const known = onlyRules.get(facts.registry.quorums);
     if (known !== undefined) return known;
     const rules = cosigningRules(facts.registry, { from: 0n, to: 1n });
-    onlyRules.set(facts.registry, rules);
+    onlyRules.set(facts.registry.quorums, rules);
     return rules;
   }
   return cosigningRules(facts.registry, { from: BigInt(from), to: BigInt(to) });
@@ -81,7 +83,13 @@ export function applyContents(facts: Facts, batch: SimBatch, place: Place): Fact
   const { index } = place;
   const chains = facts.chains.slice();
   chains[gateway] = { id, epoch, seq, leafHash, seenSize, sealedAtMs, index };
-  let next: Facts = { ...facts, size: index + 1, chains };
+  const tip = { index: BigInt(index) } as ChainTip;
+  const registry = {
+    ...facts.registry,
+    size: BigInt(index + 1),
+    chains: facts.registry.chains.with(gatewayName(gateway), tip),
+  };
+  let next: Facts = { ...facts, size: index + 1, chains, registry };
   for (const content of batch.contents) next = apply(next, content, { ...place, batch, old: facts });
   return next;
 }
@@ -135,60 +143,51 @@ export function withCities(
   return { ...registry, cities, quorums };
 }
 
-/** The votes on a sequencer open its term, or are void. */
+/** The votes on a sequencer open its term, or are void: the real rule decides. */
 function withTerm(
   facts: Facts,
   votes: readonly Vote[],
   at: Place & { readonly batch: SimBatch; readonly old: Facts },
 ): Facts {
-  const start = startOf(facts, votes, at);
-  if (start === undefined) return facts;
-  const { term, gateway, key } = votes[0] as Vote;
+  const [first] = votes;
+  if (first === undefined || first.gateway !== at.batch.gateway) return facts;
+  const { term, gateway, key } = first;
+  const isOfLogs = votes.every(({ highest }) => highest === undefined || isOfTerm(facts, highest));
+  if (!isOfLogs) return facts;
+  const ballots = votes.map((vote) => ballotOf(vote, at));
+  const rootAt = (size: bigint): Uint8Array => rootBelow(at.before, Number(size));
+  const judged = judgeAppointment(at.old.registry, ballots, rootAt);
+  if (typeof judged === "string") return facts;
+  const start = Number(judged.start);
   const fact: Term = { term, gateway, key, start, since: at.index, votes };
-  return { ...facts, terms: [...facts.terms, fact] };
+  const registered = {
+    term: BigInt(term),
+    gateway: gatewayName(gateway),
+    address: "",
+    tls: "",
+    logKey: new Uint8Array(32),
+    start: judged.start,
+    since: BigInt(at.index),
+  };
+  const registry = { ...facts.registry, terms: [...facts.registry.terms, registered] };
+  return { ...facts, registry, terms: [...facts.terms, fact] };
 }
 
-function startOf(
-  facts: Facts,
-  votes: readonly Vote[],
-  at: Place & { readonly batch: SimBatch; readonly old: Facts },
-): number | undefined {
-  const [first] = votes;
-  if (first === undefined) return undefined;
-  const { term, gateway, key } = first;
-  const isOne = votes.every((vote) => vote.term === term && vote.key === key);
-  const newest = facts.terms.at(-1);
-  if (!isOne || gateway !== at.batch.gateway || newest === undefined || term <= newest.term) {
-    return undefined;
-  }
-  const checked = votes.filter(({ highest }) => highest === undefined || isOfTerm(facts, highest));
-  // The tree that the votes stand on ends before the leaf that carries them.
-  const size = at.index;
-  const [rule] = rulesOf(at.old, size, size);
-  if (rule === undefined) return undefined;
-  const counted = checked.filter(({ city }) => rule.cities.includes(cityName(city)));
-  const heads = counted.flatMap(({ city, highest }) => (highest === undefined ? [] : [{ city, highest }]));
-  const top = Math.max(-1, ...heads.map(({ highest }) => highest.key.term));
-  const highest = heads.filter(({ highest: head }) => head.key.term === top);
-  const stands = (head: Note): boolean =>
-    !at.areVotesChecked ||
-    (head.size <= size && equalBytes(rootBelow(at.before, head.size), head.root));
-  const wrong = highest.filter(({ highest: head }) => !stands(head));
-  if (wrong.length === 0) {
-    const start = Math.max(0, ...highest.map(({ highest: head }) => head.size));
-    const isEnough = new Set(counted.map(({ city }) => city)).size >= rule.quorum;
-    return isEnough && areOthersBelow(facts, gateway, start) ? start : undefined;
-  }
-  const liar = facts.terms.find((fact) => fact.term === top)?.gateway;
-  const others = counted.filter(({ city }) => city !== liar);
-  const needed = rule.cities.filter((id) => cityOf(id) !== liar);
-  if (!needed.every((id) => others.some(({ city }) => cityName(city) === id))) return undefined;
-  const run = trailingRun(at.before, gateway, size);
-  const onTree = others.filter(({ highest: head }) => {
-    if (head === undefined || head.key.term !== top) return false;
-    return head.size >= run ? true : stands(head);
-  });
-  return onTree.length >= rule.quorum - 1 && areOthersBelow(facts, gateway, run) ? run : undefined;
+function ballotOf({ city, term, gateway, key, highest }: Vote, at: Place): Ballot {
+  const named = { term: highest?.key.term ?? 0, size: highest?.size ?? 0, root: highest?.root ?? emptyRoot };
+  const isTaken = !at.areVotesChecked && named.size <= at.index;
+  const root = isTaken ? rootBelow(at.before, named.size) : named.root;
+  return {
+    city: cityName(city),
+    choice: `${term} ${gateway} ${key.id}`,
+    gateway: gatewayName(gateway),
+    term: BigInt(term),
+    address: "",
+    tls: "",
+    tlsDigest: new Uint8Array(32),
+    logKey: new Uint8Array(32),
+    checkpoint: { term: BigInt(named.term), size: BigInt(named.size), root },
+  } as unknown as Ballot;
 }
 
 /** Whether the note is under the log key of its term, as this history knows it. */
@@ -196,13 +195,6 @@ function isOfTerm(facts: Facts, note: Note): boolean {
   return facts.terms.some(({ term, key }) => term === note.key.term && key === note.key);
 }
 
-function areOthersBelow(facts: Facts, gateway: number, start: number): boolean {
-  return facts.chains.every((tip, g) => g === gateway || tip === undefined || tip.index < start);
-}
-
-/** First index of the leaves of one gateway with which a history ends. */
-function trailingRun(before: Row | undefined, gateway: number, size: number): number {
-  let start = size;
-  for (let row = before; row?.batch.gateway === gateway; row = row.before) start = row.index;
-  return start;
+export function gatewayName(gateway: number): string {
+  return `${cityName(gateway)}/a/gw`;
 }

@@ -132,6 +132,8 @@ export class SimGateway {
   /** A peer shows the newest header of this gateway that it holds, and that verifies. */
   shown(batch: SimBatch): void {
     if (this.#known.has(batch.id) || batch.gateway !== this.#node.city) return;
+    // The statement that began the present epoch says what may be lost before it.
+    if (batch.epoch < this.journal.epoch) return;
     if (this.#replica.rows.some((row) => row.batch.id === batch.id)) return;
     this.halt("JOURNAL_ROLLED_BACK");
   }

@@ -62,21 +62,31 @@ function findStart(node: SimNode, votes: readonly Vote[]): Rows | undefined {
   if (replica === undefined) return undefined;
   const trees = new Map<string, ProvableTree>();
   const rowsOf = new Map<string, Rows>();
-  for (const vote of votes) {
+  // What a lower term had beyond the start of the next one is of no account, and may be gone.
+  const top = Math.max(0, ...votes.map(({ highest }) => highest?.key.term ?? 0));
+  const newest = votes.filter(({ highest }) => (highest?.key.term ?? 0) === top);
+  for (const vote of newest) {
     const rows = rowsFor(node, vote);
-    if (rows === undefined) return undefined;
+    if (rows === undefined) {
+      sim.world.note(`${node.name}: nobody shows the tree of city${vote.city}'s vote`);
+      return undefined;
+    }
     trees.set(`city${vote.city}`, provable(rows));
     rowsOf.set(`city${vote.city}`, rows);
   }
   if (votes.length === 0) return undefined;
-  const highest = Math.max(...votes.map(({ highest: head }) => head?.size ?? 0));
+  const highest = Math.max(...newest.map(({ highest: head }) => head?.size ?? 0));
   const from = Math.min(replica.finalSize, highest);
   const facts = ([...rowsOf.values()].find((rows) => rows.length >= highest) as Rows).at(-1)?.facts;
   if (facts === undefined) return undefined;
   const question = questionOf(facts, votes, { from, to: highest });
-  if (!sim.rules.startOfLiarsTerm) return highestOf(votes, rowsOf);
+  if (!sim.rules.startOfLiarsTerm) return highestOf(newest, rowsOf);
   const chosen = chooseStart(question, (city) => trees.get(city) as ProvableTree);
-  if (chosen === undefined) return undefined;
+  if (chosen === undefined) {
+    const voters = votes.map(({ city, highest: head }) => `city${city} ${head?.key.term}/${head?.size}`);
+    sim.world.note(`${node.name}: the votes give no start: ${voters.join(", ")}`);
+    return undefined;
+  }
   if (chosen.evidence !== undefined) sim.evidence.set((votes[0] as Vote).term, chosen.evidence);
   return (rowsOf.get(chosen.holder) as Rows).slice(0, Number(chosen.size));
 }

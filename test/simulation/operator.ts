@@ -107,8 +107,14 @@ export class Operator {
     const size = row.index + 1;
     const cities = rulesOf(row.facts, size, size).flatMap((rule) => rule.cities.map(cityOf));
     const honest = nodes.filter(({ city, isLiar }) => city !== gateway && !isLiar && cities.includes(city));
-    const up = honest.filter(({ isUp }) => isUp);
-    return world.random.pick(up.length > 0 ? up : honest);
+    const isWell = ({ process }: SimNode): boolean =>
+      process !== undefined &&
+      process.gateway.halted === undefined &&
+      process.replica.fault === undefined &&
+      process.replica.finalSize >= checker.final.length;
+    const isUp = ({ process }: SimNode): boolean => process !== undefined;
+    const best = [honest.filter(isWell), honest.filter(isUp), honest];
+    return world.random.pick(best.find((some) => some.length > 0) as SimNode[]);
   }
 
   /** `causeway ledger recover`, some time after a gateway stopped sealing. */
@@ -134,12 +140,13 @@ export class Operator {
     }
     const before = this.#recoveries.get(node) ?? 0;
     this.#recoveries.set(node, before + 1);
-    const epoch = rules.epochAfterLoss ? before + 1 : (tip?.batch.epoch ?? 0);
+    // A chain of which the ledger has no leaf begins anew.
+    const epoch = rules.epochAfterLoss && tip !== undefined ? before + 1 : (tip?.batch.epoch ?? 0);
     world.note(`${node.name} is recovered, epoch ${epoch}`);
     const batches = own.map(({ batch }) => batch);
     node.crash({ isPowerLost: false, restart: false });
     node.disks.journal.replace({ batches, finalCount: batches.length, epoch });
-    checker.recovered(node);
+    checker.recovered(node, tip !== undefined);
     node.start();
   }
 }

@@ -1,5 +1,6 @@
 import { Checker } from "./checker.ts";
-import { withCities } from "./facts.ts";
+import type { TermFact } from "../../src/registry/state.ts";
+import { gatewayName, withCities } from "./facts.ts";
 import { appendTo, createBatch, type Row } from "./history.ts";
 import { Liar } from "./liar.ts";
 import { allRules, type Rules } from "./mutants.ts";
@@ -29,6 +30,15 @@ export interface SimConfig {
   readonly witnessWaitMs: number;
 }
 
+const firstTerm: TermFact = {
+  term: 0n,
+  gateway: gatewayName(0),
+  address: "",
+  tls: "",
+  logKey: new Uint8Array(32),
+  start: 0n,
+  since: 0n,
+};
 const noLeaf = new Uint8Array(32);
 
 /** One schedule's network: machines, wires, signatures, and who looks at them. */
@@ -103,7 +113,10 @@ export class Sim {
       ...row,
       facts: {
         ...facts,
-        registry: withCities(facts.registry, { cities, quorum, faults }, 0),
+        registry: {
+          ...withCities(facts.registry, { cities, quorum, faults }, 0),
+          terms: [firstTerm],
+        },
         terms: [{ term: 0, gateway: 0, key, start: 0, since: 0, votes: [] }],
       },
     };
