@@ -110,7 +110,8 @@ async function build(
     clock,
     scheduler,
     stores: overrides.ledgerStores,
-    report: (report) => logger.warn({ ...report }, report.event),
+    report: (report) =>
+      logger[report.event === "sequencer serves" ? "info" : "warn"]({ ...report }, report.event),
     onFatal,
   });
   opened.push(() => ledger.close());
@@ -214,6 +215,7 @@ async function build(
       journal: journal.reader,
       engine,
       status,
+      copyLedger: (path: string) => replica.reader.copyTo(path),
       onError: (error: unknown) => logger.error({ err: error }, "admin call failed"),
     };
     const listeners = await openListeners({

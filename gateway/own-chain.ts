@@ -13,8 +13,8 @@ export interface OwnChainOptions {
   readonly startedAtMs: number;
   readonly replica: Pick<Replica, "state" | "final" | "onFinal" | "onIncluded">;
   readonly journal: Pick<Journal, "reader" | "epoch" | "awaitedEpoch" | "tipAtStart">;
-  halt(code: ReasonCode): void;
-  lift(code: ReasonCode): void;
+  readonly halt: (code: ReasonCode) => void;
+  readonly lift: (code: ReasonCode) => void;
 }
 
 /**

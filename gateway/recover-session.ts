@@ -16,7 +16,7 @@ import { systemClock, systemScheduler } from "./runtime.ts";
 import { type LocalIdentity, openIdentity } from "./self.ts";
 
 /** File of the journal in a data folder. */
-const journalFile = "journal.sqlite";
+export const journalFile: string = "journal.sqlite";
 
 /** What a test puts in the place of the process's own. */
 export interface RecoverOverrides {

@@ -125,6 +125,8 @@ witness:
   keys: ${city.city}
   passphrase_file: ${machine.passphraseFile}
   listen: 127.0.0.1:${witness}
+ledger:
+  quiet_ms: 0
 log: error
 `;
   writeFileSync(machine.at("gateway.yaml"), config);
@@ -132,7 +134,7 @@ log: error
 }
 
 /** The product's own program, as an operator starts it. */
-async function start(lone: LoneGateway): Promise<void> {
+export async function start(lone: LoneGateway): Promise<void> {
   const child = spawn(
     process.execPath,
     [program, "gateway", "run", "--config", lone.machine.at("gateway.yaml")],

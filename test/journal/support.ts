@@ -62,7 +62,6 @@ export function journalOptions(
     gateway,
     network,
     batchKeySeed,
-    epoch: 0n,
     boot,
     clock: realClock,
     scheduler: realScheduler,

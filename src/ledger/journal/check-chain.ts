@@ -20,17 +20,18 @@ export interface OwnChain {
 /**
  * Checks the end of a chain as a journal has it: each batch follows the one before, and the newest
  * one agrees with its records and is signed by an own key; through `prev` that signature covers the
- * others. `newestFirst` are the newest `journalLinksChecked` batches. Returns what the next header rests
- * on, `undefined` for an empty journal. Throws STORAGE_FAILED, naming the batch.
+ * others. `newestFirst` are the newest batches, `linksChecked` of them or as many as there are. Returns
+ * what the next header rests on, `undefined` for an empty journal. Throws STORAGE_FAILED, naming the batch.
  */
 export function checkChain(
   newestFirst: readonly JournalBatch[],
   own: OwnChain,
+  { linksChecked = journalLinksChecked }: { readonly linksChecked?: number } = {},
 ): ChainTip | undefined {
   const [tip] = newestFirst;
   if (tip === undefined) return undefined;
   const leaves = newestFirst.map((batch) => openOwnLeaf(batch, own.identity));
-  const checked = Math.min(tip.number + 1, journalLinksChecked);
+  const checked = Math.min(tip.number + 1, linksChecked);
   require(newestFirst.length === checked, tip, "stands above a gap");
   for (const [i, batch] of newestFirst.entries()) {
     const older = newestFirst[i + 1];

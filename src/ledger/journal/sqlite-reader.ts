@@ -1,4 +1,5 @@
 import type Database from "better-sqlite3";
+import { copyDatabase } from "../store/sqlite-copy.ts";
 import { storing } from "../store/sqlite-errors.ts";
 import { unframe } from "./framing.ts";
 import { openJournalReadOnly } from "./sqlite-open.ts";
@@ -132,6 +133,16 @@ export class SqliteJournalReader implements JournalReader {
     // U+10FFFF is the last code point in the order of the bytes.
     const rows = storing(() => this.#states.all(prefix, `${prefix}\u{10FFFF}`));
     return rows as { key: string; value: Uint8Array }[];
+  }
+
+  async copyTo(path: string): Promise<void> {
+    // In a read transaction the copy is of one moment, and does not begin anew with each seal.
+    storing(() => this.#db.exec("BEGIN; SELECT final_count FROM progress;"));
+    try {
+      await copyDatabase(this.#db, path);
+    } finally {
+      storing(() => this.#db.exec("ROLLBACK"));
+    }
   }
 
   close(): void {

@@ -101,5 +101,7 @@ export interface JournalReader {
   state(key: string): Uint8Array | undefined;
   /** States whose keys begin with `prefix`, ascending by the bytes of the key. */
   states(prefix: string): readonly { readonly key: string; readonly value: Uint8Array }[];
+  /** Copies everything, as of one moment, to a new file while the writer goes on. Rejects with STORAGE_FAILED. */
+  copyTo(path: string): Promise<void>;
   close(): void;
 }
