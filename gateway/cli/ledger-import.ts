@@ -51,7 +51,7 @@ export async function ledgerImport(
   const network = await networkOf(readExportFile(file), id);
   await withReplica({ data, network, clock: io.clock }, async (replica) => {
     const held = replica.state().size;
-    const storing = startProgress(io, "batches", options);
+    const storing = startProgress(io, "batches", options, held);
     await feedReplica(replica, missing(replica, readExportFile(file)), {
       onBatches: (_from, size) => storing.at(size, result.size),
     }).finally(() => storing.end());

@@ -15,17 +15,18 @@ export interface Progress {
 
 const everyMs = 1000;
 
-/** The progress of one piece of work; `unit` is what is counted, such as `batches`. */
+/** The progress of one piece of work; `unit` is what is counted, such as `batches`, `from` what was done before. */
 export function startProgress(
   io: Pick<Io, "warn" | "clock" | "isErrorTerminal">,
   unit: string,
   { progress }: ProgressOptions,
+  from: number | bigint = 0,
 ): Progress {
   const isTerminal = io.isErrorTerminal === true;
   if (!isTerminal && progress !== true) return { at: () => undefined, end: () => undefined };
   const startMs = io.clock.monotonicMs();
+  const before = Number(from);
   let saidMs = startMs;
-  let first: number | undefined;
   let last = "";
   const say = (text: string): void => {
     io.warn(isTerminal ? `\r${text.padEnd(last.length)}` : `${text}\n`);
@@ -35,9 +36,8 @@ export function startProgress(
   return {
     at(done, total): void {
       const nowMs = io.clock.monotonicMs();
-      first ??= Number(done);
       const passedMs = nowMs - startMs;
-      newest = progressText({ done: Number(done) - first, from: first, total, passedMs, unit });
+      newest = progressText({ done: Number(done) - before, from: before, total, passedMs, unit });
       if (nowMs - saidMs < everyMs) return;
       saidMs = nowMs;
       say(newest);
