@@ -74,6 +74,8 @@ export function writeConfiguration(
     data: "data",
     listeners: { ...others, admin: "admin.sock" },
     witness: { keys: "city", passphrase_file: "passphrase", listen: witness },
+    // Everything starts for the first time here: no earlier process can have left anything under way.
+    ledger: { quiet_ms: 200 },
     ...more,
     log: "warn",
   };

@@ -5,6 +5,8 @@ import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument }
 import { z } from "zod";
 import { CausewayError } from "../src/base/errors.ts";
 import { isId } from "../src/base/ids.ts";
+import { timerMsMax } from "../src/base/limits.ts";
+import { cosignatureType, parseVerifierKey } from "../src/note/verifier-key.ts";
 
 const address = z
   .string()
@@ -17,6 +19,19 @@ const serviceId = z
 const systemId = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,31}$/, "an agency system id is [a-z][a-z0-9-]{0,31}");
+
+const witnessKey = z
+  .string()
+  .refine((text) => isCosignatureKey(text), "a vkey is a verifier key of type 0x04");
+
+function isCosignatureKey(text: string): boolean {
+  try {
+    return parseVerifierKey(text).type === cosignatureType;
+  } catch (error) {
+    if (error instanceof CausewayError) return false;
+    throw error;
+  }
+}
 
 /** What a configuration says. Paths are absolute. */
 export interface GatewayConfig {
@@ -36,6 +51,7 @@ export interface GatewayConfig {
     | undefined;
   readonly agency_system?: AgencySystemConfig | undefined;
   readonly upstreams: Readonly<Record<string, string>>;
+  readonly ledger?: LedgerConfig | undefined;
   readonly http?: HttpConfig | undefined;
   readonly log: "debug" | "info" | "warn" | "error" | "silent";
 }
@@ -56,6 +72,19 @@ export const httpDefaults: HttpConfig = {
   burst: 4000,
   minimum_index: 0,
 };
+
+/** Of the gateway that sequences the ledger. */
+export interface LedgerConfig {
+  readonly quiet_ms?: number | undefined;
+  readonly outside_witnesses?: readonly OutsideWitnessConfig[] | undefined;
+}
+
+export interface OutsideWitnessConfig {
+  readonly name: string;
+  /** Verifier key as C2SP writes it. */
+  readonly vkey: string;
+  readonly url: string;
+}
 
 export interface AgencySystemConfig {
   readonly id: string;
@@ -106,6 +135,17 @@ const schema: z.ZodType<GatewayConfig> = z.strictObject({
     .optional(),
   /** Where the data services of this agency answer gRPC, by service id. */
   upstreams: z.record(serviceId, address).default({}),
+  /** Of the gateway that sequences the ledger. */
+  ledger: z
+    .strictObject({
+      /** Milliseconds that nothing is served after the start: 10,000 unless told. */
+      quiet_ms: z.int().min(0).max(timerMsMax).optional(),
+      /** Witnesses of C2SP that are asked once a size is final; they never count for a quorum. */
+      outside_witnesses: z
+        .array(z.strictObject({ name: z.string().min(1), vkey: witnessKey, url: z.url() }))
+        .optional(),
+    })
+    .optional(),
   /** How the read-only HTTP listener serves the ledger. */
   http: z
     .strictObject({

@@ -1,25 +1,58 @@
-/** C2SP `add-checkpoint` over HTTPS: the server of a city's witness, and the sequencer's client. */
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { Agent, request as httpsRequest } from "node:https";
-import { addCheckpointBytesMax } from "../../src/base/limits.ts";
-import { CausewayError } from "../../src/base/errors.ts";
-import type { WitnessAnswer, WitnessPort } from "../../src/ledger/embedded/ports.ts";
-import { acceptExactly, certificatePem, parseHostPort, pinCertificate } from "../tls.ts";
-
-export const addCheckpointPath: string = "/add-checkpoint";
-
 /**
- * A handler of `node:https`. Only `POST /add-checkpoint` is served; a body above the limit is 413 and
- * closes the connection, a witness that fails is 500.
+ * The HTTPS listener of a city's witness:
+ *
+ * - `POST /add-checkpoint` (C2SP tlog-witness).
+ * - `GET /<hex SHA-256 of an origin>/checkpoint`: the newest note of that origin that it cosigned, its own
+ *   cosignature included; 404 when it never did (C2SP monitoring).
+ * - `POST /batches`: an encoded `causeway.ledger.v1.Batch`, to be held until it is final. 202; 400 for
+ *   what is no batch, 403 for a gateway or signature that is not known, 413, and 429 at a limit.
+ * - `POST /terms/<term>/start`: why a term begins below the highest checkpoint of its votes. 202; 400, 404
+ *   for a term that is not known here, 413, and 422 when it shows nothing.
  */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { fromBinary } from "@bufbuild/protobuf";
+import {
+  addCheckpointBytesMax,
+  batchMessageBytesMax,
+  heldBatchesBurst,
+  heldBatchesPerSecond,
+  startEvidenceBytesMax,
+} from "../../src/base/limits.ts";
+import { BatchSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
+import type { WitnessAnswer, WitnessPort } from "../../src/ledger/embedded/ports.ts";
+import type { SealedBatch } from "../../src/ledger/ports.ts";
+import { parseTreeSize } from "../../src/merkle/size.ts";
+import { systemClock } from "../runtime.ts";
+import { toSealedBatch } from "./ledger-messages.ts";
+import { createRateLimiter, type RateLimiter } from "./rate-limit.ts";
+import { addCheckpointPath, batchesPath, readBody } from "./witness-paths.ts";
+
+export interface WitnessHandlerOptions {
+  /** Told of a witness that fails. */
+  readonly onError?: (error: unknown) => void;
+  /** How often one address may hand in batches; `heldBatchesPerSecond` unless told. */
+  readonly limiter?: RateLimiter;
+}
+
+interface Route {
+  readonly method: "GET" | "POST";
+  readonly bodyBytesMax: number;
+  readonly isLimited?: boolean;
+  answer(body: Uint8Array): Promise<WitnessAnswer>;
+}
+
+/** A handler of `node:https`. A body above its limit is 413 and closes the connection, a witness that fails is 500. */
 export function createWitnessHandler(
   witness: WitnessPort,
-  onError: (error: unknown) => void = () => undefined,
+  options: WitnessHandlerOptions = {},
 ): (request: IncomingMessage, response: ServerResponse) => void {
+  const limit = { perSecond: heldBatchesPerSecond, burst: heldBatchesBurst };
+  const limiter = options.limiter ?? createRateLimiter(limit, systemClock);
   return (request, response) => {
-    void answer(witness, request)
+    const route = findRoute(witness, request.url ?? "");
+    void answer(route, request, limiter)
       .catch((error: unknown) => {
-        onError(error);
+        options.onError?.(error);
         return plain(500, "internal error\n");
       })
       .then(({ status, contentType, body }) => {
@@ -28,125 +61,68 @@ export function createWitnessHandler(
           "content-type": contentType,
           "content-length": Buffer.byteLength(body),
           "cache-control": "no-store",
-          ...(status === 405 ? { allow: "POST" } : {}),
-          ...(status === 413 ? { connection: "close" } : {}),
+          ...(status === 405 ? { allow: route?.method } : {}),
+          // The rest of the body is not read.
+          ...(status === 413 || status === 429 ? { connection: "close" } : {}),
         });
         response.end(body);
       });
   };
 }
 
-async function answer(witness: WitnessPort, request: IncomingMessage): Promise<WitnessAnswer> {
-  if (request.url !== addCheckpointPath) return plain(404, "not found\n");
-  if (request.method !== "POST") return plain(405, "POST only\n");
-  const body = await readBody(request);
-  return body === undefined ? plain(413, "too large\n") : witness.addCheckpoint(body);
+function findRoute(witness: WitnessPort, path: string): Route | undefined {
+  if (path === addCheckpointPath) {
+    const answerTo = (body: Uint8Array): Promise<WitnessAnswer> => witness.addCheckpoint(body);
+    return { method: "POST", bodyBytesMax: addCheckpointBytesMax, answer: answerTo };
+  }
+  if (path === batchesPath) {
+    return {
+      method: "POST",
+      bodyBytesMax: batchMessageBytesMax,
+      isLimited: true,
+      answer: async (body) => {
+        const batch = readBatch(body);
+        return batch === undefined ? plain(400, "malformed batch\n") : witness.holdBatch(batch);
+      },
+    };
+  }
+  const originHash = /^\/([0-9a-f]{64})\/checkpoint$/.exec(path)?.[1];
+  if (originHash !== undefined) {
+    return { method: "GET", bodyBytesMax: 0, answer: () => witness.latest(originHash) };
+  }
+  const term = parseTreeSize(/^\/terms\/(\d+)\/start$/.exec(path)?.[1] ?? "");
+  if (term === undefined) return undefined;
+  return {
+    method: "POST",
+    bodyBytesMax: startEvidenceBytesMax,
+    isLimited: true,
+    answer: (body) => witness.takeEvidence(term, body),
+  };
+}
+
+async function answer(
+  route: Route | undefined,
+  request: IncomingMessage,
+  limiter: RateLimiter,
+): Promise<WitnessAnswer> {
+  if (route === undefined) return plain(404, "not found\n");
+  if (request.method !== route.method) return plain(405, `${route.method} only\n`);
+  if (route.isLimited === true && limiter(request.socket.remoteAddress ?? "") !== undefined) {
+    return plain(429, "too many\n");
+  }
+  const body = await readBody(request, route.bodyBytesMax);
+  return body === undefined ? plain(413, "too large\n") : route.answer(body);
+}
+
+function readBatch(body: Uint8Array): SealedBatch | undefined {
+  try {
+    return toSealedBatch(fromBinary(BatchSchema, body));
+  } catch {
+    // The decoder throws errors of no common kind, and nothing else.
+    return undefined;
+  }
 }
 
 function plain(status: number, body: string): WitnessAnswer {
   return { status, contentType: "text/plain; charset=utf-8", body };
-}
-
-async function readBody(stream: AsyncIterable<Buffer>): Promise<Uint8Array | undefined> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of stream) {
-    bytes += chunk.length;
-    if (bytes > addCheckpointBytesMax) return undefined;
-    chunks.push(chunk);
-  }
-  return new Uint8Array(Buffer.concat(chunks));
-}
-
-export interface WitnessClientOptions {
-  /** `host:port`. */
-  readonly address: string;
-  /** SHA-256 of the witness's TLS key in SPKI DER, lower-case hex. */
-  readonly tls: string;
-  /** 30 s unless told: a witness may wait for its replica. */
-  readonly timeoutMs?: number;
-}
-
-/** A witness behind HTTPS. Its certificate is pinned when first reached, and again after a failure. */
-export function createWitnessClient(
-  options: WitnessClientOptions,
-): WitnessPort & { close(): void } {
-  return new HttpsWitness(options);
-}
-
-class HttpsWitness implements WitnessPort {
-  readonly #options: WitnessClientOptions;
-  #agent: Promise<Agent> | undefined;
-
-  constructor(options: WitnessClientOptions) {
-    this.#options = options;
-  }
-
-  async addCheckpoint(body: Uint8Array): Promise<WitnessAnswer> {
-    this.#agent ??= this.#pin();
-    const pinned = this.#agent;
-    try {
-      return await this.#post(await pinned, body);
-    } catch (cause) {
-      if (this.#agent === pinned) this.close();
-      if (cause instanceof CausewayError) throw cause;
-      throw new CausewayError("LEDGER_UNAVAILABLE", "the witness did not answer", { cause });
-    }
-  }
-
-  close(): void {
-    void this.#agent?.then(
-      (agent) => agent.destroy(),
-      () => undefined,
-    );
-    this.#agent = undefined;
-  }
-
-  async #pin(): Promise<Agent> {
-    const certificate = await pinCertificate(this.#options.address, this.#options.tls);
-    return new Agent({
-      keepAlive: true,
-      maxSockets: 2,
-      minVersion: "TLSv1.3",
-      ca: certificatePem(certificate),
-      checkServerIdentity: acceptExactly([certificate]),
-      // A resumed session would not check the certificate again.
-      maxCachedSessions: 0,
-    });
-  }
-
-  #post(agent: Agent, body: Uint8Array): Promise<WitnessAnswer> {
-    const { host, port } = parseHostPort(this.#options.address);
-    return new Promise((resolve, reject) => {
-      const request = httpsRequest(
-        {
-          agent,
-          host,
-          port,
-          method: "POST",
-          path: addCheckpointPath,
-          headers: { "content-type": "text/plain", "content-length": body.length },
-          signal: AbortSignal.timeout(this.#options.timeoutMs ?? 30_000),
-        },
-        (response) => {
-          readAnswer(response).then(resolve, reject);
-        },
-      );
-      request.once("error", reject);
-      request.end(body);
-    });
-  }
-}
-
-async function readAnswer(response: IncomingMessage): Promise<WitnessAnswer> {
-  const body = await readBody(response as AsyncIterable<Buffer>);
-  if (body === undefined) {
-    response.destroy();
-    throw new CausewayError("TOO_LARGE", "the witness's answer is too large");
-  }
-  return {
-    status: response.statusCode ?? 0,
-    contentType: response.headers["content-type"] ?? "",
-    body: new TextDecoder().decode(body),
-  };
 }

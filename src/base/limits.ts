@@ -190,3 +190,7 @@ export const policyFileBytesMax: number = 1024 * 1024;
 export const policyNamesMax: number = 256;
 /** Bytes of the leaves that open a term, held in memory until they do: the backlog of one gateway. */
 export const pendingTermBytesMax: number = 256 * 1024 * 1024;
+/** Bytes of the evidence of a term's start: two proofs of 63 hashes for each of 64 cities. */
+export const startEvidenceBytesMax: number = 512 * 1024;
+/** Terms whose evidence a witness keeps until it is needed. */
+export const startEvidencesMax: number = 4;

@@ -7,7 +7,14 @@ import { sha256 } from "../../src/base/sha256.ts";
 import { SqliteLedgerStore } from "../../src/ledger/store/sqlite-store.ts";
 import { SqliteWitnessStore } from "../../src/ledger/store/sqlite-witness-store.ts";
 import type { BatchRow, WitnessedHead } from "../../src/ledger/store/store.ts";
-import { appendLeaf, type CompactRange, emptyRange } from "../../src/merkle/compact-range.ts";
+import { AssertionError } from "../../src/base/errors.ts";
+import {
+  appendLeaf,
+  type CompactRange,
+  emptyRange,
+  rangeRoot,
+} from "../../src/merkle/compact-range.ts";
+import { rootAt } from "../../src/merkle/reader.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import { temporaryFolder } from "./support.ts";
 
@@ -17,10 +24,10 @@ function openStore(t: TestContext, folder: string = temporaryFolder(t)): SqliteL
   return store;
 }
 
-function rows(count: number): readonly BatchRow[] {
+function rows(count: number, name = "leaf"): readonly BatchRow[] {
   let range: CompactRange = emptyRange;
   return Array.from({ length: count }, (_, i) => {
-    const leaf = utf8(`leaf ${i}`);
+    const leaf = utf8(`${name} ${i}`);
     const appended = appendLeaf(range, leafHash(leaf));
     range = appended.range;
     return {
@@ -131,34 +138,171 @@ test("everything is there after the store was closed and opened", (t) => {
   const folder = temporaryFolder(t);
   const first = new SqliteLedgerStore(join(folder, "ledger.sqlite"));
   first.append(rows(3));
-  first.setSnapshot({ size: 2n, state: utf8("state") });
+  first.setSnapshot({ size: 2n, state: utf8("state") }, 0n);
   first.addFault({ reason: "LEDGER_FORK", held: utf8("a"), shown: utf8("b"), atMs: 5 });
+  first.addFault({ reason: "LEDGER_FORK", shown: utf8("c"), term: 3n, atMs: 6 });
   first.close();
   const { reader } = openStore(t, folder);
   assert.equal(reader.size(), 3n);
   assert.deepEqual(reader.snapshot(), { size: 2n, state: utf8("state") });
   assert.deepEqual(reader.faults(), [
     { reason: "LEDGER_FORK", held: utf8("a"), shown: utf8("b"), atMs: 5 },
+    { reason: "LEDGER_FORK", shown: utf8("c"), term: 3n, atMs: 6 },
   ]);
 });
+
+test("what is dropped leaves no trace in the tree, stays as evidence, and makes room for others", (t) => {
+  const store = openStore(t);
+  const old = rows(7);
+  store.append(old);
+  store.freeze({ size: 3n, note: utf8("final") });
+  store.setHead({ size: 7n, note: utf8("head of seven") });
+  store.setSnapshot({ size: 2n, state: utf8("two") }, 3n);
+  store.setSnapshot({ size: 6n, state: utf8("six") }, 3n);
+  const other = rows(6, "other").slice(5);
+  // The same first five leaves, then another sixth.
+  let range = old.slice(0, 5).reduce((r, row) => appendLeaf(r, row.leafHash).range, emptyRange);
+  const replaced = other.map((row) => {
+    const appended = appendLeaf(range, row.leafHash);
+    range = appended.range;
+    return { ...row, nodes: appended.nodes };
+  });
+  store.truncateAndAppend({ start: 5n, term: 1n }, replaced);
+  const { reader } = store;
+  assert.equal(reader.size(), 6n);
+  assert.deepEqual(rootAt(6n, reader), rangeRoot(range));
+  assert.equal(reader.indexOfLeaf((old[6] as BatchRow).leafHash), undefined);
+  assert.deepEqual(
+    reader.droppedLeaves().map(({ term, index, leaf }) => [term, index, leaf]),
+    old.slice(5).map(({ index, leaf }) => [1n, index, leaf]),
+  );
+  assert.deepEqual(reader.droppedHeads(), [{ size: 7n, note: utf8("head of seven") }]);
+  assert.equal(reader.head(), undefined);
+  assert.deepEqual(reader.snapshot(), { size: 2n, state: utf8("two") });
+  assert.equal(reader.frozenAfter(0n)?.size, 3n);
+});
+
+for (const start of [0n, 1n, 2n, 4n, 8n, 9n, 12n]) {
+  test(`a tree of 13 that goes on from ${start} has the roots of the leaves alone`, (t) => {
+    const store = openStore(t);
+    store.append(rows(13));
+    const kept = rows(13).slice(0, Number(start));
+    let range = kept.reduce((r, row) => appendLeaf(r, row.leafHash).range, emptyRange);
+    const added = rows(17, "later")
+      .slice(Number(start))
+      .map((row) => {
+        const appended = appendLeaf(range, row.leafHash);
+        range = appended.range;
+        return { ...row, nodes: appended.nodes };
+      });
+    store.truncateAndAppend({ start, term: 2n }, added);
+    const all = [...kept, ...added];
+    for (let size = 1; size <= all.length; size++) {
+      const expected = all
+        .slice(0, size)
+        .reduce((r, row) => appendLeaf(r, row.leafHash).range, emptyRange);
+      assert.deepEqual(rootAt(BigInt(size), store.reader), rangeRoot(expected), `size ${size}`);
+    }
+  });
+}
+
+test("nothing final is dropped", (t) => {
+  const store = openStore(t);
+  store.append(rows(4));
+  store.freeze({ size: 3n, note: utf8("final") });
+  assert.throws(() => store.truncateAndAppend({ start: 2n, term: 1n }, []), AssertionError);
+  assert.equal(store.reader.size(), 4n);
+});
+
+test("a leaf that contradicts the included one is read back with its place", (t) => {
+  const store = openStore(t);
+  const place = { gateway: "hangzhou/civil-affairs/gw1", epoch: 1n, seq: 258n };
+  store.addForkedLeaf(place, utf8("forked"));
+  store.addForkedLeaf(place, utf8("more of it"));
+  assert.deepEqual(store.reader.forkedLeaves(), [{ place, leaf: utf8("forked") }]);
+});
+
+const headOf = (size: bigint): WitnessedHead => ({
+  size,
+  root: sha256(utf8(`root ${size}`)),
+  note: utf8(`note ${size}`),
+});
+
+function advance(
+  store: SqliteWitnessStore,
+  origin: string,
+  before: WitnessedHead | undefined,
+  after: WitnessedHead,
+  term = 0n,
+): boolean {
+  return store.advance({ origin, term, before, after });
+}
 
 test("a promise is replaced only by one who knows it", (t) => {
   const store = new SqliteWitnessStore(join(temporaryFolder(t), "witness.sqlite"));
   t.after(() => store.close());
-  const head = (size: bigint): WitnessedHead => ({
-    size,
-    root: sha256(utf8(`root ${size}`)),
-    note: utf8(`note ${size}`),
-  });
-  assert.equal(store.advance("o", undefined, head(1n)), true);
-  assert.equal(store.advance("o", undefined, head(2n)), false);
-  assert.equal(store.advance("o", head(3n), head(4n)), false);
-  assert.equal(store.advance("o", { ...head(1n), root: sha256(utf8("x")) }, head(2n)), false);
-  assert.deepEqual(store.latest("o"), head(1n));
-  assert.equal(store.advance("o", head(1n), head(2n)), true);
-  assert.equal(store.advance("o", head(2n), head(1n)), false, "a promise never shrinks");
-  assert.deepEqual(store.latest("o"), head(2n));
+  assert.equal(advance(store, "o", undefined, headOf(1n)), true);
+  assert.equal(advance(store, "o", undefined, headOf(2n)), false);
+  assert.equal(advance(store, "o", headOf(3n), headOf(4n)), false);
+  const another = { ...headOf(1n), root: sha256(utf8("x")) };
+  assert.equal(advance(store, "o", another, headOf(2n)), false);
+  assert.deepEqual(store.latest("o"), headOf(1n));
+  assert.equal(advance(store, "o", headOf(1n), headOf(2n)), true);
+  assert.equal(advance(store, "o", headOf(2n), headOf(1n)), false, "a promise never shrinks");
+  assert.deepEqual(store.latest("o"), headOf(2n));
   assert.equal(store.latest("p"), undefined);
+});
+
+test("a promised term ends what is below it, and is never taken back", (t) => {
+  const path = join(temporaryFolder(t), "witness.sqlite");
+  const store = new SqliteWitnessStore(path);
+  assert.equal(store.promisedTerm(), 0n);
+  assert.equal(advance(store, "o/1", undefined, headOf(1n), 1n), true);
+  assert.equal(store.promisedTerm(), 1n, "promised with the first cosignature in it");
+  assert.equal(store.promiseTerm(1n), false);
+  assert.equal(store.promiseTerm(3n), true);
+  assert.equal(store.promiseTerm(2n), false);
+  assert.equal(advance(store, "o/1", headOf(1n), headOf(2n), 1n), false);
+  assert.equal(advance(store, "o/2", undefined, headOf(1n), 2n), false);
+  assert.equal(advance(store, "o/3", undefined, headOf(5n), 3n), true);
+  store.close();
+  const again = new SqliteWitnessStore(path);
+  t.after(() => again.close());
+  assert.equal(again.promisedTerm(), 3n);
+  assert.deepEqual(
+    again.promises(),
+    new Map([
+      ["o/1", headOf(1n)],
+      ["o/3", headOf(5n)],
+    ]),
+  );
+});
+
+test("a lost state is remembered by key and term", (t) => {
+  const path = join(temporaryFolder(t), "witness.sqlite");
+  const store = new SqliteWitnessStore(path);
+  assert.equal(store.lost(), undefined);
+  store.setLost({ key: "aa", term: 1n });
+  store.setLost({ key: "bb", term: 4n });
+  store.close();
+  const again = new SqliteWitnessStore(path);
+  t.after(() => again.close());
+  assert.deepEqual(again.lost(), { key: "bb", term: 4n });
+});
+
+test("the promises of a store of an earlier release stand, with no term above the first", (t) => {
+  const path = join(temporaryFolder(t), "witness.sqlite");
+  const store = new SqliteWitnessStore(path);
+  advance(store, "o", undefined, headOf(2n));
+  store.close();
+  const db = new Database(path);
+  db.exec("DROP TABLE promised_term; DROP TABLE lost_state;");
+  db.close();
+  const again = new SqliteWitnessStore(path);
+  t.after(() => again.close());
+  assert.deepEqual(again.latest("o"), headOf(2n));
+  assert.equal(again.promisedTerm(), 0n);
+  assert.equal(advance(again, "o", headOf(2n), headOf(3n)), true);
 });
 
 test("of many leaves that contradict one place the first is kept, beside those of other places", (t) => {

@@ -18,7 +18,7 @@ import type { CosigningRule } from "../../src/registry/cosigning.ts";
 
 /** A tree whose leaves are letters. */
 function treeOf(letters: string): ProvableTree {
-  const leaves = [...letters].map((letter) => sha256(utf8(letter)));
+  const leaves = letters.split("").map((letter) => sha256(utf8(letter)));
   const hashes = new Map<string, Uint8Array>();
   leaves.reduce((range, leaf) => {
     const appended = appendLeaf(range, leaf);

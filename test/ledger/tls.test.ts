@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import test from "node:test";
 import { createLedgerClient } from "../../gateway/ledger/ledger-client.ts";
-import { createWitnessClient } from "../../gateway/ledger/witness-http.ts";
+import { createWitnessClient } from "../../gateway/ledger/witness-client.ts";
 import { certificatePem, parseHostPort, pinCertificate, spkiDigest } from "../../gateway/tls.ts";
 import { Sockets, tlsKey } from "./support.ts";
 

@@ -213,6 +213,7 @@ export function writeConfig(member: Member, extra: Record<string, unknown>): voi
         http: addresses.http,
       },
       witness: { keys: "city", passphrase_file: "passphrase", listen: addresses.witness },
+      ledger: { quiet_ms: 0 },
       log: "warn",
       ...extra,
     }),

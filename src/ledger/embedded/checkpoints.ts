@@ -22,7 +22,7 @@ import {
 } from "../../registry/cosigning.ts";
 import type { RegistryState, TermFact } from "../../registry/state.ts";
 import type { FinalCheckpoint } from "../ports.ts";
-import type { Trust } from "./trust.ts";
+import { newestTerm, type Trust } from "./trust.ts";
 import type { CheckpointReading } from "./witness-machine.ts";
 
 /** A head that the log of one term has signed. */
@@ -112,8 +112,10 @@ export function readForWitness(
     const { origin, extensions } = parseCheckpoint(parseNote(note).text);
     if (termOfOrigin(trust.state, origin) === undefined) return { kind: "origin unknown" };
     if (extensions.length > 0) return { kind: "malformed" };
-    const { size, root } = readHead(trust, note, verifier);
-    return { kind: "signed", checkpoint: { origin, size, root, note } };
+    const { term, size, root } = readHead(trust, note, verifier);
+    // Its sequencer may go on for a while with a tree that this replica has left.
+    if (term < newestTerm(trust).term) return { kind: "ended" };
+    return { kind: "signed", checkpoint: { term, origin, size, root, note } };
   } catch (error) {
     if (!(error instanceof CausewayError)) throw error;
     const isSigned = error.code !== "SIGNATURE_INVALID" && error.code !== "NOTE_SIGNER_UNKNOWN";
@@ -139,7 +141,7 @@ export function cosign(options: {
  * Throws NOTE_INVALID, NOTE_SIGNER_UNKNOWN or SIGNATURE_INVALID.
  */
 export function readCosignature(
-  witness: CityWitness,
+  witness: Pick<CityWitness, "key">,
   head: Uint8Array,
   options: { readonly body: string; readonly verifier: Verifier },
 ): NoteSignature {

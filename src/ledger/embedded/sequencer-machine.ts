@@ -1,110 +1,55 @@
 /**
  * What a sequencer publishes and when: one size at a time is put before the witnesses of the cities,
- * always the newest, until a quorum has cosigned it. Pure; the driver signs, asks and stores.
+ * always the newest, until every quorum has cosigned it. Pure; the driver signs, asks and stores.
  * DESIGN.md sections 3 (frozen note, heartbeat) and 7 (embedded engine).
  */
-import type { ReasonCode } from "../../base/reasons.ts";
-import type { NoteSignature } from "../../note/note.ts";
+import {
+  acceptOutside,
+  askOutside,
+  cityState,
+  citiesOf,
+  failing,
+  fresh,
+  initialOutside,
+  satisfies,
+  withCity,
+} from "./sequencer-cities.ts";
+import { acceptTold, goOnStarting, poll, quietInMs } from "./sequencer-start.ts";
+import type {
+  Instant,
+  Round,
+  SequencerConfig,
+  SequencerEffect,
+  SequencerEvent,
+  SequencerState,
+  SequencerStep,
+} from "./sequencer-types.ts";
 
-export interface SequencerConfig {
-  readonly cities: readonly string[];
-  /** How many cities must cosign. */
-  readonly quorum: number;
-  /** How many cities may lie. */
-  readonly faults: number;
-  readonly heartbeatMs: number;
-}
+export type {
+  Instant,
+  SequencerConfig,
+  SequencerEffect,
+  SequencerEvent,
+  SequencerState,
+  SequencerStep,
+  ShownHead,
+} from "./sequencer-types.ts";
 
 /** Between two sizes put before the witnesses. */
 export const roundIntervalMs: number = 250;
 /** After this the machine looks again in any case: the clock may have been moved. */
 export const wakeMsMax: number = 1000;
-const retryMsMin = 250;
-const retryMsMax = 5000;
 
-export interface Instant {
-  /** Unix milliseconds. */
-  readonly nowMs: number;
-  readonly monotonicMs: number;
-}
-
-/** What one city's witness is known to have done. */
-interface CityState {
-  /** Size that it cosigned last, as far as this process knows. */
-  readonly lastSize: bigint;
-  /** Size that it is being asked for; one request at a time. */
-  readonly asking: bigint | undefined;
-  readonly failures: number;
-  /** Monotonic; it is not asked before. */
-  readonly retryAtMs: number;
-  /** It says that it cosigned a size that this sequencer does not hold. */
-  readonly ahead: boolean;
-}
-
-interface Round {
-  readonly size: bigint;
-  /** Cosignature lines by city. */
-  readonly lines: ReadonlyMap<string, NoteSignature>;
-}
-
-export interface SequencerState {
-  readonly config: SequencerConfig;
-  readonly persistedSize: bigint;
-  readonly finalSize: bigint;
-  /** Time of the newest quorum: by the cosignatures, and when it arrived here. */
-  readonly quorum: Instant | undefined;
-  readonly round: Round | undefined;
-  readonly roundAtMs: number;
-  readonly cities: ReadonlyMap<string, CityState>;
-  readonly stopped: ReasonCode | undefined;
-}
-
-export type SequencerEvent =
-  | { readonly kind: "persisted"; readonly size: bigint }
-  | {
-      readonly kind: "cosigned";
-      readonly city: string;
-      readonly size: bigint;
-      readonly line: NoteSignature;
-    }
-  /** The witness's latest cosigned size is another (409). */
-  | { readonly kind: "conflict"; readonly city: string; readonly witnessSize: bigint }
-  | { readonly kind: "failed"; readonly city: string }
-  /** The note of a quorum was stored; `timeMs` is its time. */
-  | { readonly kind: "stored"; readonly size: bigint; readonly timeMs: number }
-  | { readonly kind: "tick" };
-
-export type SequencerEffect =
-  /** Sign this size with the log key and show it to the followers. */
-  | { readonly kind: "sign"; readonly size: bigint }
-  | { readonly kind: "ask"; readonly city: string; readonly size: bigint; readonly oldSize: bigint }
-  /** A quorum has cosigned: freeze the note if the size is new, else it is a heartbeat. */
-  | { readonly kind: "quorum"; readonly size: bigint; readonly lines: readonly NoteSignature[] }
-  | { readonly kind: "ahead"; readonly city: string; readonly witnessSize: bigint }
-  | { readonly kind: "stop"; readonly reason: ReasonCode }
-  /** Send a tick after this long, instead of an earlier wake. */
-  | { readonly kind: "wake"; readonly delayMs: number };
-
-export interface SequencerStep {
-  readonly state: SequencerState;
-  readonly effects: readonly SequencerEffect[];
-}
-
-/** Before the first event: what the store holds. Nothing is known of the witnesses but the final size. */
+/** Before the first event, which is `start`: what the store holds. Nothing is known of the witnesses but the final size. */
 export function initialSequencer(
   config: SequencerConfig,
   stored: { readonly finalSize: bigint; readonly quorumTimeMs: number | undefined },
 ): SequencerState {
   const { finalSize, quorumTimeMs } = stored;
-  const idle: CityState = {
-    lastSize: finalSize,
-    asking: undefined,
-    failures: 0,
-    retryAtMs: Number.NEGATIVE_INFINITY,
-    ahead: false,
-  };
   return {
     config,
+    phase: "idle",
+    startedAtMs: 0,
     persistedSize: finalSize,
     finalSize,
     quorum:
@@ -113,7 +58,8 @@ export function initialSequencer(
         : { nowMs: quorumTimeMs, monotonicMs: Number.NEGATIVE_INFINITY },
     round: undefined,
     roundAtMs: Number.NEGATIVE_INFINITY,
-    cities: new Map(config.cities.map((city) => [city, idle])),
+    cities: new Map(),
+    outside: initialOutside(config.outside),
     stopped: undefined,
   };
 }
@@ -126,9 +72,13 @@ export function stepSequencer(
   if (state.stopped !== undefined) return { state, effects: [] };
   const effects: SequencerEffect[] = [];
   let next = accept(state, event, now, effects);
-  if (next.stopped !== undefined) return { state: next, effects };
-  next = openRound(next, now, effects);
-  next = askCities(next, now, effects);
+  if (next.stopped !== undefined || next.phase === "idle") return { state: next, effects };
+  next = goOnStarting(next, now, effects);
+  if (next.phase === "serving") {
+    next = openRound(next, now, effects);
+    next = askCities(next, now, effects);
+    next = askOutside(next, now, effects);
+  }
   effects.push({ kind: "wake", delayMs: wakeDelay(next, now) });
   return { state: next, effects };
 }
@@ -140,12 +90,24 @@ function accept(
   effects: SequencerEffect[],
 ): SequencerState {
   switch (event.kind) {
+    case "start":
+      if (state.phase !== "idle") return state;
+      return {
+        ...state,
+        phase: "asking",
+        startedAtMs: now.monotonicMs,
+        persistedSize: event.size > state.persistedSize ? event.size : state.persistedSize,
+      };
+    case "told":
+      return acceptTold(state, event, now, effects);
     case "persisted":
       return event.size > state.persistedSize ? { ...state, persistedSize: event.size } : state;
     case "cosigned":
       return acceptCosignature(state, event, effects);
     case "conflict":
       return acceptConflict(state, event, now, effects);
+    case "refused":
+      return acceptRefusal(state, event.city, now, effects);
     case "failed":
       return withCity(state, event.city, failing(now));
     case "stored":
@@ -154,6 +116,10 @@ function accept(
         finalSize: event.size > state.finalSize ? event.size : state.finalSize,
         quorum: { nowMs: event.timeMs, monotonicMs: now.monotonicMs },
       };
+    case "outside cosigned":
+    case "outside conflict":
+    case "outside failed":
+      return acceptOutside(state, event, now);
     case "tick":
       return state;
   }
@@ -161,27 +127,29 @@ function accept(
 
 function acceptCosignature(
   state: SequencerState,
-  event: { readonly city: string; readonly size: bigint; readonly line: NoteSignature },
+  event: Extract<SequencerEvent, { kind: "cosigned" }>,
   effects: SequencerEffect[],
 ): SequencerState {
   const settled = withCity(state, event.city, (city) => ({
     ...city,
+    ...fresh,
     lastSize: event.size > city.lastSize ? event.size : city.lastSize,
     asking: undefined,
-    failures: 0,
-    retryAtMs: Number.NEGATIVE_INFINITY,
+    isRefusing: false,
   }));
   const round = settled.round;
   if (round === undefined || round.size !== event.size) return settled;
   const lines = new Map(round.lines).set(event.city, event.line);
-  if (lines.size < settled.config.quorum) return { ...settled, round: { ...round, lines } };
+  if (!satisfies(round.rules, (city) => lines.has(city))) {
+    return { ...settled, round: { ...round, lines } };
+  }
   effects.push({ kind: "quorum", size: round.size, lines: [...lines.values()] });
   return { ...settled, round: undefined };
 }
 
 function acceptConflict(
   state: SequencerState,
-  event: { readonly city: string; readonly witnessSize: bigint },
+  event: Extract<SequencerEvent, { kind: "conflict" }>,
   now: Instant,
   effects: SequencerEffect[],
 ): SequencerState {
@@ -195,32 +163,38 @@ function acceptConflict(
     }));
   }
   effects.push({ kind: "ahead", city: name, witnessSize });
-  const next = withCity(state, name, (city) => ({ ...city, asking: undefined, ahead: true }));
-  const ahead = [...next.cities.values()].filter((city) => city.ahead).length;
+  const next = withCity(state, name, (city) => ({ ...city, asking: undefined, isAhead: true }));
   // More cities than can lie hold more of this log than this process does: its disk was set back.
-  if (ahead <= next.config.faults) return next;
-  effects.push({ kind: "stop", reason: "LEDGER_FORK" });
-  return { ...next, round: undefined, stopped: "LEDGER_FORK" };
+  if (countCities(next, ({ isAhead }) => isAhead) > faultsOf(next)) {
+    effects.push({ kind: "stop", reason: "LEDGER_FORK" });
+    return { ...next, round: undefined, stopped: "LEDGER_FORK" };
+  }
+  // One city that can show it is enough.
+  return poll(next, name, effects);
 }
 
-function failing(now: Instant): (city: CityState) => CityState {
-  return (city) => ({
-    ...city,
-    asking: undefined,
-    failures: city.failures + 1,
-    retryAtMs:
-      now.monotonicMs + Math.min(retryMsMax, retryMsMin * 2 ** Math.min(city.failures, 10)),
-  });
-}
-
-function withCity(
+function acceptRefusal(
   state: SequencerState,
   name: string,
-  change: (city: CityState) => CityState,
+  now: Instant,
+  effects: SequencerEffect[],
 ): SequencerState {
-  const city = state.cities.get(name);
-  if (city === undefined) return state;
-  return { ...state, cities: new Map(state.cities).set(name, change(city)) };
+  const next = withCity(state, name, (city) => ({ ...failing(now)(city), isRefusing: true }));
+  if (countCities(next, ({ isRefusing }) => isRefusing) <= faultsOf(next)) return next;
+  effects.push({ kind: "ended" });
+  return { ...next, round: undefined, stopped: "TERM_ENDED" };
+}
+
+function countCities(
+  state: SequencerState,
+  is: (city: ReturnType<typeof cityState>) => boolean,
+): number {
+  return [...state.cities.values()].filter(is).length;
+}
+
+/** How many cities may lie, by the rule of what is persisted. */
+function faultsOf({ config, persistedSize }: SequencerState): number {
+  return config.rules({ from: persistedSize, to: persistedSize }).at(-1)?.faults ?? 0;
 }
 
 /** Whether something is to be cosigned that is not under way. */
@@ -241,8 +215,9 @@ function openRound(
   effects: SequencerEffect[],
 ): SequencerState {
   if (!isWanted(state, now) || now.monotonicMs < state.roundAtMs + roundIntervalMs) return state;
-  effects.push({ kind: "sign", size: state.persistedSize });
-  const round: Round = { size: state.persistedSize, lines: new Map() };
+  const { persistedSize: size, finalSize: from, config } = state;
+  effects.push({ kind: "sign", size });
+  const round: Round = { size, rules: config.rules({ from, to: size }), lines: new Map() };
   return { ...state, round, roundAtMs: now.monotonicMs };
 }
 
@@ -254,9 +229,15 @@ function askCities(
   const { round } = state;
   if (round === undefined) return state;
   let next = state;
-  for (const [name, city] of state.cities) {
-    const isFree = city.asking === undefined && !city.ahead && city.lastSize <= round.size;
-    if (!isFree || round.lines.has(name) || now.monotonicMs < city.retryAtMs) continue;
+  for (const name of citiesOf(round.rules)) {
+    const city = cityState(state, name);
+    if (now.monotonicMs < city.retryAtMs || city.isPolled) continue;
+    if (city.isAhead) {
+      next = poll(next, name, effects);
+      continue;
+    }
+    const isFree = city.asking === undefined && city.lastSize <= round.size;
+    if (!isFree || round.lines.has(name)) continue;
     effects.push({ kind: "ask", city: name, size: round.size, oldSize: city.lastSize });
     next = withCity(next, name, (before) => ({ ...before, asking: round.size }));
   }
@@ -273,12 +254,10 @@ function heartbeatInMs(state: SequencerState, now: Instant): number {
 }
 
 function wakeDelay(state: SequencerState, now: Instant): number {
-  let delayMs = wakeMsMax;
-  const roundIn = state.roundAtMs + roundIntervalMs - now.monotonicMs;
-  if (roundIn > 0) delayMs = Math.min(delayMs, roundIn);
-  for (const city of state.cities.values()) {
-    const retryIn = city.retryAtMs - now.monotonicMs;
-    if (retryIn > 0) delayMs = Math.min(delayMs, retryIn);
-  }
-  return Math.ceil(delayMs);
+  const times = [...state.cities.values(), ...state.outside.values()].map(
+    ({ retryAtMs }) => retryAtMs - now.monotonicMs,
+  );
+  times.push(state.roundAtMs + roundIntervalMs - now.monotonicMs);
+  if (state.phase === "asking") times.push(quietInMs(state, now));
+  return Math.ceil(Math.min(wakeMsMax, ...times.filter((delayMs) => delayMs > 0)));
 }

@@ -34,6 +34,7 @@ export class Submissions {
   /** A store that fails leaves nothing to go on with: the process ends and recovers on restart. */
   readonly #onFatal: (error: unknown) => void;
   #queue: Submission[] = [];
+  #isOpen = false;
   #isWorking = false;
   /** Monotonic; the next group begins then unless it is full before. */
   #nextGroupAtMs = Number.NEGATIVE_INFINITY;
@@ -58,7 +59,13 @@ export class Submissions {
     this.#onFatal = options.onFatal;
   }
 
-  /** Rejects with BUSY when the queue is full, and with the reason of `close` after it. */
+  /** From now on what comes, and what waits already, is judged. */
+  open(): void {
+    this.#isOpen = true;
+    void this.#work();
+  }
+
+  /** Waits for `open`. Rejects with BUSY when the queue is full, and with the reason of `close` after it. */
   submit(batch: SealedBatch): Promise<SubmitResult> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const leaf = openForSubmit(batch.leaf);
@@ -85,7 +92,7 @@ export class Submissions {
   }
 
   async #work(): Promise<void> {
-    if (this.#isWorking) return;
+    if (this.#isWorking || !this.#isOpen) return;
     this.#isWorking = true;
     // Everything that arrives in this turn of the event loop shares the first group.
     await Promise.resolve();

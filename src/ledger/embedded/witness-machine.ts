@@ -1,96 +1,65 @@
 /**
  * A city's witness: what it answers to `add-checkpoint`, and when it may cosign. It promises one growing
- * tree per origin, and only what its own replica has stored and verified. Pure; the driver asks the
- * replica, stores the promise before anything is answered, and signs. FORMATS.md section 6.
+ * tree per origin and no lower term than one that it has promised, and only what its own replica has
+ * stored and verified. It holds batches and cosigns nothing that leaves one out for too long. Pure; the
+ * driver asks the replica, stores each promise before anything is answered, and signs. FORMATS.md section
+ * 6, DESIGN.md section 7.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { witnessWaitingMax } from "../../base/limits.ts";
+import type { ReasonCode } from "../../base/reasons.ts";
 import { emptyRoot } from "../../merkle/hash.ts";
 import { verifyConsistency } from "../../merkle/verify.ts";
 import { type AddCheckpointRequest, parseAddCheckpoint } from "../../note/add-checkpoint.ts";
-import type { WitnessedHead } from "../store/store.ts";
+import {
+  beginTerm,
+  dropFinal,
+  forwardInMs,
+  holdBatch,
+  noteIncluded,
+  overdueBatches,
+  takeForwards,
+} from "./held-batches.ts";
 import type { WitnessAnswer } from "./ports.ts";
 import { conflictAnswer, witnessAnswer } from "./witness-answers.ts";
+import {
+  askForTerm,
+  hearOwnCosignature,
+  isRightlyOpened,
+  isSilenced,
+  keepTerm,
+} from "./witness-terms.ts";
+import type {
+  OpenedCheckpoint,
+  StoredWitness,
+  Waiting,
+  WitnessConfig,
+  WitnessEffect,
+  WitnessEvent,
+  WitnessState,
+  WitnessStep,
+} from "./witness-types.ts";
 
-/** A checkpoint whose log signature verified. */
-export interface OpenedCheckpoint {
-  readonly origin: string;
-  readonly size: bigint;
-  readonly root: Uint8Array;
-  readonly note: Uint8Array;
-}
+export type {
+  CheckpointReading,
+  OpenedCheckpoint,
+  PromisedHead,
+  ReplicaVerdict,
+  StoredWitness,
+  TermOpening,
+  TermPromise,
+  WitnessConfig,
+  WitnessEffect,
+  WitnessEvent,
+  WitnessState,
+  WitnessStep,
+} from "./witness-types.ts";
 
-export type CheckpointReading =
-  | { readonly kind: "signed"; readonly checkpoint: OpenedCheckpoint }
-  | { readonly kind: "malformed" | "origin unknown" | "not signed" };
-
-export interface WitnessConfig {
-  /** Reads a note against the keys of the logs that this witness follows. */
-  readCheckpoint(note: Uint8Array): CheckpointReading;
-  /** How long a request waits for the replica. */
-  readonly waitMs: number;
-}
-
-/** What the replica says of the tree at a size. */
-export type ReplicaVerdict =
-  /** Every body is stored and verified, and the registry digest is that of the sequencer. */
-  | { readonly kind: "stands"; readonly root: Uint8Array }
-  | { readonly kind: "behind" }
-  | { readonly kind: "distrusted" };
-
-interface Waiting {
-  readonly request: AddCheckpointRequest;
-  readonly checkpoint: OpenedCheckpoint;
-  readonly deadlineMs: number;
-}
-
-export interface WitnessState {
-  readonly config: WitnessConfig;
-  /** Promises by origin, as stored. */
-  readonly promises: ReadonlyMap<string, WitnessedHead>;
-  readonly waiting: ReadonlyMap<number, Waiting>;
-}
-
-export type WitnessEvent =
-  | { readonly kind: "request"; readonly id: number; readonly body: Uint8Array }
-  | { readonly kind: "replica"; readonly id: number; readonly verdict: ReplicaVerdict }
-  /** The replica may say something else now. */
-  | { readonly kind: "changed" }
-  /** The promise is durable; or it was not written because the stored one is `latest`. */
-  | {
-      readonly kind: "promised";
-      readonly id: number;
-      readonly latest: WitnessedHead;
-      readonly isNew: boolean;
-    }
-  | { readonly kind: "tick" };
-
-export type WitnessEffect =
-  | { readonly kind: "answer"; readonly id: number; readonly answer: WitnessAnswer }
-  | { readonly kind: "ask replica"; readonly id: number; readonly size: bigint }
-  | {
-      readonly kind: "promise";
-      readonly id: number;
-      readonly origin: string;
-      readonly before: WitnessedHead | undefined;
-      readonly after: WitnessedHead;
-    }
-  | { readonly kind: "cosign"; readonly id: number; readonly checkpoint: OpenedCheckpoint }
-  /** The log signed a tree that is not the one held: both heads are evidence. */
-  | { readonly kind: "fork"; readonly held: Uint8Array | undefined; readonly shown: Uint8Array }
-  | { readonly kind: "wake"; readonly delayMs: number };
-
-export interface WitnessStep {
-  readonly state: WitnessState;
-  readonly effects: readonly WitnessEffect[];
-}
-
-export function initialWitness(
-  config: WitnessConfig,
-  promises: ReadonlyMap<string, WitnessedHead>,
-): WitnessState {
-  return { config, promises, waiting: new Map() };
+/** Nothing is held and nobody waits; the rest is what the store says. */
+export function initialWitness(config: WitnessConfig, stored: StoredWitness): WitnessState {
+  const { promises, promisedTerm, lost } = stored;
+  return { config, promises, promisedTerm, lost, waiting: new Map(), held: new Map() };
 }
 
 export function stepWitness(
@@ -98,6 +67,16 @@ export function stepWitness(
   event: WitnessEvent,
   monotonicMs: number,
 ): WitnessStep {
+  const step = accept(state, event, monotonicMs);
+  const { waiting, held } = step.state;
+  const hasMore = waiting.size > state.waiting.size || held.size > state.held.size;
+  const delayMs = hasMore || event.kind === "tick" ? wakeInMs(step.state, monotonicMs) : undefined;
+  if (delayMs === undefined) return step;
+  return { state: step.state, effects: [...step.effects, { kind: "wake", delayMs }] };
+}
+
+function accept(state: WitnessState, event: WitnessEvent, monotonicMs: number): WitnessStep {
+  const when = { nowMs: monotonicMs, boundMs: state.config.inclusionBoundMs };
   switch (event.kind) {
     case "request":
       return receive(state, event, monotonicMs);
@@ -106,17 +85,39 @@ export function stepWitness(
     case "changed":
       return {
         state,
-        effects: [...state.waiting].map(([id, { checkpoint }]) => ({
-          kind: "ask replica",
-          id,
-          size: checkpoint.size,
-        })),
+        effects: [...state.waiting].map(([id, { checkpoint }]) =>
+          askReplica(state, { id, checkpoint, monotonicMs }),
+        ),
       };
     case "promised":
       return keepPromise(state, event);
+    case "show":
+      return show(state, event);
+    case "promise term":
+      return askForTerm(state, event);
+    case "term stored":
+      return keepTerm(state, event);
+    case "own cosignature":
+      return hearOwnCosignature(state, event);
+    case "hold":
+      return hold(state, event, monotonicMs);
+    case "included":
+      return quietly(state, { held: noteIncluded(state.held, event.leafHash, event.index) });
+    case "final":
+      return quietly(state, { held: dropFinal(state.held, event.size, event.tips) });
+    case "term began":
+      return endTermsBelow({ ...state, held: beginTerm(state.held, event.size, when) }, event.term);
     case "tick":
       return expire(state, monotonicMs);
   }
+}
+
+function quietly(state: WitnessState, change: Partial<WitnessState>): WitnessStep {
+  return { state: { ...state, ...change }, effects: [] };
+}
+
+function answering(state: WitnessState, id: number, answer: WitnessAnswer): WitnessStep {
+  return { state, effects: [{ kind: "answer", id, answer }] };
 }
 
 function receive(
@@ -125,36 +126,22 @@ function receive(
   monotonicMs: number,
 ): WitnessStep {
   const { id } = event;
-  const refuse = (answer: WitnessAnswer): WitnessStep => ({
-    state,
-    effects: [{ kind: "answer", id, answer }],
-  });
   const request = readRequest(event.body);
-  if (request === undefined) return refuse(witnessAnswer(400, "malformed request\n"));
-  const reading = state.config.readCheckpoint(request.checkpoint);
-  switch (reading.kind) {
-    case "malformed":
-      return refuse(witnessAnswer(400, "malformed checkpoint\n"));
-    case "origin unknown":
-      return refuse(witnessAnswer(404, "unknown origin\n"));
-    case "not signed":
-      return refuse(witnessAnswer(403, "no valid signature of the log\n"));
-    case "signed":
-      break;
+  if (request === undefined) {
+    return answering(state, id, witnessAnswer(400, "malformed request\n"));
   }
-  const { checkpoint } = reading;
+  const checkpoint = readCheckpoint(state.config, request.checkpoint);
+  if ("status" in checkpoint) return answering(state, id, checkpoint);
   const refusal = judge(state, request, checkpoint);
   if (refusal !== undefined) return { state, effects: refusalEffects(id, refusal) };
-  if (state.waiting.size >= witnessWaitingMax) return refuse(witnessAnswer(503, "busy\n"));
-  const { waitMs } = state.config;
+  if (state.waiting.size >= witnessWaitingMax) {
+    return answering(state, id, witnessAnswer(503, "busy\n"));
+  }
   const waiting = new Map(state.waiting);
-  waiting.set(id, { request, checkpoint, deadlineMs: monotonicMs + waitMs });
+  waiting.set(id, { request, checkpoint, deadlineMs: monotonicMs + state.config.waitMs });
   return {
     state: { ...state, waiting },
-    effects: [
-      { kind: "ask replica", id, size: checkpoint.size },
-      { kind: "wake", delayMs: waitMs },
-    ],
+    effects: [askReplica(state, { id, checkpoint, monotonicMs })],
   };
 }
 
@@ -167,18 +154,58 @@ function readRequest(body: Uint8Array): AddCheckpointRequest | undefined {
   }
 }
 
+const endedAnswer: WitnessAnswer = witnessAnswer(403, "the term has ended\n");
+
+function readCheckpoint(config: WitnessConfig, note: Uint8Array): OpenedCheckpoint | WitnessAnswer {
+  const reading = config.readCheckpoint(note);
+  switch (reading.kind) {
+    case "malformed":
+      return witnessAnswer(400, "malformed checkpoint\n");
+    case "origin unknown":
+      return witnessAnswer(404, "unknown origin\n");
+    case "not signed":
+      return witnessAnswer(403, "no valid signature of the log\n");
+    case "ended":
+      return endedAnswer;
+    case "signed":
+      return reading.checkpoint;
+  }
+}
+
+function askReplica(
+  state: WitnessState,
+  asked: {
+    readonly id: number;
+    readonly checkpoint: OpenedCheckpoint;
+    readonly monotonicMs: number;
+  },
+): WitnessEffect {
+  const { term, origin, size } = asked.checkpoint;
+  const when = { nowMs: asked.monotonicMs, boundMs: state.config.inclusionBoundMs };
+  // Term 0 was opened by the founding document.
+  const isFirst = term > 0n && !state.promises.has(origin);
+  const openingOf = isFirst ? term : undefined;
+  const overdue = overdueBatches(state.held, when);
+  return { kind: "ask replica", id: asked.id, size, openingOf, overdue };
+}
+
 interface Refusal {
   readonly answer: WitnessAnswer;
   readonly fork?: { readonly held: Uint8Array | undefined; readonly shown: Uint8Array };
+  readonly reason?: ReasonCode;
 }
 
-/** The rows of FORMATS.md section 6 from the sizes on, in their order; `undefined` when the promise may grow. */
+/** The rows of FORMATS.md section 6 from the term on, in their order; `undefined` when the promise may grow. */
 function judge(
   state: WitnessState,
   request: AddCheckpointRequest,
   checkpoint: OpenedCheckpoint,
 ): Refusal | undefined {
   const { oldSize, proof } = request;
+  if (checkpoint.term < state.promisedTerm) return { answer: endedAnswer };
+  if (isSilenced(state, checkpoint.term)) {
+    return { answer: witnessAnswer(503, "this witness has lost its state\n") };
+  }
   const latest = state.promises.get(checkpoint.origin);
   if (oldSize > checkpoint.size) {
     return { answer: witnessAnswer(400, "old size above the checkpoint's\n") };
@@ -188,8 +215,11 @@ function judge(
   if (checkpoint.size === 0n && !equalBytes(checkpoint.root, emptyRoot)) {
     return { answer: unprocessable };
   }
-  if (oldSize === 0n) return proof.length === 0 ? undefined : { answer: unprocessable };
-  const { size: size1, root: root1, note: held } = latest as WitnessedHead;
+  // A promise of size 0 is begun by every tree, without a proof.
+  if (latest === undefined || oldSize === 0n) {
+    return proof.length === 0 ? undefined : { answer: unprocessable };
+  }
+  const { size: size1, root: root1, note: held } = latest;
   if (checkpoint.size === size1 && !equalBytes(checkpoint.root, root1)) {
     return { answer: unprocessable, fork: { held, shown: checkpoint.note } };
   }
@@ -206,72 +236,158 @@ function isConsistent(options: Parameters<typeof verifyConsistency>[0]): boolean
   }
 }
 
-function refusalEffects(id: number, refusal: Refusal): readonly WitnessEffect[] {
-  const answer: WitnessEffect = { kind: "answer", id, answer: refusal.answer };
-  return refusal.fork === undefined ? [answer] : [answer, { kind: "fork", ...refusal.fork }];
+function refusalEffects(id: number, refusal: Refusal, size = 0n): readonly WitnessEffect[] {
+  const { answer, fork, reason } = refusal;
+  const effects: WitnessEffect[] = [{ kind: "answer", id, answer }];
+  if (fork !== undefined) effects.push({ kind: "fork", ...fork });
+  if (reason !== undefined) effects.push({ kind: "report", reason, size });
+  return effects;
 }
 
 function hearReplica(
   state: WitnessState,
-  event: { readonly id: number; readonly verdict: ReplicaVerdict },
+  event: Extract<WitnessEvent, { kind: "replica" }>,
 ): WitnessStep {
   const { id, verdict } = event;
   const waiting = state.waiting.get(id);
   if (waiting === undefined || verdict.kind === "behind") return { state, effects: [] };
-  if (verdict.kind === "distrusted") {
-    return finish(state, id, {
-      answer: witnessAnswer(503, "the replica trusts this log no more\n"),
-    });
-  }
   const { request, checkpoint } = waiting;
-  const latest = state.promises.get(checkpoint.origin);
-  if (!equalBytes(verdict.root, checkpoint.root)) {
-    return finish(state, id, {
-      answer: witnessAnswer(422, "the replica has another tree\n"),
-      fork: { held: undefined, shown: checkpoint.note },
-    });
+  const refusal =
+    verdict.kind === "distrusted"
+      ? { answer: witnessAnswer(503, "the replica trusts this log no more\n") }
+      : (judgeByReplica(checkpoint, { ...event, root: verdict.root }) ??
+        // The promise may have grown while this request waited.
+        judge(state, request, checkpoint) ??
+        judgeTerm(state, checkpoint, event));
+  if (refusal !== undefined) {
+    const effects = refusalEffects(id, refusal, checkpoint.size);
+    return { state: withoutWaiting(state, id), effects };
   }
-  // The promise may have grown while this request waited.
-  const refusal = judge(state, request, checkpoint);
-  if (refusal !== undefined) return finish(state, id, refusal);
-  const { origin, size, root, note } = checkpoint;
-  const after: WitnessedHead = { size, root, note };
-  return { state, effects: [{ kind: "promise", id, origin, before: latest, after }] };
+  const { term, origin, size, root, note } = checkpoint;
+  const before = state.promises.get(origin);
+  const after = { size, root, note };
+  return { state, effects: [{ kind: "promise", id, term, origin, before, after }] };
 }
 
-function finish(state: WitnessState, id: number, refusal: Refusal): WitnessStep {
-  return { state: withoutWaiting(state, id), effects: refusalEffects(id, refusal) };
+function judgeByReplica(
+  { size, root, note }: OpenedCheckpoint,
+  replica: { readonly root: Uint8Array; readonly finalSize: bigint; readonly omits: boolean },
+): Refusal | undefined {
+  if (!equalBytes(replica.root, root)) {
+    return {
+      answer: witnessAnswer(422, "the replica has another tree\n"),
+      fork: { held: undefined, shown: note },
+    };
+  }
+  if (size < replica.finalSize) {
+    return { answer: witnessAnswer(422, "the checkpoint does not extend a final one\n") };
+  }
+  if (!replica.omits) return undefined;
+  return { answer: witnessAnswer(503, "a batch is withheld\n"), reason: "BATCH_WITHHELD" };
+}
+
+/** Before the first cosignature in a term: that it was rightly opened, which its sequencer alone has said so far. */
+function judgeTerm(
+  state: WitnessState,
+  { term, origin }: OpenedCheckpoint,
+  { opening }: Extract<WitnessEvent, { kind: "replica" }>,
+): Refusal | undefined {
+  if (term === 0n || state.promises.has(origin)) return undefined;
+  if (opening?.term === term && isRightlyOpened(opening)) return undefined;
+  return { answer: witnessAnswer(503, "the start of this term is not shown\n") };
 }
 
 function keepPromise(
   state: WitnessState,
-  event: { readonly id: number; readonly latest: WitnessedHead; readonly isNew: boolean },
+  event: Extract<WitnessEvent, { kind: "promised" }>,
 ): WitnessStep {
-  const { id, latest, isNew } = event;
+  const { id, latest, promisedTerm, isNew } = event;
   const waiting = state.waiting.get(id);
   if (waiting === undefined) return { state, effects: [] };
   const { checkpoint } = waiting;
-  const promises = new Map(state.promises).set(checkpoint.origin, latest);
+  const { term, origin } = checkpoint;
+  const promises = new Map(state.promises);
+  if (latest !== undefined) promises.set(origin, { term, ...latest });
+  const next = withoutWaiting({ ...state, promises, promisedTerm }, id);
+  if (isNew) return { state: next, effects: [{ kind: "cosign", id, checkpoint }] };
+  return answering(
+    next,
+    id,
+    term < promisedTerm ? endedAnswer : conflictAnswer(latest?.size ?? 0n),
+  );
+}
+
+function show(
+  state: WitnessState,
+  { id, origin }: { readonly id: number; readonly origin: string },
+): WitnessStep {
+  const promise = state.promises.get(origin);
+  if (promise !== undefined && !isSilenced(state, promise.term)) {
+    return { state, effects: [{ kind: "show", id, checkpoint: promise }] };
+  }
+  // A witness that does not know what it cosigned must not be taken for one that cosigned nothing.
+  if (state.lost !== undefined) {
+    return answering(state, id, witnessAnswer(503, "this witness has lost its state\n"));
+  }
+  return answering(state, id, witnessAnswer(404, "nothing of this origin was cosigned\n"));
+}
+
+/** What a batch that cannot be held is answered, by the reason; 400 for every other one. */
+const holdStatuses: Readonly<Partial<Record<ReasonCode, number>>> = {
+  NETWORK_UNKNOWN: 403,
+  GATEWAY_UNKNOWN: 403,
+  KEY_UNKNOWN: 403,
+  SIGNATURE_INVALID: 403,
+  TOO_LARGE: 413,
+};
+
+function hold(
+  state: WitnessState,
+  event: Extract<WitnessEvent, { kind: "hold" }>,
+  monotonicMs: number,
+): WitnessStep {
+  const { id, batch, verified, index } = event;
+  if (verified.kind === "rejected") {
+    const { reason } = verified;
+    return answering(state, id, witnessAnswer(holdStatuses[reason] ?? 400, `${reason}\n`));
+  }
+  const when = { nowMs: monotonicMs, boundMs: state.config.inclusionBoundMs };
+  const held = holdBatch(state.held, { batch, verified, index }, when);
+  if (held === "full") return answering(state, id, witnessAnswer(429, "full\n"));
+  return answering({ ...state, held }, id, witnessAnswer(202, "held\n"));
+}
+
+/** What waits for a tree that the replica has left is not evidence against anybody. */
+function endTermsBelow(state: WitnessState, term: bigint): WitnessStep {
+  const ended = [...state.waiting].filter(([, { checkpoint }]) => checkpoint.term < term);
   return {
-    state: withoutWaiting({ ...state, promises }, id),
-    effects: isNew
-      ? [{ kind: "cosign", id, checkpoint }]
-      : [{ kind: "answer", id, answer: conflictAnswer(latest.size) }],
+    state: ended.reduce((next, [id]) => withoutWaiting(next, id), state),
+    effects: ended.map(([id]) => ({ kind: "answer", id, answer: endedAnswer })),
   };
 }
 
 function expire(state: WitnessState, monotonicMs: number): WitnessStep {
-  let next = state;
-  const effects: WitnessEffect[] = [];
+  const when = { nowMs: monotonicMs, boundMs: state.config.inclusionBoundMs };
+  const { held, forwards } = takeForwards(state.held, when);
+  let next: WitnessState = { ...state, held };
+  const effects: WitnessEffect[] = forwards.map((one) => ({ kind: "forward", held: one }));
   for (const [id, { deadlineMs }] of state.waiting) {
     if (monotonicMs < deadlineMs) continue;
     next = withoutWaiting(next, id);
     const answer = witnessAnswer(503, "the replica has not reached this size\n");
     effects.push({ kind: "answer", id, answer });
   }
-  const deadlines = [...next.waiting.values()].map(({ deadlineMs }) => deadlineMs - monotonicMs);
-  if (deadlines.length > 0) effects.push({ kind: "wake", delayMs: Math.min(...deadlines) });
   return { state: next, effects };
+}
+
+/** Milliseconds until a request has waited long enough, or a batch is to be passed on. */
+function wakeInMs({ waiting, held }: WitnessState, monotonicMs: number): number | undefined {
+  const deadlines = [...waiting.values()].map(
+    ({ deadlineMs }: Waiting) => deadlineMs - monotonicMs,
+  );
+  const forwardMs = forwardInMs(held, monotonicMs);
+  if (forwardMs !== undefined) deadlines.push(forwardMs);
+  return deadlines.length === 0 ? undefined : Math.max(0, Math.min(...deadlines));
 }
 
 function withoutWaiting(state: WitnessState, id: number): WitnessState {

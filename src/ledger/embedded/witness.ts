@@ -1,17 +1,33 @@
-import { equalBytes } from "../../base/bytes.ts";
+import { equalBytes, toHex, utf8 } from "../../base/bytes.ts";
 import type { Clock, Scheduler } from "../../base/clock.ts";
-import { assertInvariant, CausewayError } from "../../base/errors.ts";
+import { CausewayError } from "../../base/errors.ts";
+import { startEvidenceBytesMax, startEvidencesMax } from "../../base/limits.ts";
+import { Lru } from "../../base/lru.ts";
+import type { ReasonCode } from "../../base/reasons.ts";
+import { sha256 } from "../../base/sha256.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
-import { type CityWitness, originOf } from "../../registry/cosigning.ts";
-import type { WitnessStore } from "../store/store.ts";
-import { witnessAnswer } from "./witness-answers.ts";
-import { cosign, readForWitness } from "./checkpoints.ts";
+import { parseNote, parseSignatureLines } from "../../note/note.ts";
+import type { CityWitness } from "../../registry/cosigning.ts";
+import { verifyBatch } from "../../registry/verify-batch.ts";
+import type { SealedBatch } from "../ports.ts";
+import type { ChainPlace, WitnessStore } from "../store/store.ts";
+import { cosign, joinCosignatures, readForWitness, readHead } from "./checkpoints.ts";
+import type { HeldBatch } from "./held-batches.ts";
+import { isOmitted, type LedgerLook } from "./omission.ts";
 import type { WitnessAnswer, WitnessPort } from "./ports.ts";
 import type { LedgerReplica } from "./replica.ts";
+import { parseStartEvidence } from "./start-evidence.ts";
+import { openingOf, termOfOriginText } from "./term-opening.ts";
+import type { StartEvidence } from "./term-start.ts";
 import { cosigningNow } from "./trust.ts";
+import { witnessAnswer } from "./witness-answers.ts";
+import { isRightlyOpened } from "./witness-terms.ts";
 import {
   initialWitness,
+  type PromisedHead,
   stepWitness,
+  type StoredWitness,
+  type TermPromise,
   type WitnessEffect,
   type WitnessEvent,
   type WitnessState,
@@ -19,6 +35,8 @@ import {
 
 /** How long a request waits for the replica: less than its client waits for an answer. */
 export const witnessWaitMs: number = 10_000;
+/** Final notes that are searched at the start for one that the own city had a part in: it may have slept through some. */
+const frozenNotesLookedAt = 64;
 
 export interface WitnessOptions {
   readonly city: string;
@@ -29,15 +47,32 @@ export interface WitnessOptions {
   readonly verifier: Verifier;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
+  /** Hands what is held for too long to the sequencer and to every other city's witness; tells nothing. */
+  readonly forward?: (held: HeldBatch) => void;
+  readonly onReport?: (report: WitnessReport) => void;
   /** The store failed: the process has to end. */
   readonly onFatal: (error: unknown) => void;
 }
 
-/** A city's witness beside its replica: `add-checkpoint` of C2SP tlog-witness. */
+/** Something that an operator has to know. */
+export interface WitnessReport {
+  readonly event: "witness refuses";
+  readonly reason: ReasonCode;
+  readonly size: bigint;
+}
+
+type Asked =
+  | { readonly kind: "answer"; resolve(answer: WitnessAnswer): void }
+  | { readonly kind: "term"; resolve(result: TermPromise): void };
+
+/** A city's witness beside its replica: `add-checkpoint` of C2SP tlog-witness, terms, and held batches. */
 export class Witness implements WitnessPort {
   readonly #options: WitnessOptions;
-  readonly #answers = new Map<number, (answer: WitnessAnswer) => void>();
-  readonly #stopListening: () => void;
+  readonly #asked = new Map<number, Asked>();
+  readonly #stopListening: readonly (() => void)[];
+  /** The newest cosignature of each origin. */
+  readonly #cosigned = new Map<string, { readonly size: bigint; readonly line: string }>();
+  readonly #evidence = new Lru<bigint, StartEvidence>(startEvidencesMax);
   #state: WitnessState;
   #nextId = 0;
   #cancelWake: () => void = () => undefined;
@@ -45,41 +80,99 @@ export class Witness implements WitnessPort {
   /** Throws MEMBER_UNKNOWN when the network knows no such city, KEY_UNKNOWN when its key is another. */
   constructor(options: WitnessOptions) {
     this.#options = options;
-    const { replica, verifier, store } = options;
+    const { replica, verifier, store, signer } = options;
     assertKey(options);
-    const origin = originOf(replica.network.id, replica.term().term);
-    const promise = store.latest(origin);
     this.#state = initialWitness(
       {
         readCheckpoint: (note) => readForWitness(replica.trust(), note, verifier),
         waitMs: witnessWaitMs,
+        inclusionBoundMs: replica.network.inclusionBoundMs,
+        key: toHex(signer.publicKey),
       },
-      new Map(promise === undefined ? [] : [[origin, promise]]),
+      readStored(store),
     );
-    this.#stopListening = replica.onChange(() => {
-      if (this.#state.waiting.size > 0) this.#take({ kind: "changed" });
-    });
+    this.#compareWithNotes();
+    this.#stopListening = [
+      replica.onChange(() => {
+        if (this.#state.waiting.size > 0) this.#take({ kind: "changed" });
+      }),
+      replica.onIncluded(({ leafHash, index }) => {
+        if (this.#state.held.size === 0) return;
+        this.#take({ kind: "included", leafHash: toHex(leafHash), index });
+      }),
+      replica.onFinal(({ size, note: final }) => {
+        this.#hearNote(final);
+        if (this.#state.held.size > 0) this.#take({ kind: "final", size, tips: this.#tips(size) });
+      }),
+      replica.onTerm(({ term, start }) => this.#take({ kind: "term began", term, size: start })),
+    ];
   }
 
   addCheckpoint(body: Uint8Array): Promise<WitnessAnswer> {
-    const id = this.#nextId++;
+    return this.#ask((id) => this.#take({ kind: "request", id, body }));
+  }
+
+  latest(originHash: string): Promise<WitnessAnswer> {
+    const isIt = (origin: string): boolean => toHex(sha256(utf8(origin))) === originHash;
+    const origin = [...this.#state.promises.keys()].find(isIt) ?? "";
+    return this.#ask((id) => this.#take({ kind: "show", id, origin }));
+  }
+
+  async holdBatch(batch: SealedBatch): Promise<WitnessAnswer> {
+    const { replica, verifier } = this.#options;
+    const verified = await verifyBatch(replica.state(), batch, verifier);
+    const index = verified.kind === "verified" ? replica.indexOfLeaf(verified.leafHash) : undefined;
+    if (index !== undefined && index < (replica.final()?.size ?? 0n)) {
+      return witnessAnswer(202, "final\n");
+    }
+    return this.#ask((id) => this.#take({ kind: "hold", id, batch, verified, index }));
+  }
+
+  /** Before the city's authority signs a vote for a term: from then on nothing of a lower one is cosigned. */
+  promiseTerm(term: bigint): Promise<TermPromise> {
+    const currentTerm = this.#options.replica.term().term;
     return new Promise((resolve, reject) => {
-      this.#answers.set(id, resolve);
-      try {
-        this.#take({ kind: "request", id, body });
-      } catch (error) {
-        this.#answers.delete(id);
-        reject(error);
-      }
+      const id = this.#nextId++;
+      this.#asked.set(id, { kind: "term", resolve });
+      this.#orReject(id, reject, () => this.#take({ kind: "promise term", id, term, currentTerm }));
     });
+  }
+
+  /** Kept when it shows the start of a term that the replica knows, in which nothing was cosigned yet. */
+  async takeEvidence(term: bigint, bytes: Uint8Array): Promise<WitnessAnswer> {
+    const { replica, verifier } = this.#options;
+    if (bytes.length > startEvidenceBytesMax) return witnessAnswer(413, "too large\n");
+    const evidence = readEvidence(bytes);
+    if (evidence === undefined) return witnessAnswer(400, "malformed evidence\n");
+    const opening = openingOf(replica, term, { verifier, evidence });
+    if (opening === undefined) return witnessAnswer(404, "unknown term\n");
+    if (!isRightlyOpened(opening)) return witnessAnswer(422, "this shows no start of the term\n");
+    this.#evidence.set(term, evidence);
+    return witnessAnswer(202, "kept\n");
   }
 
   /** Requests that still wait are answered 503. */
   close(): void {
-    this.#stopListening();
+    for (const stop of this.#stopListening) stop();
     this.#cancelWake();
-    for (const id of [...this.#answers.keys()]) {
+    for (const id of [...this.#asked.keys()])
       this.#answer(id, witnessAnswer(503, "shutting down\n"));
+  }
+
+  #ask(take: (id: number) => void): Promise<WitnessAnswer> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#asked.set(id, { kind: "answer", resolve });
+      this.#orReject(id, reject, () => take(id));
+    });
+  }
+
+  #orReject(id: number, reject: (error: unknown) => void, take: () => void): void {
+    try {
+      take();
+    } catch (error) {
+      this.#asked.delete(id);
+      reject(error);
     }
   }
 
@@ -90,36 +183,38 @@ export class Witness implements WitnessPort {
   }
 
   #perform(effect: WitnessEffect): void {
-    const { replica, store, clock, signer, scheduler } = this.#options;
+    const { replica, scheduler, onReport } = this.#options;
     switch (effect.kind) {
       case "answer":
         this.#answer(effect.id, effect.answer);
         return;
-      case "ask replica": {
-        const { id, size } = effect;
-        this.#take({ kind: "replica", id, verdict: replica.vouch(size) });
+      case "term promised":
+        this.#answerTerm(effect.id, effect.result);
         return;
-      }
-      case "promise": {
-        const { id, origin, before, after } = effect;
-        const { isNew, latest } = this.#promise(() => ({
-          isNew: store.advance(origin, before, after),
-          latest: store.latest(origin),
-        }));
-        assertInvariant(latest !== undefined, "a promise was stored");
-        this.#take({ kind: "promised", id, latest, isNew });
+      case "ask replica":
+        this.#askReplica(effect);
         return;
-      }
-      case "cosign": {
-        const { key } = this.#witness();
-        const timeMs = clock.nowMs();
-        const line = cosign({ head: effect.checkpoint, name: key.name, signer, timeMs });
-        this.#answer(effect.id, witnessAnswer(200, line));
+      case "promise":
+      case "store term":
+      case "store lost":
+        this.#store(effect);
         return;
-      }
+      case "cosign":
+        this.#answer(effect.id, witnessAnswer(200, this.#cosign(effect.checkpoint)));
+        return;
+      case "show":
+        this.#show(effect.id, effect.checkpoint);
+        return;
+      case "forward":
+        this.#options.forward?.(effect.held);
+        return;
+      case "report":
+        onReport?.({ event: "witness refuses", reason: effect.reason, size: effect.size });
+        return;
       case "fork": {
         const { held, shown } = effect;
-        replica.distrust({ reason: "LEDGER_FORK", shown, ...(held && { held }) });
+        const { term } = replica.term();
+        replica.distrust({ reason: "LEDGER_FORK", shown, term, ...(held && { held }) });
         return;
       }
       case "wake":
@@ -128,8 +223,49 @@ export class Witness implements WitnessPort {
     }
   }
 
+  #askReplica(effect: Extract<WitnessEffect, { kind: "ask replica" }>): void {
+    const { replica, verifier } = this.#options;
+    const { id, size, openingOf: term, overdue } = effect;
+    const verdict = replica.vouch(size);
+    const look = lookOf(replica);
+    const omits = verdict.kind === "stands" && overdue.some((held) => isOmitted(held, size, look));
+    const opening =
+      term === undefined
+        ? undefined
+        : openingOf(replica, term, { verifier, evidence: this.#evidence.get(term) });
+    const finalSize = replica.final()?.size ?? 0n;
+    this.#take({ kind: "replica", id, verdict, finalSize, omits, opening });
+  }
+
+  #store(effect: Extract<WitnessEffect, { kind: "promise" | "store term" | "store lost" }>): void {
+    const { store } = this.#options;
+    switch (effect.kind) {
+      case "promise": {
+        const { id, origin } = effect;
+        const stored = this.#durably(() => ({
+          isNew: store.advance(effect),
+          latest: store.latest(origin),
+          promisedTerm: store.promisedTerm(),
+        }));
+        this.#take({ kind: "promised", id, ...stored });
+        return;
+      }
+      case "store term": {
+        const { id, term } = effect;
+        const stored = this.#durably(() => ({
+          isNew: store.promiseTerm(term),
+          promisedTerm: store.promisedTerm(),
+        }));
+        this.#take({ kind: "term stored", id, ...stored });
+        return;
+      }
+      case "store lost":
+        this.#durably(() => store.setLost(effect.lost));
+    }
+  }
+
   /** A promise that may or may not be on the disk: nobody is answered, and the process has to end. */
-  #promise<T>(write: () => T): T {
+  #durably<T>(write: () => T): T {
     try {
       return write();
     } catch (error) {
@@ -138,14 +274,101 @@ export class Witness implements WitnessPort {
     }
   }
 
-  #witness(): { readonly key: { readonly name: string } } {
-    return cityWitness(this.#options);
+  #cosign(head: {
+    readonly origin: string;
+    readonly size: bigint;
+    readonly root: Uint8Array;
+  }): string {
+    const { signer, clock } = this.#options;
+    const { name } = cityWitness(this.#options).key;
+    const line = cosign({ head, name, signer, timeMs: clock.nowMs() });
+    this.#cosigned.set(head.origin, { size: head.size, line });
+    return line;
+  }
+
+  #show(id: number, promise: PromisedHead): void {
+    const origin = [...this.#state.promises].find(([, head]) => head === promise)?.[0] ?? "";
+    const given = this.#cosigned.get(origin);
+    // Promised and not known to be cosigned, such as before a restart: the promise allows it.
+    const line = given?.size === promise.size ? given.line : this.#cosign({ ...promise, origin });
+    const note = joinCosignatures(promise.note, parseSignatureLines(utf8(line)));
+    this.#answer(id, witnessAnswer(200, new TextDecoder().decode(note)));
+  }
+
+  /** The newest note of the replica that carries the own cosignature: is that promise still known? */
+  #compareWithNotes(): void {
+    const { reader } = this.#options.replica;
+    const heartbeat = reader.heartbeat();
+    if (heartbeat !== undefined && this.#hearNote(heartbeat)) return;
+    let frozen = reader.newestFrozen();
+    for (let looked = 0; frozen !== undefined && looked < frozenNotesLookedAt; looked++) {
+      if (this.#hearNote(frozen.note)) return;
+      frozen = reader.frozenBefore(frozen.size);
+    }
+  }
+
+  /** Whether a note of the replica, which has verified it, carries the own cosignature. */
+  #hearNote(note: Uint8Array): boolean {
+    const { replica, verifier } = this.#options;
+    const { name, keyId } = cityWitness(this.#options).key;
+    const { signatures } = parseNote(note);
+    if (!signatures.some((line) => line.name === name && line.keyId === keyId)) return false;
+    const { term, origin, size } = readHead(replica.trust(), note, verifier);
+    this.#take({ kind: "own cosignature", term, origin, size });
+    return true;
+  }
+
+  #tips(size: bigint): readonly ChainPlace[] {
+    const { chains } = this.#options.replica.state();
+    const gateways = new Set([...this.#state.held.values()].map(({ place }) => place.gateway));
+    return [...gateways].flatMap((gateway) => {
+      const tip = chains.get(gateway);
+      if (tip === undefined || tip.index >= size) return [];
+      return [{ gateway, epoch: tip.epoch, seq: tip.seq }];
+    });
   }
 
   #answer(id: number, answer: WitnessAnswer): void {
-    this.#answers.get(id)?.(answer);
-    this.#answers.delete(id);
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    if (asked?.kind === "answer") asked.resolve(answer);
   }
+
+  #answerTerm(id: number, result: TermPromise): void {
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    if (asked?.kind === "term") asked.resolve(result);
+  }
+}
+
+function readStored(store: WitnessStore): StoredWitness {
+  const promises = [...store.promises()].flatMap(([origin, head]): [string, PromisedHead][] => {
+    const term = termOfOriginText(origin);
+    return term === undefined ? [] : [[origin, { term, ...head }]];
+  });
+  return {
+    promises: new Map(promises),
+    promisedTerm: store.promisedTerm(),
+    lost: store.lost(),
+  };
+}
+
+function readEvidence(bytes: Uint8Array): StartEvidence | undefined {
+  try {
+    return parseStartEvidence(bytes);
+  } catch (error) {
+    if (error instanceof CausewayError) return undefined;
+    throw error;
+  }
+}
+
+function lookOf(replica: LedgerReplica): LedgerLook {
+  return {
+    state: () => replica.state(),
+    rootAt: (size) => replica.rootAt(size),
+    indexOfLeaf: (leafHash) => replica.indexOfLeaf(leafHash),
+    blobSize: (digest) => replica.reader.blobSize(digest),
+  };
 }
 
 function cityWitness({ city, replica }: WitnessOptions): CityWitness {

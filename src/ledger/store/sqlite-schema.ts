@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS frozen_notes (
   note BLOB NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS marks (
-  name TEXT PRIMARY KEY, -- head, heartbeat, snapshot, network
+  name TEXT PRIMARY KEY, -- head, heartbeat, snapshot, snapshot of a final size, network
   size INTEGER NOT NULL,
   value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -46,6 +46,23 @@ CREATE TABLE IF NOT EXISTS faults (
   shown BLOB,
   leaf_index INTEGER,
   at_ms INTEGER NOT NULL
+) STRICT;
+-- The term whose log a fault is in; a fault without one is for good.
+CREATE TABLE IF NOT EXISTS fault_terms (
+  number INTEGER PRIMARY KEY,
+  term INTEGER NOT NULL
+) STRICT;
+-- What stood at an index until the ledger went on from a smaller size: heads that cover it can be shown to be of it.
+CREATE TABLE IF NOT EXISTS dropped_leaves (
+  number INTEGER PRIMARY KEY,
+  term INTEGER NOT NULL, -- in which it was dropped
+  leaf_index INTEGER NOT NULL,
+  leaf BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS dropped_heads (
+  number INTEGER PRIMARY KEY,
+  size INTEGER NOT NULL,
+  note BLOB NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS forked_leaves (
   gateway TEXT NOT NULL,
@@ -63,4 +80,13 @@ CREATE TABLE IF NOT EXISTS promises (
   root BLOB NOT NULL,
   note BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS promised_term (
+  only INTEGER PRIMARY KEY CHECK (only = 0),
+  term INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS lost_state (
+  only INTEGER PRIMARY KEY CHECK (only = 0),
+  key TEXT NOT NULL,
+  term INTEGER NOT NULL
+) STRICT;
 `;

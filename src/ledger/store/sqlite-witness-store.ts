@@ -1,56 +1,109 @@
 import { storing } from "./sqlite-errors.ts";
 import { openSqlite, type Sqlite, type Statement } from "./sqlite-open.ts";
-import { witnessSchema } from "./sqlite-schema.ts";
 import { plainBytes } from "./sqlite-reader.ts";
-import type { WitnessedHead, WitnessStore } from "./store.ts";
+import { witnessSchema } from "./sqlite-schema.ts";
+import type { LostState, WitnessedHead, WitnessStore } from "./store.ts";
 
-/** The promises of one city's witness. The comparison with what was promised stands in the statement itself. */
+/** A later term than `@term` is promised. */
+const isAbove = "EXISTS (SELECT 1 FROM promised_term WHERE promised_term.term > @term)";
+
+/**
+ * The promises of one city's witness. The comparisons with what was promised stand in the statements
+ * themselves.
+ */
 export class SqliteWitnessStore implements WitnessStore {
   readonly #db: Sqlite;
   readonly #latest: Statement;
+  readonly #all: Statement;
   readonly #first: Statement;
   readonly #advance: Statement;
+  readonly #term: Statement;
+  readonly #raiseTerm: Statement;
+  readonly #lost: Statement;
+  readonly #setLost: Statement;
 
   constructor(path: string) {
     const db = openSqlite(path, witnessSchema);
     this.#db = db;
-    const prepare = (sql: string): Statement => storing(() => db.prepare<unknown[]>(sql));
-    this.#latest = prepare("SELECT size, root, note FROM promises WHERE origin = ?").safeIntegers(
-      true,
-    );
+    const prepare = (sql: string): Statement =>
+      storing(() => db.prepare<unknown[]>(sql)).safeIntegers(true);
+    this.#latest = prepare("SELECT size, root, note FROM promises WHERE origin = ?");
+    this.#all = prepare("SELECT origin, size, root, note FROM promises");
     this.#first = prepare(
-      "INSERT OR IGNORE INTO promises (origin, size, root, note) VALUES (?, ?, ?, ?)",
+      `INSERT OR IGNORE INTO promises (origin, size, root, note)
+       SELECT @origin, @size, @root, @note WHERE NOT ${isAbove}`,
     );
     this.#advance = prepare(
       `UPDATE promises SET size = @size, root = @root, note = @note
-       WHERE origin = @origin AND size = @sizeBefore AND root = @rootBefore AND @size >= size`,
+       WHERE origin = @origin AND size = @sizeBefore AND root = @rootBefore AND @size >= size
+         AND NOT ${isAbove}`,
+    );
+    this.#term = prepare("SELECT term FROM promised_term");
+    this.#raiseTerm = prepare(
+      `INSERT INTO promised_term (only, term) VALUES (0, ?)
+       ON CONFLICT (only) DO UPDATE SET term = excluded.term WHERE excluded.term > promised_term.term`,
+    );
+    this.#lost = prepare("SELECT key, term FROM lost_state");
+    this.#setLost = prepare(
+      `INSERT INTO lost_state (only, key, term) VALUES (0, ?, ?)
+       ON CONFLICT (only) DO UPDATE SET key = excluded.key, term = excluded.term`,
     );
   }
 
   latest(origin: string): WitnessedHead | undefined {
     const row = storing(() => this.#latest.get(origin)) as WitnessedHead | undefined;
-    return row === undefined
-      ? undefined
-      : { size: row.size, root: plainBytes(row.root), note: plainBytes(row.note) };
+    return row === undefined ? undefined : toHead(row);
   }
 
-  advance(origin: string, before: WitnessedHead | undefined, after: WitnessedHead): boolean {
+  promises(): ReadonlyMap<string, WitnessedHead> {
+    const rows = storing(() => this.#all.all()) as (WitnessedHead & { origin: string })[];
+    return new Map(rows.map((row) => [row.origin, toHead(row)]));
+  }
+
+  promisedTerm(): bigint {
+    const row = storing(() => this.#term.get()) as { term: bigint } | undefined;
+    return row?.term ?? 0n;
+  }
+
+  advance(promise: Parameters<WitnessStore["advance"]>[0]): boolean {
+    const { term, before } = promise;
+    return storing(() =>
+      this.#db
+        .transaction(() => {
+          if (this.#write(promise) === 0) return false;
+          // Promised by what was cosigned last in the same term: nothing to write.
+          if (before === undefined) this.#raiseTerm.run(term);
+          return true;
+        })
+        .immediate(),
+    );
+  }
+
+  #write({ origin, term, before, after }: Parameters<WitnessStore["advance"]>[0]): number {
     const { size, root, note } = after;
-    if (before === undefined) {
-      return storing(() => this.#first.run(origin, size, root, note)).changes === 1;
-    }
-    const parameters = {
-      origin,
-      size,
-      root,
-      note,
-      sizeBefore: before.size,
-      rootBefore: before.root,
-    };
-    return storing(() => this.#advance.run(parameters)).changes === 1;
+    const parameters = { origin, term, size, root, note };
+    if (before === undefined) return this.#first.run(parameters).changes;
+    const { size: sizeBefore, root: rootBefore } = before;
+    return this.#advance.run({ ...parameters, sizeBefore, rootBefore }).changes;
+  }
+
+  promiseTerm(term: bigint): boolean {
+    return storing(() => this.#raiseTerm.run(term)).changes === 1;
+  }
+
+  lost(): LostState | undefined {
+    return storing(() => this.#lost.get()) as LostState | undefined;
+  }
+
+  setLost({ key, term }: LostState): void {
+    storing(() => this.#setLost.run(key, term));
   }
 
   close(): void {
     this.#db.close();
   }
+}
+
+function toHead({ size, root, note }: WitnessedHead): WitnessedHead {
+  return { size, root: plainBytes(root), note: plainBytes(note) };
 }

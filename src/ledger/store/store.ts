@@ -55,8 +55,24 @@ export interface Fault {
   readonly shown?: Uint8Array;
   /** Index of the first batch that is wrong, when one is. */
   readonly index?: bigint;
+  /** The term whose log is at fault: a later one may go on from below it. Absent when nothing can. */
+  readonly term?: bigint;
   /** Unix milliseconds. */
   readonly atMs: number;
+}
+
+/** A leaf that had an index until the ledger went on from a smaller size. */
+export interface DroppedLeaf {
+  /** The term in which it was dropped. */
+  readonly term: bigint;
+  readonly index: bigint;
+  readonly leaf: Uint8Array;
+}
+
+/** A leaf that contradicts the included one at its place of a chain. */
+export interface ForkedLeaf {
+  readonly place: ChainPlace;
+  readonly leaf: Uint8Array;
 }
 
 /** A witness's promise for one origin. */
@@ -92,23 +108,41 @@ export interface LedgerReader extends HashReader {
   heartbeat(): Uint8Array | undefined;
   /** Newest head signed by the log that was checked against the own tree. */
   head(): StoredNote | undefined;
-  snapshot(): Snapshot | undefined;
+  /** The newest snapshot of at most `size`; one of a final size is always kept. */
+  snapshot(size?: bigint): Snapshot | undefined;
+  forkedLeaves(): readonly ForkedLeaf[];
+  droppedLeaves(): readonly DroppedLeaf[];
+  /** Heads that covered leaves which were dropped, in the order in which they were. */
+  droppedHeads(): readonly StoredNote[];
   faults(): readonly Fault[];
+  /** The first leaf kept, at or after this place of a chain, that contradicts the one that stands at its place. */
+  forkedLeaf(from: ChainPlace): Uint8Array | undefined;
   /** Id of the network whose ledger this is. */
   network(): Uint8Array | undefined;
+  /** Copies everything, as of one moment, to a new file while others go on writing. Rejects with STORAGE_FAILED. */
+  copyTo(path: string): Promise<void>;
 }
 
 export interface LedgerWriter {
   readonly reader: LedgerReader;
   /** All of them in one transaction, durable when it returns. Throws STORAGE_FAILED. */
   append(rows: readonly BatchRow[]): void;
+  /**
+   * Drops everything from the index `start` on, which `term` does not keep, and appends rows in its place,
+   * all in one transaction. Leaves and the newest head are kept as evidence; blobs stay.
+   */
+  truncateAndAppend(
+    change: { readonly start: bigint; readonly term: bigint },
+    rows: readonly BatchRow[],
+  ): void;
   /** Throws BLOB_MISMATCH and TOO_LARGE. Returns whether it was new. */
   putBlob(sha256: Uint8Array, content: Uint8Array): boolean;
   /** The first note of a final size: one that is there is never replaced. */
   freeze(final: StoredNote): void;
   setHeartbeat(note: Uint8Array): void;
   setHead(head: StoredNote): void;
-  setSnapshot(snapshot: Snapshot): void;
+  /** Replaces the newest one, which is kept as that of a final size when its size is at most `finalSize`. */
+  setSnapshot(snapshot: Snapshot, finalSize: bigint): void;
   addFault(fault: Fault): void;
   /** Keeps the first leaf that contradicts the one at its place of the chain: it proves all that more would. */
   addForkedLeaf(place: ChainPlace, leaf: Uint8Array): void;
@@ -116,10 +150,34 @@ export interface LedgerWriter {
   close(): void;
 }
 
+/** A witness that found what it promised missing, and the key and term of that time. */
+export interface LostState {
+  /** The cosigning key, raw, hex. */
+  readonly key: string;
+  readonly term: bigint;
+}
+
 /** A witness's own state, apart from the ledger: compare and replace in one durable step. */
 export interface WitnessStore {
   latest(origin: string): WitnessedHead | undefined;
-  /** `false` when the latest is not `before` any more; otherwise durable when it returns. */
-  advance(origin: string, before: WitnessedHead | undefined, after: WitnessedHead): boolean;
+  /** The promise of every origin. */
+  promises(): ReadonlyMap<string, WitnessedHead>;
+  /** Nothing of a lower term is cosigned; 0 from the beginning. */
+  promisedTerm(): bigint;
+  /**
+   * Replaces the promise of an origin and promises its term, both or neither. `false` when the latest is
+   * not `before` any more, or a later term is promised; otherwise durable when it returns.
+   */
+  advance(promise: {
+    readonly origin: string;
+    readonly term: bigint;
+    readonly before: WitnessedHead | undefined;
+    readonly after: WitnessedHead;
+  }): boolean;
+  /** `false` when this or a later term is promised already; otherwise durable when it returns. */
+  promiseTerm(term: bigint): boolean;
+  lost(): LostState | undefined;
+  /** Durable when it returns. */
+  setLost(lost: LostState): void;
   close(): void;
 }

@@ -1,0 +1,123 @@
+/** How a term was opened, as the own replica has it: what a witness judges before its first cosignature in it. */
+import { parseBase64 } from "../../base/bytes.ts";
+import { CausewayError } from "../../base/errors.ts";
+import { cityOf } from "../../base/ids.ts";
+import { openStatement } from "../../credential/statement.ts";
+import type { Verifier } from "../../crypto/ports.ts";
+import { openRecord } from "../../record/record.ts";
+import { cosigningRules } from "../../registry/cosigning.ts";
+import type { RegistryState, TermFact } from "../../registry/state.ts";
+import type { Replica } from "../ports.ts";
+import { readHead } from "./checkpoints.ts";
+import type { StartEvidence, StartVote } from "./term-start.ts";
+import type { Trust } from "./trust.ts";
+import type { TermOpening } from "./witness-types.ts";
+
+/** What is asked of the own replica. */
+export type OpeningSource = Pick<Replica, "state" | "final" | "rootAt" | "batch" | "voidReason"> & {
+  trust(): Trust;
+};
+
+/** The term of an origin's text, `undefined` when it ends with none. */
+export function termOfOriginText(origin: string): bigint | undefined {
+  const term = /\/(0|[1-9]\d{0,18})$/.exec(origin)?.[1];
+  return term === undefined ? undefined : BigInt(term);
+}
+
+/**
+ * The opening of a term that the replica knows, `undefined` for any other. The votes are those that the
+ * registry counted; a city's vote that it did not count may still show that the sequencer before lied.
+ */
+export function openingOf(
+  replica: OpeningSource,
+  term: bigint,
+  options: { readonly verifier: Verifier; readonly evidence?: StartEvidence | undefined },
+): TermOpening | undefined {
+  const state = replica.state();
+  const fact = state.terms.find((one) => one.term === term);
+  if (fact === undefined || term === 0n) return undefined;
+  const { evidence } = options;
+  const votes = readVotes(replica, fact, options.verifier);
+  const [first] = votes;
+  if (first === undefined) return undefined;
+  const named = votes.reduce((highest, vote) => (vote.term > highest ? vote.term : highest), 0n);
+  const sequencerCity = cityOfTerm(state, named);
+  const counted = votes.filter(
+    ({ city, isVoid }) => !isVoid || (evidence !== undefined && city === sequencerCity),
+  );
+  const finalSize = replica.final()?.size ?? 0n;
+  const from = finalSize < fact.start ? finalSize : fact.start;
+  return {
+    term,
+    start: fact.start,
+    since: fact.since,
+    question: {
+      votes: counted,
+      rules: cosigningRules(state, { from, to: fact.start === 0n ? 1n : fact.start }),
+      sequencerCity,
+    },
+    tree: replica,
+    evidence,
+  };
+}
+
+/** City of the gateway that was appointed for a term. */
+export function cityOfTerm(state: RegistryState, term: bigint): string {
+  const fact = state.terms.find((one) => one.term === term);
+  return fact === undefined ? "" : cityOf(fact.gateway);
+}
+
+interface ReadVote extends StartVote {
+  readonly isVoid: boolean;
+}
+
+function readVotes(
+  replica: OpeningSource,
+  fact: TermFact,
+  verifier: Verifier,
+): readonly ReadVote[] {
+  const records = replica.batch(fact.since)?.records ?? [];
+  return records.flatMap((bytes, position) => {
+    const vote = readVote(bytes, fact);
+    if (vote === undefined) return [];
+    const head = readCheckpoint(replica.trust(), vote.checkpoint, verifier);
+    if (head === undefined) return [];
+    const isVoid = replica.voidReason(fact.since, position) !== undefined;
+    return [{ city: vote.city, ...head, isVoid }];
+  });
+}
+
+function readVote(
+  bytes: Uint8Array,
+  { gateway, term }: TermFact,
+): { readonly city: string; readonly checkpoint: string } | undefined {
+  const { body } = openRecord(bytes);
+  if (body.case !== "statement") return undefined;
+  const statement = orUndefined(() => openStatement(body.value.jws).statement);
+  if (statement?.name !== "vote" || statement.body.on !== "sequencer") return undefined;
+  const { claims, body: vote } = statement;
+  if (claims.sub !== gateway || BigInt(vote.term) !== term) return undefined;
+  return { city: claims.iss, checkpoint: vote.checkpoint };
+}
+
+function readCheckpoint(
+  trust: Trust,
+  text: string,
+  verifier: Verifier,
+): Pick<StartVote, "term" | "size" | "root"> | undefined {
+  const note = parseBase64(text);
+  if (note === undefined) return undefined;
+  return orUndefined(() => {
+    const { term, size, root } = readHead(trust, note, verifier);
+    return { term, size, root };
+  });
+}
+
+function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof CausewayError) return undefined;
+    throw error;
+  }
+}

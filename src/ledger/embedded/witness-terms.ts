@@ -1,0 +1,97 @@
+/** A witness and the terms: what it promises before its city votes, when it takes part, and what it must not do once its state is lost. */
+import { verifyStart } from "./term-start.ts";
+import type {
+  PromisedHead,
+  StoredWitness,
+  TermOpening,
+  TermPromise,
+  WitnessEvent,
+  WitnessState,
+  WitnessStep,
+} from "./witness-types.ts";
+
+/** Whether the term was opened by enough votes, and begins in this tree where they let it. */
+export function isRightlyOpened(opening: TermOpening): boolean {
+  const { start: lowest, since, question, tree, evidence } = opening;
+  const start = evidence?.start ?? lowest;
+  if (start < lowest || start > since) return false;
+  return verifyStart(question, tree, start, evidence) === "right";
+}
+
+/**
+ * Whether nothing of a term is cosigned, because what was promised is not known any more: in the term in
+ * which that was found, and under the key of that time for ever.
+ */
+export function isSilenced(state: WitnessState, term: bigint): boolean {
+  const { lost, config } = state;
+  return lost !== undefined && (term <= lost.term || config.key === lost.key);
+}
+
+/** Whether the city has a vote for the next term: not before its witness took part again. */
+function hasVote(state: WitnessState): boolean {
+  const { lost, config, promises } = state;
+  if (lost === undefined) return true;
+  return config.key !== lost.key && [...promises.values()].some(({ term }) => term > lost.term);
+}
+
+/** The highest checkpoint cosigned, by (term, size). */
+export function highestPromise({ promises }: StoredWitness): PromisedHead | undefined {
+  let highest: PromisedHead | undefined;
+  for (const head of promises.values()) {
+    if (highest === undefined || head.term > highest.term) highest = head;
+  }
+  return highest;
+}
+
+export function askForTerm(
+  state: WitnessState,
+  event: Extract<WitnessEvent, { kind: "promise term" }>,
+): WitnessStep {
+  const { id, term, currentTerm } = event;
+  if (!hasVote(state)) return refuseTerm(state, id, "WITNESS_STATE_LOST");
+  if (term <= state.promisedTerm || term <= currentTerm) return refuseTerm(state, id, "TERM_ENDED");
+  return { state, effects: [{ kind: "store term", id, term }] };
+}
+
+export function keepTerm(
+  state: WitnessState,
+  event: Extract<WitnessEvent, { kind: "term stored" }>,
+): WitnessStep {
+  const { id, promisedTerm, isNew } = event;
+  const next = { ...state, promisedTerm };
+  if (!isNew) return refuseTerm(next, id, "TERM_ENDED");
+  const result: TermPromise = {
+    kind: "promised",
+    term: promisedTerm,
+    highest: highestPromise(next),
+  };
+  return { state: next, effects: [{ kind: "term promised", id, result }] };
+}
+
+function refuseTerm(
+  state: WitnessState,
+  id: number,
+  reason: Extract<TermPromise, { kind: "refused" }>["reason"],
+): WitnessStep {
+  return { state, effects: [{ kind: "term promised", id, result: { kind: "refused", reason } }] };
+}
+
+/** A promise is durable before it is cosigned: a cosignature without one shows that the state was lost. */
+export function hearOwnCosignature(
+  state: WitnessState,
+  event: Extract<WitnessEvent, { kind: "own cosignature" }>,
+): WitnessStep {
+  const { term, origin, size } = event;
+  const { key } = state.config;
+  const promise = state.promises.get(origin);
+  if (promise !== undefined && promise.size >= size) return { state, effects: [] };
+  if (state.lost?.key === key && state.lost.term >= term) return { state, effects: [] };
+  const lost = { key, term };
+  return {
+    state: { ...state, lost },
+    effects: [
+      { kind: "store lost", lost },
+      { kind: "report", reason: "WITNESS_STATE_LOST", size },
+    ],
+  };
+}
