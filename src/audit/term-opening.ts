@@ -1,9 +1,11 @@
 /** How a term was opened, judged again from the votes of the batch that did it (DESIGN.md section 7). */
 import { equalBytes, parseBase64 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
+import { cityOf } from "../base/ids.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import { EffectKind } from "../gen/causeway/registry/v1/effects_pb.ts";
-import { readHead, type SignedHead } from "../ledger/embedded/checkpoints.ts";
+import { readHead } from "../ledger/embedded/checkpoints.ts";
+import { type StartVote, verifyStart } from "../ledger/embedded/term-start.ts";
 import { cosigningRules } from "../registry/cosigning.ts";
 import type { RegistryState, TermFact } from "../registry/state.ts";
 import type { FinalSizes } from "./final-sizes.ts";
@@ -14,16 +16,16 @@ import type { LedgerTree } from "./ledger-tree.ts";
 export interface JudgedOpening {
   readonly findings: readonly Finding[];
   /**
-   * Whether the leaves show that the start is right. Where a sequencer had signed two histories they do
-   * not: what its witnesses were shown is not on the ledger.
+   * Whether the leaves show that the start is right. Where votes name trees that are not this one they do
+   * not: by what a witness told the trees apart is not on the ledger.
    */
   readonly startShown: boolean;
 }
 
 /**
- * The votes are counted under every rule from the last final size to the start; the start is the highest
- * checkpoint that they name in the highest term, and nothing final lies above it. That the votes carry
- * the authorities' signatures is the fold's to see.
+ * What a witness judges before its first cosignature in a term, as far as the leaves show it: the votes
+ * are counted under every rule from the last final size to the start, the start is the highest checkpoint
+ * that they name in the highest term, and nothing final lies above it.
  */
 export function judgeOpening(
   folded: FoldedBatch,
@@ -43,48 +45,50 @@ export function judgeOpening(
     const { gateway } = batch.header;
     findings.push({ code, index, gateway, fields: { term: String(term.term), ...fields } });
   };
-  const start = String(term.start);
+  const { start } = term;
   const finalSize = finals.newest?.size ?? 0n;
-  if (finalSize > term.start) report("TERM_START_WRONG", { start, final: String(finalSize) });
+  if (finalSize > start) {
+    report("TERM_START_WRONG", { start: String(start), final: String(finalSize) });
+  }
   const votes = votesOf(folded, before, verifier);
-  const newest = votes.reduce((most, { head }) => (head.term > most ? head.term : most), 0n);
-  const heads = votes.map(({ head }) => head).filter((head) => head.term === newest);
+  const newest = votes.reduce((most, vote) => (vote.term > most ? vote.term : most), 0n);
+  const heads = votes.filter((vote) => vote.term === newest);
+  const rootAt = (size: bigint): Uint8Array | undefined =>
+    size > index ? undefined : tree.rootAt(size);
   const foreign = heads.filter(({ size, root }) => {
-    const own = size > index ? undefined : tree.rootAt(size);
-    return own === undefined || !equalBytes(own, root);
+    const own = rootAt(size);
+    return own !== undefined && !equalBytes(own, root);
   });
   for (const { size } of foreign) report("LOG_FORK", { of: String(newest), size: String(size) });
-  const highest = heads.reduce((most, { size }) => (size > most ? size : most), 0n);
-  if (foreign.length === 0 && highest !== term.start) {
-    report("TERM_START_WRONG", { start, highest: String(highest) });
-  }
-  const to = term.start > 0n ? term.start : 1n;
-  const from = finalSize < to ? finalSize : to;
-  for (const { cities, quorum } of cosigningRules(before, { from, to })) {
-    const count = votes.filter(({ city }) => cities.includes(city)).length;
-    if (count >= quorum) continue;
-    report("TERM_VOTES_MISSING", { votes: String(count), quorum: String(quorum) });
-  }
-  return { findings, startShown: foreign.length === 0 };
-}
+  const beyond = heads.some(({ size }) => rootAt(size) === undefined);
+  if (foreign.length > 0 || beyond) return { findings, startShown: false };
 
-interface SequencerVote {
-  readonly city: string;
-  readonly head: SignedHead;
+  const sequencer = before.terms.find((fact) => fact.term === newest)?.gateway;
+  const to = start > 0n ? start : 1n;
+  const question = {
+    votes,
+    rules: cosigningRules(before, { from: finalSize < to ? finalSize : to, to }),
+    sequencerCity: sequencer === undefined ? "" : cityOf(sequencer),
+  };
+  const verdict =
+    votes.length === 0 ? "too few votes" : verifyStart(question, { rootAt }, start, undefined);
+  if (verdict === "too few votes") report("TERM_VOTES_MISSING", { votes: String(votes.length) });
+  if (verdict === "wrong") report("TERM_START_WRONG", { start: String(start) });
+  return { findings, startShown: true };
 }
 
 function votesOf(
   { batch, applied }: FoldedBatch,
   before: RegistryState,
   verifier: Verifier,
-): readonly SequencerVote[] {
-  return batch.facts.flatMap((fact, position): readonly SequencerVote[] => {
+): readonly StartVote[] {
+  return batch.facts.flatMap((fact, position): readonly StartVote[] => {
     const isApplied = applied.effects.effects[position]?.kind === EffectKind.APPLIED;
     if (fact.kind !== "statement" || !isApplied) return [];
     const { name, claims, body } = fact.said.statement;
     if (name !== "vote" || body.on !== "sequencer") return [];
     const head = headOf(body.checkpoint, before, verifier);
-    return head === undefined ? [] : [{ city: claims.iss, head }];
+    return head === undefined ? [] : [{ city: claims.iss, ...head }];
   });
 }
 
@@ -92,11 +96,12 @@ function headOf(
   checkpoint: string,
   state: RegistryState,
   verifier: Verifier,
-): SignedHead | undefined {
+): Omit<StartVote, "city"> | undefined {
   const note = parseBase64(checkpoint);
   if (note === undefined) return undefined;
   try {
-    return readHead({ state, skewMs: 0 }, note, verifier);
+    const { term, size, root } = readHead({ state, skewMs: 0 }, note, verifier);
+    return { term, size, root };
   } catch (cause) {
     if (cause instanceof CausewayError) return undefined;
     throw cause;

@@ -182,6 +182,20 @@ describe("a change of term", () => {
   });
 });
 
+test("a term opened below what is final, or without a quorum of each rule from there on, is told", async () => {
+  const audit = await fourCities("opening");
+  const gateway = gatewayOf(audit, "jinan");
+  // The gateway's own leaf becomes final for the term before, above the checkpoint that the votes name.
+  const checkpoint = audit.note();
+  await audit.seal(gateway, [statusRecord()]);
+  const { cities } = audit.network;
+  const { term, votes } = appointment(audit, gateway, cities.slice(0, 3), checkpoint);
+  audit.term = term;
+  const { index } = await audit.govern(gateway, votes);
+  assert.equal(audit.ledger.state.terms.at(-1)?.since, index);
+  assert.deepEqual(said(await audit.replay()), [`TERM_START_WRONG ${index}`]);
+});
+
 describe("a checkpoint of a later term", () => {
   test("that a cut ledger does not open convicts the cut, and says what was not verified", async () => {
     const audit = await fourCities("later term");

@@ -372,7 +372,8 @@ describe("ledger verify over an export", () => {
 describe("ledger verify over a gateway's HTTP", () => {
   test("of the honest history ends with 0", async () => {
     const { from, close } = await serveEntries(whole());
-    const { code, findings, err } = await ledgerVerify(["--from", from]).finally(close);
+    const { code, findings, err } = await ledgerVerify(["--from", from]);
+    await close();
     assert.deepEqual(findings, [], err);
     assert.equal(code, 0);
   });
@@ -382,7 +383,8 @@ describe("ledger verify over a gateway's HTTP", () => {
     test(name, async () => {
       const { entries, later } = await corrupt();
       const { from, close } = await serveEntries(entries);
-      const verified = await ledgerVerify(["--from", from], later).finally(close);
+      const verified = await ledgerVerify(["--from", from], later);
+      await close();
       assert.equal(verified.code, 4, verified.err);
       assert.deepEqual(verified.findings.slice(0, 1), findings());
       assert.equal(verified.firstBadIndex, String(firstBadIndex()));
