@@ -1,8 +1,11 @@
 /** A gateway whose journal is lost gets it back from the ledger, and goes on in a new epoch. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
 import { createGateway } from "../../gateway/app.ts";
 import { readConfig } from "../../gateway/config.ts";
 import { sealEpoch } from "../../gateway/recover-epoch.ts";
@@ -115,4 +118,47 @@ describe("ledger recover", () => {
       });
     });
   }
+
+  for (const [point, batches] of [
+    ["before its commit", 0],
+    ["after its commit", 1],
+  ] as const) {
+    it(`that is killed at the new epoch's first batch, ${point}, is ended by another run`, async () => {
+      await withLost(removeJournal, async (running, journal) => {
+        const { configFile, folder } = running.cities.consumer;
+        const config = readConfig(configFile);
+        const recovered = await recoverJournal({ config, waitMs });
+        const jws = signed(running, recovered);
+        const statements = join(folder, "epoch-signatures.json");
+        writeFileSync(statements, JSON.stringify(jws));
+        await killedAt(configFile, statements, point);
+        const before = openSqliteJournalReader(journal);
+        const known = Number(recovered.tip?.seq) + 1;
+        assert.equal(before.batchCount(), known + batches);
+        const first = before.batch(known)?.leafHash;
+        before.close();
+        const { leafHash } = await sealEpoch(jws, { config, waitMs });
+        if (first !== undefined) assert.equal(toHex(leafHash), toHex(first));
+        const after = openSqliteJournalReader(journal);
+        assert.equal(after.batchCount(), known + 1);
+        after.close();
+      });
+    });
+  }
 });
+
+const script = fileURLToPath(new URL("recover-main.js", import.meta.url));
+
+async function killedAt(config: string, statements: string, point: string): Promise<void> {
+  const wasmFlag = "--no-turbo-inline-js-wasm-calls";
+  const child = spawn(process.execPath, [wasmFlag, script, config, statements, point], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    said += chunk.toString("utf8");
+    if (said.includes("standing")) child.kill("SIGKILL");
+  });
+  await once(child, "close");
+  assert.equal(said, "standing\n");
+}
