@@ -1,20 +1,19 @@
 /** This process's part of the ledger with its network adapters: sequencer or follower, and the city's witness. */
+import { equalBytes } from "../src/base/bytes.ts";
 import type { Clock, Scheduler } from "../src/base/clock.ts";
-import { parsePayload } from "../src/credential/payloads.ts";
-import type { Bounds, NetworkBody } from "../src/credential/statements.ts";
+import type { Bounds } from "../src/credential/statements.ts";
 import type { Verifier } from "../src/crypto/ports.ts";
 import {
   createLedgerNode,
-  type FollowerRole,
   type LedgerNode,
   type LedgerNodeOptions,
-  type SequencerRole,
 } from "../src/ledger/embedded/ledger-node.ts";
-import { foundingTerm } from "../src/ledger/embedded/network.ts";
+import type { OutsideWitness } from "../src/ledger/embedded/outside-witnesses.ts";
 import type { LedgerReport } from "../src/ledger/embedded/sequencer.ts";
-import type { GatewayConfig } from "./config.ts";
-import { createLedgerClient } from "./ledger/ledger-client.ts";
-import { createWitnessClient } from "./ledger/witness-http.ts";
+import { parseVerifierKey } from "../src/note/verifier-key.ts";
+import type { GatewayConfig, OutsideWitnessConfig } from "./config.ts";
+import { createLedgerClient, type TlsIdentity } from "./ledger/ledger-client.ts";
+import { createOutsideWitnessClient, createWitnessClient } from "./ledger/witness-client.ts";
 import type { LocalIdentity } from "./self.ts";
 import { certificatePem } from "./tls.ts";
 
@@ -33,41 +32,39 @@ export interface LedgerPartOptions {
   readonly stores: LedgerNodeOptions["stores"] | undefined;
   readonly report: (report: LedgerReport) => void;
   readonly onFatal: (error: unknown) => void;
+  /** How long a sequencer serves nothing after its start; the ledger's own choice unless told. */
+  readonly quietMs?: number | undefined;
 }
 
-/** The key that opens the follow stream: the witness's where it is hosted here, so that index 0 can become final. */
-function followIdentity({ city, keys }: LocalIdentity): { keyPem: string; certificatePem: string } {
-  const { privateKeyPem, certificateDer } = (city ?? keys).tls;
+/**
+ * The key that opens the links to other members: the gateway's once it stands on the ledger, and before
+ * that the one of the witness that is hosted here, so that index 0 can become final.
+ */
+function identityOf({ city, keys }: LocalIdentity, isOnLedger: boolean): TlsIdentity {
+  const { privateKeyPem, certificateDer } = (isOnLedger ? keys : (city ?? keys)).tls;
   return { keyPem: privateKeyPem, certificatePem: certificatePem(certificateDer) };
+}
+
+function outsideWitness({ name, vkey, url }: OutsideWitnessConfig): OutsideWitness {
+  return { name, key: parseVerifierKey(vkey), port: createOutsideWitnessClient(url) };
 }
 
 export async function createLedgerPart(options: LedgerPartOptions): Promise<LedgerPart> {
   const { config, identity, verifier, clock, scheduler } = options;
-  const { network, keys, city, founding } = identity;
-  const witnessClients: { close(): void }[] = [];
-  const role = (): SequencerRole | FollowerRole => {
-    const { gateway, address, tls } = foundingTerm(network);
-    if (gateway === config.gateway && keys.log !== undefined) {
-      return {
-        kind: "sequencer",
-        signer: keys.log,
-        witnessOf: ({ address, tls }) => {
-          const client = createWitnessClient({ address, tls });
-          witnessClients.push(client);
-          return client;
-        },
-      };
-    }
-    return {
-      kind: "follower",
-      client: createLedgerClient({ address, tls, identity: followIdentity(identity) }),
-    };
-  };
-  const node = await createLedgerNode({
+  const { keys, city, founding } = identity;
+  const isOnLedger = (): boolean => node.replica.view().gateway(config.gateway) !== undefined;
+  const node: LedgerNode = await createLedgerNode({
     folder: config.data,
     founding,
-    role: role(),
+    gateway: config.gateway,
+    logSigner: (publicKey) =>
+      [...keys.logs.values()].find((key) => equalBytes(key.publicKey, publicKey)),
+    connect: ({ address, tls }) =>
+      createLedgerClient({ address, tls, identity: () => identityOf(identity, isOnLedger()) }),
+    witnessOf: ({ address, tls }) => createWitnessClient({ address, tls }),
     ...(city === undefined ? {} : { witness: { city: city.card.id, signer: city.witness } }),
+    quietMs: options.quietMs ?? config.ledger?.quiet_ms,
+    outside: (config.ledger?.outside_witnesses ?? []).map(outsideWitness),
     verifier,
     clock,
     scheduler,
@@ -75,13 +72,5 @@ export async function createLedgerPart(options: LedgerPartOptions): Promise<Ledg
     onFatal: options.onFatal,
     ...(options.stores === undefined ? {} : { stores: options.stores }),
   });
-  const { body } = parsePayload("network", founding) as { readonly body: NetworkBody };
-  return {
-    node,
-    bounds: body.bounds,
-    close: async () => {
-      await node.close();
-      for (const client of witnessClients) client.close();
-    },
-  };
+  return { node, bounds: node.network.bounds, close: () => node.close() };
 }

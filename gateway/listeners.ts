@@ -19,7 +19,8 @@ import { LedgerService } from "../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { type AdminPorts, createAdminService } from "./admin/admin-service.ts";
 import { type GatewayConfig, httpDefaults } from "./config.ts";
 import type { ExchangeSides } from "./exchange-sides.ts";
-import { cosigningNow } from "../src/ledger/embedded/trust.ts";
+import { foundingTerm } from "../src/ledger/embedded/network.ts";
+import { foundingWitnesses } from "../src/ledger/embedded/trust.ts";
 import { createLedgerReadHandler } from "./ledger/http-read.ts";
 import { createLedgerService } from "./ledger/ledger-service.ts";
 import { createRateLimiter } from "./ledger/rate-limit.ts";
@@ -113,7 +114,9 @@ async function openWitness({
   const { privateKeyPem, certificateDer } = identity.city.tls;
   const server = createHttpsServer(
     { key: privateKeyPem, cert: certificatePem(certificateDer), minVersion: "TLSv1.3" },
-    createWitnessHandler(witness, (error) => logger.error({ err: error }, "witness failed")),
+    createWitnessHandler(witness, {
+      onError: (error) => logger.error({ err: error }, "witness failed"),
+    }),
   );
   return listen(server, config.witness.listen);
 }
@@ -209,10 +212,10 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
   const { config, identity, ledger, sides, scheduler, logger } = options;
   const { node } = ledger;
   const { keys } = identity;
-  const firstLinks: FirstLinks | undefined =
-    node.host === undefined
-      ? undefined
-      : learnFirstLinks(cosigningNow(node.replica.trust()).witnesses, scheduler, () => update());
+  const isFirst = foundingTerm(node.network).gateway === config.gateway;
+  const firstLinks: FirstLinks | undefined = !isFirst
+    ? undefined
+    : learnFirstLinks(foundingWitnesses(node.network), scheduler, () => update());
   const tls = (): PeerTls => ({
     certificate: certificatePem(keys.tls.certificateDer),
     privateKey: keys.tls.privateKeyPem,
@@ -223,17 +226,15 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
   const server = new GrpcServer(grpcServerOptions);
   const { definition, implementation } = sides.links.service;
   server.addService(definition, implementation);
-  if (node.host !== undefined) {
-    const service = createLedgerService({
-      host: node.host,
-      isMember: (certificate) =>
-        certificate !== undefined &&
-        (peerOfCertificate(certificate, node.replica) !== undefined ||
-          firstLinks?.isWitness(certificate) === true),
-      onError: (error) => logger.error({ err: error }, "ledger call failed"),
-    });
-    server.addService(grpcDefinition(LedgerService), service);
-  }
+  const service = createLedgerService({
+    host: node.host,
+    isMember: (certificate) =>
+      certificate !== undefined &&
+      (peerOfCertificate(certificate, node.replica) !== undefined ||
+        firstLinks?.isWitness(certificate) === true),
+    onError: (error) => logger.error({ err: error }, "ledger call failed"),
+  });
+  server.addService(grpcDefinition(LedgerService), service);
   let gateways = node.replica.state().gateways;
   const stopListening = node.replica.onIncluded(() => {
     // Membership changes with governance only: the map is another value then.

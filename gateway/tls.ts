@@ -45,15 +45,19 @@ function digestSpki(certificate: Uint8Array): string {
 }
 
 /**
- * The certificate that a server presents, if its key has the digest that the founding document names.
+ * The certificate that a server presents, if its key has the digest, or one of those, that are expected.
  * The handshake proves possession of the key only to a connection that then pins this certificate: nothing is sent on the probe.
  * Rejects with LEDGER_UNAVAILABLE when there is no connection, SIGNATURE_INVALID when the key is another.
  */
-export async function pinCertificate(address: string, digest: string): Promise<Uint8Array> {
+export async function pinCertificate(
+  address: string,
+  digest: string | readonly string[],
+): Promise<Uint8Array> {
+  const expected = [digest].flat();
   const raw = await presentedCertificate(parseHostPort(address));
-  if (spkiDigest(raw) !== digest) {
+  if (!expected.includes(spkiDigest(raw))) {
     throw new CausewayError("SIGNATURE_INVALID", "the server presents another TLS key", {
-      fields: { address, expected: digest, presented: spkiDigest(raw) },
+      fields: { address, expected: expected.join(" "), presented: spkiDigest(raw) },
     });
   }
   return raw;

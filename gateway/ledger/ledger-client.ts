@@ -1,4 +1,4 @@
-/** A member's side of `causeway.ledger.v1.LedgerService` over grpc-js, pinned to the sequencer's TLS key. */
+/** A member's side of `causeway.ledger.v1.LedgerService` over grpc-js, pinned to the other's TLS key. */
 import { create } from "@bufbuild/protobuf";
 import { type Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { concatBytes } from "../../src/base/bytes.ts";
@@ -23,13 +23,18 @@ import type { SealedBatch, SubmitResult } from "../../src/ledger/ports.ts";
 import { acceptExactly, certificatePem, pinCertificate } from "../tls.ts";
 import { toFollowItem, toSubmitResult } from "./ledger-messages.ts";
 
+export interface TlsIdentity {
+  readonly keyPem: string;
+  readonly certificatePem: string;
+}
+
 export interface LedgerClientOptions {
-  /** Peer listener of the sequencer, `host:port`. */
+  /** Peer listener of the other gateway, `host:port`. */
   readonly address: string;
-  /** SHA-256 of its TLS key's SPKI DER, lower-case hex. */
-  readonly tls: string;
-  /** The own TLS key and certificate in PEM; a joining member has none yet. */
-  readonly identity?: { readonly keyPem: string; readonly certificatePem: string };
+  /** SHA-256 of its TLS key's SPKI DER, lower-case hex; or of each of those that it may show. */
+  readonly tls: string | readonly string[];
+  /** The own TLS key and certificate in PEM, asked for at each connection; a joining member has none yet. */
+  readonly identity?: TlsIdentity | (() => TlsIdentity);
   /** For each call but `follow`; 30 s unless told. */
   readonly callTimeoutMs?: number;
 }
@@ -134,7 +139,9 @@ class GrpcLedgerClient implements LedgerClient {
   }
 
   async #connect(): Promise<Client> {
-    const { address, tls, identity } = this.#options;
+    const { address, tls } = this.#options;
+    const given = this.#options.identity;
+    const identity = typeof given === "function" ? given() : given;
     const pinned = await pinCertificate(address, tls);
     if (this.#isClosed) throw new CausewayError("SHUTTING_DOWN", "the client is closed");
     const secure = credentials.createSsl(

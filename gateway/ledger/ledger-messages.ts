@@ -62,6 +62,10 @@ export function fromFollowItem(item: FollowItem): FollowResponse {
       });
     case "final":
       return create(FollowResponseSchema, { item: { case: "final", value: { note: item.note } } });
+    case "term opened": {
+      const { term, start } = item;
+      return create(FollowResponseSchema, { item: { case: "termOpened", value: { term, start } } });
+    }
   }
 }
 
@@ -77,6 +81,8 @@ export function toFollowItem({ item }: FollowResponse): FollowItem {
       };
     case "final":
       return { kind: "final", note: kept(item.value.note) };
+    case "termOpened":
+      return { kind: "term opened", term: item.value.term, start: item.value.start };
     case undefined:
       throw new CausewayError("MALFORMED", "an item of the stream is empty");
   }

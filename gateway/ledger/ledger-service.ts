@@ -1,4 +1,4 @@
-/** The gRPC service of a sequencer over grpc-js: `causeway.ledger.v1.LedgerService`. */
+/** The gRPC service of a gateway's ledger over grpc-js: `causeway.ledger.v1.LedgerService`. */
 import { once } from "node:events";
 import type {
   handleClientStreamingCall,
@@ -139,8 +139,8 @@ async function sendItems(
   call.once("cancelled", onGone);
   call.once("close", onGone);
   call.once("error", onGone);
-  const { fromIndex, fromFinalSize } = call.request;
-  for await (const item of host.follow({ fromIndex, fromFinalSize }, stop.signal)) {
+  const { fromIndex, fromFinalSize, term } = call.request;
+  for await (const item of host.follow({ fromIndex, fromFinalSize, term }, stop.signal)) {
     await write(call, fromFollowItem(item), stop.signal);
   }
 }

@@ -152,7 +152,8 @@ test("a clock behind the checkpoints by more than the skew is CLOCK_OFF, and men
   await late.start({
     founding: network.payload,
     verifier: network.verifier,
-    role: { kind: "follower", client: cities.client() },
+    gateway: network.consumer.gateway.id,
+    connect: () => cities.client(),
   });
   await until(() => late.reports.some(({ reason }) => reason === "CLOCK_OFF"), "CLOCK_OFF");
   assert.equal(late.running.replica.isClockBehind(), true);

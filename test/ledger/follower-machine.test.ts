@@ -36,6 +36,14 @@ const item = (stream: number, value: FollowItem): FollowerEvent => ({
   stream,
   item: value,
 });
+/** Verified and stored. */
+const done = (size: bigint, finalSize: bigint): FollowerEvent => ({
+  kind: "done",
+  size,
+  storedSize: size,
+  finalSize,
+  isPending: false,
+});
 const head: FollowItem = { kind: "head", note: bytes, registryDigest: bytes };
 const opened = (): FollowerState =>
   run(initialFollower({ size: 5n, finalSize: 4n }), { kind: "start" }).state;
@@ -46,11 +54,13 @@ test("a follower connects from its own size and final size", () => {
 });
 
 test("batches that come while one is applied are applied together next", () => {
-  const { effects } = run(opened(), item(1, batch(5n)), item(1, batch(6n)), item(1, batch(7n)), {
-    kind: "done",
-    size: 6n,
-    finalSize: 4n,
-  });
+  const { effects } = run(
+    opened(),
+    item(1, batch(5n)),
+    item(1, batch(6n)),
+    item(1, batch(7n)),
+    done(6n, 4n),
+  );
   assert.deepEqual(
     effects.map((effect) => (effect.kind === "apply" ? effect.batches.length : effect.kind)),
     [1, 2],
@@ -58,11 +68,7 @@ test("batches that come while one is applied are applied together next", () => {
 });
 
 test("a head is looked at only after the batches before it", () => {
-  const { effects } = run(opened(), item(1, batch(5n)), item(1, head), {
-    kind: "done",
-    size: 6n,
-    finalSize: 4n,
-  });
+  const { effects } = run(opened(), item(1, batch(5n)), item(1, head), done(6n, 4n));
   assert.deepEqual(
     effects.map(({ kind }) => kind),
     ["apply", "head"],
@@ -86,7 +92,7 @@ test("a lost stream is taken up again from what was applied meanwhile", () => {
     item(1, batch(5n)),
     item(1, batch(6n)),
     { kind: "ended", stream: 1 },
-    { kind: "done", size: 6n, finalSize: 4n },
+    done(6n, 4n),
     { kind: "retry" },
   );
   assert.deepEqual(effects.at(-1), {
@@ -119,12 +125,10 @@ test("the delay grows with each stream that brings nothing, up to ten seconds, a
     for (const effect of step.effects) if (effect.kind === "wait") delays.push(effect.delayMs);
   }
   assert.deepEqual(delays, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
-  const after = run(
-    state,
-    item(state.stream, batch(0n)),
-    { kind: "done", size: 1n, finalSize: 0n },
-    { kind: "ended", stream: state.stream },
-  );
+  const after = run(state, item(state.stream, batch(0n)), done(1n, 0n), {
+    kind: "ended",
+    stream: state.stream,
+  });
   assert.deepEqual(after.effects.at(-1), { kind: "wait", delayMs: 250 });
 });
 
@@ -143,7 +147,7 @@ test("a full inbox pauses the stream and half of it resumes", () => {
     seen.push(...step.effects.map(({ kind }) => kind));
   }
   assert.deepEqual(seen, ["pause"]);
-  const drained = run(state, { kind: "done", size: 6n, finalSize: 4n });
+  const drained = run(state, done(6n, 4n));
   assert.deepEqual(
     drained.effects.map(({ kind }) => kind),
     ["apply", "resume"],
@@ -154,7 +158,7 @@ test("what could not be judged now ends the stream and is asked for again", () =
   const { effects, state } = run(
     opened(),
     item(1, batch(5n)),
-    { kind: "failed" },
+    { kind: "failed", storedSize: 5n },
     { kind: "retry" },
   );
   assert.deepEqual(
@@ -164,11 +168,52 @@ test("what could not be judged now ends the stream and is asked for again", () =
   assert.equal(state.size, 5n);
 });
 
-test("a distrusted ledger is never connected again", () => {
+const termOpened: FollowItem = { kind: "term opened", term: 1n, start: 4n };
+const pending = (size: bigint): FollowerEvent => ({
+  kind: "done",
+  size,
+  storedSize: 5n,
+  finalSize: 4n,
+  isPending: true,
+});
+
+test("of a distrusted log nothing is taken, and a later term still is", () => {
   const { effects, state } = run(
     opened(),
     item(1, head),
     { kind: "distrusted" },
+    { kind: "failed", storedSize: 5n },
+    { kind: "retry" },
+    item(2, batch(5n)),
+    { kind: "retry" },
+    item(3, head),
+    { kind: "retry" },
+    item(4, termOpened),
+    pending(4n),
+    item(4, batch(4n)),
+  );
+  assert.deepEqual(
+    effects.map(({ kind }) => kind).filter((kind) => kind !== "wait"),
+    ["head", "disconnect", "connect", "disconnect", "connect", "disconnect", "connect"].concat([
+      "term opened",
+      "apply",
+    ]),
+  );
+  assert.equal(state.isWary, true);
+  const { state: trusting, effects: after } = run(state, { kind: "trusted" }, done(6n, 4n));
+  assert.equal(trusting.isWary, false);
+  assert.deepEqual(after, []);
+  assert.deepEqual(
+    run(trusting, item(4, head)).effects.map(({ kind }) => kind),
+    ["head"],
+  );
+});
+
+test("a log of two final histories is never connected again", () => {
+  const { effects, state } = run(
+    opened(),
+    item(1, head),
+    { kind: "stop" },
     { kind: "retry" },
     { kind: "start" },
     item(1, batch(5n)),
@@ -178,4 +223,47 @@ test("a distrusted ledger is never connected again", () => {
     ["head", "disconnect"],
   );
   assert.equal(state.phase, "stopped");
+});
+
+test("the batches of a term come from its start, and until it opens nothing of them counts as stored", () => {
+  const { effects, state } = run(
+    opened(),
+    item(1, termOpened),
+    pending(4n),
+    item(1, batch(4n)),
+    pending(5n),
+    { kind: "ended", stream: 1 },
+    { kind: "retry" },
+  );
+  assert.deepEqual(effects.at(2), { kind: "wait", delayMs: 250 });
+  assert.deepEqual(effects.at(-1), {
+    kind: "connect",
+    stream: 2,
+    fromIndex: 5n,
+    fromFinalSize: 4n,
+  });
+  assert.equal(state.isPending, false);
+});
+
+test("a term that is begun and never opened does not shorten the delay", () => {
+  let { state } = run(initialFollower({ size: 5n, finalSize: 4n }), { kind: "start" });
+  const delays: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    const step = run(
+      state,
+      item(state.stream, termOpened),
+      pending(4n),
+      { kind: "ended", stream: state.stream },
+      { kind: "retry" },
+    );
+    state = step.state;
+    for (const effect of step.effects) if (effect.kind === "wait") delays.push(effect.delayMs);
+  }
+  assert.deepEqual(delays, [250, 500, 1000, 2000]);
+});
+
+test("a stream that brings nothing new is given up for another", () => {
+  const { effects, state } = run(opened(), { kind: "stale", stream: 1 });
+  assert.deepEqual(effects, [{ kind: "disconnect" }, { kind: "wait", delayMs: 250 }]);
+  assert.deepEqual(run(state, { kind: "stale", stream: 1 }).effects, []);
 });

@@ -3,7 +3,8 @@
  * which it stands still until it is killed.
  */
 import { readFileSync, writeSync } from "node:fs";
-import { createWitnessClient } from "../../gateway/ledger/witness-http.ts";
+import { createLedgerClient } from "../../gateway/ledger/ledger-client.ts";
+import { createWitnessClient } from "../../gateway/ledger/witness-client.ts";
 import { systemClock, systemScheduler } from "../../gateway/runtime.ts";
 import { parseBase64, parseHex } from "../../src/base/bytes.ts";
 import { createNodeVerifier, importSigner } from "../../src/crypto/node.ts";
@@ -43,6 +44,7 @@ function deadly(store: LedgerWriter, killAt: KillPoint): LedgerWriter {
       store.append(rows);
       at("after append", true);
     },
+    truncateAndAppend: (change, rows) => store.truncateAndAppend(change, rows),
     setHead: (head) => {
       store.setHead(head);
       at("after head", head.size > 1n);
@@ -53,7 +55,7 @@ function deadly(store: LedgerWriter, killAt: KillPoint): LedgerWriter {
     },
     putBlob: (sha256, content) => store.putBlob(sha256, content),
     setHeartbeat: (note) => store.setHeartbeat(note),
-    setSnapshot: (snapshot) => store.setSnapshot(snapshot),
+    setSnapshot: (snapshot, finalSize) => store.setSnapshot(snapshot, finalSize),
     addFault: (fault) => store.addFault(fault),
     addForkedLeaf: (place, leaf) => store.addForkedLeaf(place, leaf),
     setNetwork: (id) => store.setNetwork(id),
@@ -80,11 +82,11 @@ async function main(file: string): Promise<void> {
     clock: systemClock,
     scheduler: systemScheduler,
     witness: { city: "hangzhou", signer: importSigner(bytes(parseHex(config.witness))) },
-    role: {
-      kind: "sequencer",
-      signer: importSigner(bytes(parseHex(config.log))),
-      witnessOf: ({ address, tls }) => createWitnessClient({ address, tls }),
-    },
+    gateway: "hangzhou/civil-affairs/gw1",
+    logSigner: () => importSigner(bytes(parseHex(config.log))),
+    connect: ({ address, tls }) => createLedgerClient({ address, tls }),
+    witnessOf: ({ address, tls }) => createWitnessClient({ address, tls }),
+    quietMs: 0,
     stores: { ledger: (open) => deadly(open(), config.killAt) },
     onFatal: () => process.exit(3),
   });

@@ -10,13 +10,15 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { createSelfSignedCertificate, type TlsKey } from "../../gateway/keys/tls.ts";
 import { createLedgerClient } from "../../gateway/ledger/ledger-client.ts";
 import { createLedgerService } from "../../gateway/ledger/ledger-service.ts";
-import { createWitnessClient, createWitnessHandler } from "../../gateway/ledger/witness-http.ts";
+import { createWitnessClient } from "../../gateway/ledger/witness-client.ts";
+import { createWitnessHandler } from "../../gateway/ledger/witness-http.ts";
 import { systemScheduler } from "../../gateway/runtime.ts";
 import { certificatePem, spkiDigest } from "../../gateway/tls.ts";
-import { toBase64 } from "../../src/base/bytes.ts";
+import { equalBytes, toBase64 } from "../../src/base/bytes.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { defaultBounds } from "../../src/credential/statements.ts";
+import type { Signer } from "../../src/crypto/ports.ts";
 import { grpcDefinition } from "../../src/exchange/transport/grpc-definition.ts";
 import { LedgerService } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { foundLedger, joinLedger } from "../../src/ledger/embedded/founding.ts";
@@ -25,7 +27,12 @@ import {
   type LedgerNode,
   type LedgerNodeOptions,
 } from "../../src/ledger/embedded/ledger-node.ts";
-import type { LedgerClient, LedgerHost, WitnessPort } from "../../src/ledger/embedded/ports.ts";
+import type {
+  LedgerClient,
+  LedgerHost,
+  LedgerPeer,
+  WitnessPort,
+} from "../../src/ledger/embedded/ports.ts";
 import type { LedgerReport } from "../../src/ledger/embedded/sequencer.ts";
 import { TestLedger } from "../support/ledger.ts";
 import {
@@ -105,6 +112,9 @@ export class Sockets {
         this.witnessed++;
         return present(this.witness).addCheckpoint(body);
       },
+      latest: async (originHash) => present(this.witness).latest(originHash),
+      holdBatch: async (batch) => present(this.witness).holdBatch(batch),
+      takeEvidence: async (term, bytes) => present(this.witness).takeEvidence(term, bytes),
     };
     this.#https = createServer({ key, cert, minVersion: "TLSv1.3" }, createWitnessHandler(witness));
     const host: LedgerHost = {
@@ -175,6 +185,8 @@ export class Member {
   readonly reports: LedgerReport[] = [];
   readonly fatal: unknown[] = [];
   readonly clock: TestClock = new TestClock();
+  /** Log keys at hand. */
+  readonly logs: Signer[] = [];
   node: LedgerNode | undefined;
 
   constructor(city: string, folder: string, sockets: Sockets) {
@@ -188,12 +200,17 @@ export class Member {
   }
 
   async start(
-    options: Pick<LedgerNodeOptions, "founding" | "role" | "verifier"> & Partial<LedgerNodeOptions>,
+    options: Pick<LedgerNodeOptions, "founding" | "gateway" | "verifier"> &
+      Partial<LedgerNodeOptions>,
   ): Promise<LedgerNode> {
     const node = await createLedgerNode({
       folder: this.folder,
       clock: this.clock,
       scheduler: systemScheduler,
+      quietMs: 0,
+      logSigner: (publicKey) => this.logs.find((log) => equalBytes(log.publicKey, publicKey)),
+      connect: (peer) => this.client(peer),
+      witnessOf: ({ address, tls }) => createWitnessClient({ address, tls }),
       onReport: (report) => this.reports.push(report),
       onFatal: (error) => this.fatal.push(error),
       ...options,
@@ -205,12 +222,38 @@ export class Member {
     return node;
   }
 
+  /** A client of another member, as this one has it. */
+  client({ address, tls }: LedgerPeer): LedgerClient {
+    return createLedgerClient({
+      address,
+      tls,
+      identity: {
+        keyPem: this.sockets.tls.privateKeyPem,
+        certificatePem: certificatePem(this.sockets.tls.certificateDer),
+      },
+      callTimeoutMs: 10_000,
+    });
+  }
+
+  get peer(): LedgerPeer {
+    const { peerAddress, tls } = this.sockets;
+    return { address: peerAddress, tls: [spkiDigest(tls.certificateDer)] };
+  }
+
   async stop(): Promise<void> {
     this.sockets.host = undefined;
     this.sockets.witness = undefined;
     const node = this.node;
     this.node = undefined;
     await node?.close();
+  }
+
+  /** What was told, for a test that waits in vain. */
+  told(): string {
+    return JSON.stringify([...this.reports, ...this.fatal], (_, value: unknown) => {
+      if (typeof value === "bigint") return String(value);
+      return value instanceof Error ? value.message : value;
+    });
   }
 }
 
@@ -254,40 +297,30 @@ export class TwoCities {
   }
 
   async startSequencer(options: Partial<LedgerNodeOptions> = {}): Promise<LedgerNode> {
+    this.hangzhou.logs.push(this.network.log);
     return this.hangzhou.start({
       founding: this.network.payload,
       verifier: this.network.verifier,
-      role: {
-        kind: "sequencer",
-        signer: this.network.log,
-        witnessOf: ({ address, tls }) => createWitnessClient({ address, tls }),
-      },
+      gateway: this.network.provider.gateway.id,
       witness: { city: "hangzhou", signer: this.witnessKey(0) },
       ...options,
     });
   }
 
   async startFollower(options: { readonly client?: LedgerClient } = {}): Promise<LedgerNode> {
+    const { client } = options;
     return this.shenzhen.start({
       founding: this.network.payload,
       verifier: this.network.verifier,
-      role: { kind: "follower", client: options.client ?? this.client() },
+      gateway: this.network.consumer.gateway.id,
+      ...(client === undefined ? {} : { connect: () => client }),
       witness: { city: "shenzhen", signer: this.witnessKey(1) },
     });
   }
 
   /** A client of the sequencer, as a member has it. */
   client(): LedgerClient {
-    const { peerAddress, tls } = this.hangzhou.sockets;
-    return createLedgerClient({
-      address: peerAddress,
-      tls: spkiDigest(tls.certificateDer),
-      identity: {
-        keyPem: this.shenzhen.sockets.tls.privateKeyPem,
-        certificatePem: certificatePem(this.shenzhen.sockets.tls.certificateDer),
-      },
-      callTimeoutMs: 10_000,
-    });
+    return this.shenzhen.client(this.hangzhou.peer);
   }
 
   witnessKey(position: 0 | 1): TestNetwork["log"] {
@@ -304,21 +337,24 @@ export class TwoCities {
   }
 
   async finalAtBoth(size: bigint): Promise<void> {
-    for (const member of [this.hangzhou, this.shenzhen]) {
-      await until(
-        () => (member.running.replica.final()?.size ?? 0n) >= size,
-        `size ${size} final at ${member.city}: ${JSON.stringify(member.reports, (_, v: unknown) => (typeof v === "bigint" ? String(v) : v instanceof Error ? v.message : v))}`,
-      );
-    }
+    for (const member of [this.hangzhou, this.shenzhen]) await finalAt(member, size);
   }
 }
 
-export function networkOptions(
-  members: readonly [Member, Member],
-  heartbeatS: number,
-): TestNetworkOptions {
-  const memberOf = (owner: string): Member =>
-    owner.startsWith("hangzhou") ? members[0] : members[1];
+/** Waits until a size is final at a member. */
+export async function finalAt(member: Member, size: bigint): Promise<void> {
+  const isFinal = (): boolean => (member.node?.replica.final()?.size ?? 0n) >= size;
+  await until(isFinal, `size ${size} final at ${member.city}`).catch((error: unknown) => {
+    throw new Error(`at ${member.city}: ${member.told()}`, { cause: error });
+  });
+}
+
+export function networkOptions(members: readonly Member[], heartbeatS: number): TestNetworkOptions {
+  const memberOf = (owner: string): Member => {
+    const member = members.find(({ city }) => owner.startsWith(city));
+    assert.ok(member !== undefined, owner);
+    return member;
+  };
   return {
     startMs: Date.now() - 5_000,
     network: { bounds: { ...defaultBounds, heartbeat_s: heartbeatS } },

@@ -81,11 +81,10 @@ async function witnessed(t: test.TestContext): Promise<{
     scheduler: systemScheduler,
     onFatal: (error) => assert.fail(String(error)),
     witness: { city: "hangzhou", signer: cities.witnessKey(0) },
-    role: {
-      kind: "sequencer",
-      signer: network.log,
-      witnessOf: () => ({ addCheckpoint: () => assert.fail("nobody is asked") }),
-    },
+    gateway: network.provider.gateway.id,
+    logSigner: () => network.log,
+    connect: () => assert.fail("nobody is followed"),
+    witnessOf: () => assert.fail("nobody is asked"),
   });
   t.after(() => node.close());
   hangzhou.sockets.witness = node.witness;

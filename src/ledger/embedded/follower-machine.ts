@@ -1,7 +1,8 @@
 /**
- * How a replica follows a sequencer: it connects from its own size, takes items strictly in order,
- * applies batches in groups, and after a lost stream comes back with a growing delay. Pure; the driver
- * verifies and stores. Once the ledger is distrusted nothing is connected any more.
+ * How a replica follows the ledger: it connects to one source after another from its own size, takes
+ * items strictly in order, applies batches in groups, and after a lost stream comes back with a growing
+ * delay. Pure; the driver chooses the source, verifies and stores. While the log of a term is distrusted
+ * nothing is taken but a later term.
  */
 import { appendBatchesMax, followInboxMax } from "../../base/limits.ts";
 import type { SealedBatch } from "../ports.ts";
@@ -9,14 +10,21 @@ import type { FollowItem } from "./ports.ts";
 
 const retryMsMin = 250;
 const retryMsMax = 10_000;
+const waryMs = 1000;
 
 export interface FollowerState {
   readonly phase: "idle" | "open" | "waiting" | "stopped";
   /** Number of the stream; events of earlier ones mean nothing. */
   readonly stream: number;
-  /** Batches applied here. */
+  /** Batches applied here, those of a term that is not open yet among them. */
   readonly size: bigint;
+  /** Batches stored here: from there the next stream begins. */
+  readonly storedSize: bigint;
   readonly finalSize: bigint;
+  /** A term that is not open yet was begun on this stream. */
+  readonly isPending: boolean;
+  /** The log of the newest term that is known is distrusted. */
+  readonly isWary: boolean;
   readonly inbox: readonly FollowItem[];
   /** The driver works on something and will answer with `done`, `failed` or `distrusted`. */
   readonly isBusy: boolean;
@@ -29,11 +37,26 @@ export type FollowerEvent =
   | { readonly kind: "start" }
   | { readonly kind: "item"; readonly stream: number; readonly item: FollowItem }
   | { readonly kind: "ended"; readonly stream: number }
-  /** What was handed to the driver is verified and stored. */
-  | { readonly kind: "done"; readonly size: bigint; readonly finalSize: bigint }
+  /** What was handed to the driver is verified, and stored up to `storedSize`. */
+  | {
+      readonly kind: "done";
+      readonly size: bigint;
+      readonly storedSize: bigint;
+      readonly finalSize: bigint;
+      /** What is verified belongs to a term that is not open yet. */
+      readonly isPending: boolean;
+    }
+  /** The stream has brought nothing new for long, or a better source is to be tried. */
+  | { readonly kind: "stale"; readonly stream: number }
   /** It could not be judged now, as when a blob could not be fetched. */
-  | { readonly kind: "failed" }
+  | {
+      readonly kind: "failed";
+      /** Batches stored here, when some were dropped. */
+      readonly storedSize?: bigint;
+    }
   | { readonly kind: "distrusted" }
+  /** A later term has begun: its log is trusted again. */
+  | { readonly kind: "trusted" }
   | { readonly kind: "retry" }
   | { readonly kind: "stop" };
 
@@ -50,6 +73,7 @@ export type FollowerEffect =
   | { readonly kind: "apply"; readonly from: bigint; readonly batches: readonly SealedBatch[] }
   | { readonly kind: "head"; readonly note: Uint8Array; readonly registryDigest: Uint8Array }
   | { readonly kind: "final"; readonly note: Uint8Array }
+  | { readonly kind: "term opened"; readonly term: bigint; readonly start: bigint }
   | { readonly kind: "wait"; readonly delayMs: number };
 
 export interface FollowerStep {
@@ -63,6 +87,9 @@ export function initialFollower(stored: {
 }): FollowerState {
   return {
     ...stored,
+    storedSize: stored.size,
+    isPending: false,
+    isWary: false,
     phase: "idle",
     stream: 0,
     inbox: [],
@@ -86,13 +113,24 @@ export function stepFollower(state: FollowerState, event: FollowerEvent): Follow
     case "ended":
       if (state.phase !== "open" || event.stream !== state.stream) return { state, effects: [] };
       return wait(state, []);
-    case "done":
-      return afterWork({ ...state, size: event.size, finalSize: event.finalSize, failures: 0 });
-    case "failed":
+    case "stale":
+      if (state.phase !== "open" || event.stream !== state.stream) return { state, effects: [] };
+      return wait(state, [{ kind: "disconnect" }]);
+    case "done": {
+      const { kind: _, ...done } = event;
+      // Anyone can begin a term that never opens.
+      return afterWork({ ...state, ...done, failures: done.isPending ? state.failures : 0 });
+    }
+    case "failed": {
+      const after = { ...state, storedSize: event.storedSize ?? state.storedSize };
       return state.phase === "open"
-        ? wait({ ...state, isBusy: false }, [{ kind: "disconnect" }])
-        : afterWork(state);
+        ? wait({ ...after, isBusy: false }, [{ kind: "disconnect" }])
+        : afterWork(after);
+    }
     case "distrusted":
+      return distrust({ ...state, isWary: true });
+    case "trusted":
+      return { state: { ...state, isWary: false }, effects: [] };
     case "stop":
       return {
         state: { ...state, phase: "stopped", inbox: [], isBusy: false },
@@ -101,17 +139,26 @@ export function stepFollower(state: FollowerState, event: FollowerEvent): Follow
   }
 }
 
+/** Only a later term is looked for, and seldom: it needs the votes of the cities. */
+function distrust(state: FollowerState): FollowerStep {
+  const disconnect: readonly FollowerEffect[] =
+    state.phase === "open" ? [{ kind: "disconnect" }] : [];
+  return wait(state, disconnect);
+}
+
 function connect(state: FollowerState): FollowerStep {
   const stream = state.stream + 1;
+  const { storedSize: size, finalSize: fromFinalSize } = state;
   return {
-    state: { ...state, phase: "open", stream, inbox: [], isPaused: false },
-    effects: [{ kind: "connect", stream, fromIndex: state.size, fromFinalSize: state.finalSize }],
+    state: { ...state, phase: "open", stream, size, isPending: false, inbox: [], isPaused: false },
+    effects: [{ kind: "connect", stream, fromIndex: size, fromFinalSize }],
   };
 }
 
 /** Items of the ended stream that are not begun are dropped: the next stream brings them again. */
 function wait(state: FollowerState, effects: readonly FollowerEffect[]): FollowerStep {
-  const delayMs = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(state.failures, 10));
+  const growing = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(state.failures, 10));
+  const delayMs = state.isWary ? Math.max(waryMs, growing) : growing;
   return {
     state: { ...state, phase: "waiting", inbox: [], failures: state.failures + 1 },
     effects: [...effects, { kind: "wait", delayMs }],
@@ -150,6 +197,9 @@ function take(
   | undefined {
   const [first] = state.inbox;
   if (first === undefined) return undefined;
+  // What a distrusted log shows is not looked at; only a later term opens another way on.
+  const isOpening = first.kind === "term opened" || (first.kind === "batch" && state.isPending);
+  if (state.isWary && !isOpening) return "out of order";
   if (first.kind !== "batch") return { effect: first, rest: state.inbox.slice(1) };
   const batches: SealedBatch[] = [];
   for (const item of state.inbox) {

@@ -11,48 +11,95 @@ import {
   initialFollower,
   stepFollower,
 } from "./follower-machine.ts";
+import type { PendingTerm } from "./pending-term.ts";
 import type { FollowStream, LedgerClient } from "./ports.ts";
 import type { LedgerReplica } from "./replica.ts";
 import type { LedgerReport } from "./sequencer.ts";
 
+/** A member whose copy of the ledger is followed. */
+export interface FollowSource {
+  readonly client: LedgerClient;
+  /** The sequencer speaks for its own order; from another member batches prove nothing by themselves. */
+  readonly isSequencer: boolean;
+}
+
 export interface FollowerOptions {
   readonly replica: LedgerReplica;
-  readonly client: LedgerClient;
+  /** Asked before each stream, the best first; the same value for the same member. */
+  sources(): readonly FollowSource[];
   readonly scheduler: Scheduler;
   readonly onReport: (report: LedgerReport) => void;
   /** The store failed, or an invariant is broken: the process has to end. */
   readonly onFatal: (error: unknown) => void;
 }
 
-/** Keeps a replica up with a sequencer, and believes nothing that it has not verified. */
+/** Heartbeats without a newer quorum after which another source is tried. */
+const quietHeartbeats = 3;
+/** Heartbeats after which a better source than another member is tried again. */
+const relayHeartbeats = 6;
+
+type Work = Extract<FollowerEffect, { kind: "apply" | "head" | "final" | "term opened" }>;
+
+/** Keeps a replica up with the ledger, and believes nothing that it has not verified. */
 export class Follower {
   readonly #options: FollowerOptions;
   #state: FollowerState;
+  #source: FollowSource | undefined;
   #stream: FollowStream | undefined;
+  /** Place of the source among those that were asked for last. */
+  #position = 0;
+  #hasNews = true;
+  /** From this index on everything here came from the sequencer itself. */
+  #directFrom: bigint;
+  #pending: PendingTerm | undefined;
   #cancelWait: () => void = () => undefined;
+  #cancelQuiet: () => void = () => undefined;
+  #cancelRelay: () => void = () => undefined;
   #work: Promise<void> = Promise.resolve();
+  readonly #stopListening: (() => void)[] = [];
 
   constructor(options: FollowerOptions) {
     this.#options = options;
     const { replica } = options;
-    this.#state = initialFollower({
-      size: replica.state().size,
-      finalSize: replica.final()?.size ?? 0n,
-    });
+    const { size } = replica.state();
+    this.#directFrom = size;
+    this.#state = initialFollower({ size, finalSize: replica.final()?.size ?? 0n });
   }
 
   start(): void {
     const { replica } = this.#options;
     // A witness beside this replica may find the fork before the stream shows it.
-    replica.onFault(() => this.#take({ kind: "distrusted" }));
-    this.#take({ kind: replica.fault() === undefined ? "start" : "distrusted" });
+    this.#stopListening.push(
+      replica.onFault(() => this.#distrust()),
+      replica.onFinal(() => this.#heard()),
+    );
+    if (replica.fault() !== undefined) this.#distrust();
+    else this.#take({ kind: "start" });
+  }
+
+  /** Another source may be the better one: the stream is begun anew with the first. */
+  lookAgain(): void {
+    this.#hasNews = true;
+    this.#take({ kind: "stale", stream: this.#state.stream });
   }
 
   /** Resolves when nothing is being stored any more. */
   async close(): Promise<void> {
+    for (const stop of this.#stopListening.splice(0)) stop();
     this.#take({ kind: "stop" });
-    this.#cancelWait();
+    for (const cancel of [this.#cancelWait, this.#cancelQuiet, this.#cancelRelay]) cancel();
     await this.#work;
+  }
+
+  /** Two final histories are mended by nothing; a log that lied is followed by that of a later term. */
+  #distrust(): void {
+    const isForGood = this.#options.replica.fault()?.term === undefined;
+    this.#take({ kind: isForGood ? "stop" : "distrusted" });
+  }
+
+  #heard(): void {
+    this.#hasNews = true;
+    this.#watchQuiet();
   }
 
   #take(event: FollowerEvent): void {
@@ -85,14 +132,32 @@ export class Follower {
       case "apply":
       case "head":
       case "final":
+      case "term opened":
         this.#work = this.#judge(effect);
     }
   }
 
   #connect(effect: Extract<FollowerEffect, { kind: "connect" }>): void {
+    const { replica, scheduler } = this.#options;
     const { stream, fromIndex, fromFinalSize } = effect;
-    this.#stream = this.#options.client.follow(
-      { fromIndex, fromFinalSize },
+    const source = this.#nextSource();
+    this.#pending = undefined;
+    if (source === undefined) {
+      this.#take({ kind: "ended", stream });
+      return;
+    }
+    if (source.isSequencer && (this.#source !== source || fromIndex < this.#directFrom)) {
+      this.#directFrom = fromIndex;
+    }
+    this.#source = source;
+    this.#watchQuiet();
+    this.#cancelRelay();
+    const relayMs = relayHeartbeats * replica.network.heartbeatMs;
+    this.#cancelRelay = source.isSequencer
+      ? () => undefined
+      : scheduler.after(relayMs, () => this.#take({ kind: "stale", stream }));
+    this.#stream = source.client.follow(
+      { fromIndex, fromFinalSize, term: replica.term().term },
       {
         onItem: (item) => this.#take({ kind: "item", stream, item }),
         onEnd: () => this.#take({ kind: "ended", stream }),
@@ -100,13 +165,29 @@ export class Follower {
     );
   }
 
-  async #judge(
-    effect: Extract<FollowerEffect, { kind: "apply" | "head" | "final" }>,
-  ): Promise<void> {
+  /** The best source, unless the last one brought nothing new: then the one after it. */
+  #nextSource(): FollowSource | undefined {
+    const sources = this.#options.sources();
+    this.#position = this.#hasNews ? 0 : this.#position + 1;
+    this.#hasNews = false;
+    return sources[this.#position % Math.max(1, sources.length)];
+  }
+
+  #watchQuiet(): void {
+    const { replica, scheduler } = this.#options;
+    this.#cancelQuiet();
+    this.#cancelQuiet = scheduler.after(quietHeartbeats * replica.network.heartbeatMs, () => {
+      this.#watchQuiet();
+      this.#take({ kind: "stale", stream: this.#state.stream });
+    });
+  }
+
+  async #judge(effect: Work): Promise<void> {
     const { replica } = this.#options;
+    const { stream } = this.#state;
     try {
-      if (!(await this.#isTrusted(effect))) {
-        this.#take({ kind: "distrusted" });
+      if (!(await this.#isTrusted(effect, stream))) {
+        this.#take({ kind: "failed", storedSize: replica.state().size });
         return;
       }
     } catch (cause) {
@@ -118,51 +199,118 @@ export class Follower {
       // Bytes that anyone on the way could have sent prove nothing against the log: the stream is begun anew.
       const reason = cause instanceof CausewayError ? cause.code : "LEDGER_UNAVAILABLE";
       this.#options.onReport({ event: "follow interrupted", reason, cause });
-      this.#take({ kind: "failed" });
+      this.#take({ kind: "failed", storedSize: replica.state().size });
       return;
     }
+    const storedSize = replica.state().size;
+    if (storedSize > this.#state.storedSize) this.#hasNews = true;
+    if (this.#state.isWary && replica.fault() === undefined) this.#take({ kind: "trusted" });
     this.#take({
       kind: "done",
-      size: replica.state().size,
+      size: this.#pending?.size ?? storedSize,
+      storedSize,
       finalSize: replica.final()?.size ?? 0n,
+      isPending: this.#pending !== undefined,
     });
   }
 
-  async #isTrusted(
-    effect: Extract<FollowerEffect, { kind: "apply" | "head" | "final" }>,
-  ): Promise<boolean> {
+  /** `false` when the trust in the log has ended with it. */
+  async #isTrusted(effect: Work, stream: number): Promise<boolean> {
     const { replica } = this.#options;
     switch (effect.kind) {
       case "head":
+        await this.#assertOwnTree(effect.note);
         return replica.takeHead(effect.note, effect.registryDigest);
       case "final":
+        await this.#assertOwnTree(effect.note);
         return replica.takeFinal(effect.note);
       case "apply":
-        return this.#apply(effect);
+        return this.#apply(effect, stream);
+      case "term opened":
+        return this.#beginTerm(effect, stream);
     }
   }
 
-  async #apply(effect: Extract<FollowerEffect, { kind: "apply" }>): Promise<boolean> {
+  /**
+   * What another member sent is nobody's word: when a signed note shows another tree, the leaves that no
+   * head covers are dropped and asked for again, and only the sequencer's own order proves a fork.
+   */
+  async #assertOwnTree(note: Uint8Array): Promise<void> {
     const { replica } = this.#options;
-    for (const [i, batch] of effect.batches.entries()) {
-      if (await this.#fetchBlobs(batch)) continue;
-      replica.distrust({ reason: "BLOB_MISMATCH", index: effect.from + BigInt(i) });
-      return false;
+    if (this.#pending !== undefined) {
+      throw new CausewayError("LEDGER_BEHIND", "a note of a term that is not open");
     }
+    const { term, stands } = replica.compare(note);
+    if (stands !== false || term < replica.term().term) return;
+    const confirmed = replica.confirmedSize(term);
+    const isDirect = this.#source?.isSequencer === true && this.#directFrom <= confirmed;
+    if (isDirect || replica.state().size === confirmed) return;
+    await replica.dropUnconfirmed(term);
+    throw new CausewayError("PROOF_INVALID", "the batches are not those of the signed head");
+  }
+
+  async #beginTerm(
+    { term, start }: Extract<Work, { kind: "term opened" }>,
+    stream: number,
+  ): Promise<boolean> {
+    const { replica } = this.#options;
+    if (term <= replica.term().term) {
+      throw new CausewayError("LEDGER_BEHIND", `term ${term} has begun here already`);
+    }
+    const pending = await replica.beginTerm(term, start);
+    if (stream === this.#state.stream) this.#pending = pending;
+    return true;
+  }
+
+  async #apply(effect: Extract<Work, { kind: "apply" }>, stream: number): Promise<boolean> {
+    const { replica } = this.#options;
+    const source = this.#source;
+    for (const [i, batch] of effect.batches.entries()) {
+      if (await this.#fetchBlobs(batch, source)) continue;
+      return this.#refuse(effect.from + BigInt(i), "BLOB_MISMATCH");
+    }
+    if (stream !== this.#state.stream) return true;
+    if (this.#pending !== undefined) return this.#applyPending(this.#pending, effect.batches);
     const inclusions = await replica.include(effect.batches, "stop");
     const last = inclusions.at(-1);
-    if (last?.kind !== "rejected") return true;
-    // What structure refuses has no index on this ledger: a sequencer that gives it one is not followed.
-    replica.distrust({ reason: last.reason, index: last.atSize });
+    return last?.kind !== "rejected" || this.#refuse(last.atSize, last.reason);
+  }
+
+  async #applyPending(pending: PendingTerm, batches: readonly SealedBatch[]): Promise<boolean> {
+    const { replica } = this.#options;
+    for (const [i, batch] of batches.entries()) {
+      const inclusion = await pending.include(batch);
+      if (inclusion.kind === "rejected") {
+        // The term is not open: its sequencer has no log yet that could be distrusted.
+        throw new CausewayError(inclusion.reason, `a batch at ${inclusion.atSize} opens no term`);
+      }
+      if (pending.opened === undefined) continue;
+      await replica.openTerm(pending);
+      this.#pending = undefined;
+      this.#directFrom = replica.state().size;
+      const rest = batches.slice(i + 1);
+      const last = rest.length === 0 ? undefined : (await replica.include(rest, "stop")).at(-1);
+      return last?.kind !== "rejected" || this.#refuse(last.atSize, last.reason);
+    }
+    return true;
+  }
+
+  /** What structure refuses has no index on this ledger: a sequencer that gives it one is not followed. */
+  #refuse(index: bigint, reason: NonNullable<LedgerReport["reason"]>): false {
+    const { replica } = this.#options;
+    if (this.#source?.isSequencer !== true || this.#pending !== undefined) {
+      throw new CausewayError(reason, `a batch at ${index} that has no place there`);
+    }
+    replica.distrust({ reason, index, term: replica.term().term });
     return false;
   }
 
   /** Stores the blobs that the batch names; `false` when one cannot have the size that it is announced with. */
-  async #fetchBlobs(batch: SealedBatch): Promise<boolean> {
-    const { replica, client } = this.#options;
+  async #fetchBlobs(batch: SealedBatch, source: FollowSource | undefined): Promise<boolean> {
+    const { replica } = this.#options;
     for (const { sha256, bytes } of blobsOf(batch)) {
-      if (replica.reader.blobSize(sha256) === undefined) {
-        replica.putBlob(sha256, await client.getBlob(sha256));
+      if (replica.reader.blobSize(sha256) === undefined && source !== undefined) {
+        replica.putBlob(sha256, await source.client.getBlob(sha256));
       }
       if (replica.reader.blobSize(sha256) !== bytes) return false;
     }

@@ -1,18 +1,21 @@
-import { equalBytes } from "../../base/bytes.ts";
 import type { Clock, Scheduler } from "../../base/clock.ts";
-import { CausewayError } from "../../base/errors.ts";
-import { sha256 } from "../../base/sha256.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
+import type { TermFact } from "../../registry/state.ts";
 import type { Engine } from "../ports.ts";
 import { SqliteLedgerStore } from "../store/sqlite-store.ts";
 import { SqliteWitnessStore } from "../store/sqlite-witness-store.ts";
 import type { LedgerWriter, WitnessStore } from "../store/store.ts";
-import { Follower } from "./follower.ts";
-import { type CityWitness, foundingTerm, type LedgerNetwork, readLedgerNetwork } from "./network.ts";
-import type { LedgerClient, LedgerHost, WitnessPort } from "./ports.ts";
+import { CityWitnesses } from "./city-witnesses.ts";
+import { LedgerMember } from "./ledger-member.ts";
+import { LedgerPeers } from "./ledger-peers.ts";
+import { type CityWitness, type LedgerNetwork, readLedgerNetwork } from "./network.ts";
+import type { OwnTermOpened, TermToOpen } from "./own-term.ts";
+import type { OutsideWitness } from "./outside-witnesses.ts";
+import type { LedgerClient, LedgerHost, LedgerPeer, WitnessPort } from "./ports.ts";
 import { LedgerReplica } from "./replica.ts";
-import { type LedgerReport, Sequencer } from "./sequencer.ts";
+import type { LedgerReport } from "./sequencer.ts";
 import { Witness } from "./witness.ts";
+import type { TermPromise } from "./witness-types.ts";
 
 /** A city's witness that this process hosts. */
 export interface HostedWitness {
@@ -20,30 +23,27 @@ export interface HostedWitness {
   readonly signer: Signer;
 }
 
-/** The sequencer holds the log key of the term and reaches every city's witness. */
-export interface SequencerRole {
-  readonly kind: "sequencer";
-  readonly signer: Signer;
-  /** Not asked for the witness that this process hosts itself. */
-  readonly witnessOf: (witness: CityWitness) => WitnessPort;
-}
-
-/** A follower reaches the sequencer. */
-export interface FollowerRole {
-  readonly kind: "follower";
-  readonly client: LedgerClient;
-}
-
 export interface LedgerNodeOptions {
   /** Folder of `ledger.sqlite` and `witness.sqlite`; it exists. */
   readonly folder: string;
   /** Payload of the founding document. */
   readonly founding: Uint8Array;
-  readonly role: SequencerRole | FollowerRole;
+  /** The own id. */
+  readonly gateway: string;
+  /** The log key of an appointment of this gateway; `undefined` when it is not at hand. */
+  logSigner(publicKey: Uint8Array): Signer | undefined;
+  /** The peer listener of another member. */
+  connect(peer: LedgerPeer): LedgerClient;
+  /** Not asked for the witness that this process hosts itself. */
+  witnessOf(witness: CityWitness): WitnessPort & { close?(): void };
   readonly witness?: HostedWitness;
   readonly verifier: Verifier;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
+  /** How long a sequencer serves nothing after its start; `sequencerQuietMs` unless told. */
+  readonly quietMs?: number | undefined;
+  /** Witnesses of others that a sequencer asks once a size is final. */
+  readonly outside?: readonly OutsideWitness[];
   readonly onReport?: (report: LedgerReport) => void;
   /** The store failed, or an invariant is broken: the process has to end. */
   readonly onFatal: (error: unknown) => void;
@@ -58,10 +58,28 @@ export interface LedgerNode {
   readonly network: LedgerNetwork;
   readonly replica: LedgerReplica;
   readonly engine: Engine;
-  /** What the ledger service of the peer listener serves; on a sequencer only. */
-  readonly host: LedgerHost | undefined;
+  /** What the ledger service of the peer listener serves; only a sequencer takes batches. */
+  readonly host: LedgerHost;
   readonly witness: WitnessPort | undefined;
-  /** Sequences or follows. Until then the node answers from what it holds. */
+  /** The newest final note, with the lines of witnesses outside where they are known here. */
+  publicNote(): Uint8Array | undefined;
+  /** Whether this process sequences the newest term. */
+  isSequencer(): boolean;
+  /** Called when a newer appointment of a sequencer is included here. Returns how to stop. */
+  onTerm(listener: (fact: TermFact) => void): () => void;
+  /**
+   * Before the authority of the city whose witness is hosted here signs a vote: from then on nothing of a
+   * lower term is cosigned. The sequencer to be is asked first for what comes.
+   * Throws MEMBER_UNKNOWN when no witness is hosted here.
+   */
+  promiseTerm(term: bigint, sequencer: LedgerPeer): Promise<TermPromise>;
+  /**
+   * Makes this gateway ready to open a term: the replica is brought to its start, and the batches of the
+   * own chain that are not there come first. Resolves when the engine waits for the batch with the votes;
+   * `opened` tells what became of it.
+   */
+  openTerm(term: TermToOpen): Promise<OwnTermOpened>;
+  /** Sequences or follows, as the newest appointment says. Until then the node answers from what it holds. */
   start(): void;
   close(): Promise<void>;
 }
@@ -75,34 +93,57 @@ export const witnessFile: string = "witness.sqlite";
  * Throws what opening the replica throws, and KEY_UNKNOWN when a key is not the one that the network names.
  */
 export async function createLedgerNode(options: LedgerNodeOptions): Promise<LedgerNode> {
-  const { verifier, clock, scheduler, folder, role } = options;
+  const { verifier, clock, scheduler, folder, onFatal } = options;
+  const onReport = options.onReport ?? ((): void => undefined);
   const network = readLedgerNetwork(options.founding);
-  assertLogKey(network, role);
   const openStore = (): LedgerWriter => new SqliteLedgerStore(`${folder}/${ledgerFile}`);
   const store = options.stores?.ledger?.(openStore) ?? openStore();
   let promises: WitnessStore | undefined;
   try {
     const replica = await LedgerReplica.open({ network, store, verifier, clock });
-    let witness: Witness | undefined;
+    const connect = (peer: LedgerPeer): LedgerClient => options.connect(peer);
+    const peers = new LedgerPeers({ own: options.gateway, replica, connect });
+    const witnesses = new CityWitnesses(options.witness?.city, (witness) =>
+      options.witnessOf(witness),
+    );
     if (options.witness !== undefined) {
       const open = (): WitnessStore => new SqliteWitnessStore(`${folder}/${witnessFile}`);
       promises = options.stores?.witness?.(open) ?? open();
-      const { onFatal } = options;
-      const shared = { replica, verifier, clock, scheduler, store: promises, onFatal };
-      witness = new Witness({ ...options.witness, ...shared });
+      const shared = { replica, verifier, clock, scheduler, store: promises, onReport, onFatal };
+      witnesses.own = new Witness({
+        ...options.witness,
+        ...shared,
+        forward: ({ batch }) => member.forward(batch),
+      });
     }
-    const part = createPart(options, { replica, store, witness });
+    const member: LedgerMember = new LedgerMember({
+      ...options,
+      store,
+      replica,
+      peers,
+      witnessOf: (witness) => witnesses.of(witness),
+      onReport,
+    });
+    const stored = promises;
     return {
       network,
       replica,
-      witness,
-      ...part,
+      engine: member.engine,
+      host: member.host,
+      witness: witnesses.own,
+      publicNote: () => member.publicNote(),
+      isSequencer: () => member.isSequencer(),
+      onTerm: (listener) => replica.onTerm(listener),
+      promiseTerm: (term, sequencer) => witnesses.promise(term, () => peers.hint(sequencer)),
+      openTerm: (term) => member.openTerm(term),
+      start: () => member.start(),
       close: async () => {
-        await part.close();
-        witness?.close();
+        await member.close();
+        witnesses.close();
+        peers.close();
         await replica.settled();
         store.close();
-        promises?.close();
+        stored?.close();
       },
     };
   } catch (error) {
@@ -110,108 +151,4 @@ export async function createLedgerNode(options: LedgerNodeOptions): Promise<Ledg
     promises?.close();
     throw error;
   }
-}
-
-interface Parts {
-  readonly replica: LedgerReplica;
-  readonly store: LedgerWriter;
-  readonly witness: Witness | undefined;
-}
-
-type Part = Pick<LedgerNode, "engine" | "host" | "start" | "close">;
-
-function createPart(options: LedgerNodeOptions, parts: Parts): Part {
-  const { replica } = parts;
-  const onReport = options.onReport ?? ((): void => undefined);
-  replica.onFault((fault) =>
-    onReport({
-      event: "ledger distrusted",
-      reason: fault.reason,
-      ...(fault.index === undefined ? {} : { size: fault.index }),
-    }),
-  );
-  return options.role.kind === "sequencer"
-    ? createSequencerPart(options, options.role, { ...parts, onReport })
-    : createFollowerPart(options, options.role, { ...parts, onReport });
-}
-
-type Report = (report: LedgerReport) => void;
-
-function createSequencerPart(
-  options: LedgerNodeOptions,
-  role: SequencerRole,
-  parts: Parts & { readonly onReport: Report },
-): Part {
-  const { witness, replica, onReport } = parts;
-  const { verifier, clock, scheduler, onFatal } = options;
-  const sequencer = new Sequencer({
-    replica,
-    store: parts.store,
-    verifier,
-    clock,
-    scheduler,
-    onReport,
-    onFatal,
-    signer: role.signer,
-    witnessOf: (key) =>
-      witness !== undefined && key.city === options.witness?.city ? witness : role.witnessOf(key),
-  });
-  return {
-    host: sequencer,
-    engine: trusting(replica, {
-      submit: (batch) => sequencer.submit(batch),
-      putBlob: (content) => sequencer.putBlob(sha256(content), content),
-    }),
-    start: () => sequencer.start(),
-    close: async () => sequencer.close(),
-  };
-}
-
-function createFollowerPart(
-  options: LedgerNodeOptions,
-  { client }: FollowerRole,
-  parts: Parts & { readonly onReport: Report },
-): Part {
-  const { replica, onReport } = parts;
-  const { scheduler, onFatal } = options;
-  const follower = new Follower({ replica, client, scheduler, onReport, onFatal });
-  return {
-    host: undefined,
-    engine: trusting(replica, {
-      submit: (batch) => client.submit(batch),
-      putBlob: (content) => client.putBlob(sha256(content), content),
-    }),
-    start: () => follower.start(),
-    close: async () => {
-      await follower.close();
-      client.close();
-    },
-  };
-}
-
-/** Nothing is handed to a ledger that is trusted no more. */
-function trusting(replica: LedgerReplica, engine: Engine): Engine {
-  const assertTrusted = (): void => {
-    const fault = replica.fault();
-    if (fault !== undefined) {
-      throw new CausewayError(fault.reason, "this replica trusts the ledger no more");
-    }
-  };
-  return {
-    submit: async (batch) => {
-      assertTrusted();
-      return engine.submit(batch);
-    },
-    putBlob: async (content) => {
-      assertTrusted();
-      return engine.putBlob(content);
-    },
-  };
-}
-
-function assertLogKey(network: LedgerNetwork, role: SequencerRole | FollowerRole): void {
-  if (role.kind === "follower") return;
-  const { logKey: publicKey } = foundingTerm(network);
-  if (equalBytes(publicKey, role.signer.publicKey)) return;
-  throw new CausewayError("KEY_UNKNOWN", "the network names another log key for this term");
 }

@@ -21,21 +21,40 @@ export async function reloadState(options: {
   readonly store: LedgerWriter;
   readonly verifier: Verifier;
 }): Promise<RegistryState> {
+  const { network, verifier } = options;
   const { reader } = options.store;
-  const snapshot = reader.snapshot();
+  const size = reader.size();
+  const state = await refoldTo(size, { network, reader, verifier });
+  assertHeads(new GrowingTree(reader, size), trustOf(network, state), options);
+  return state;
+}
+
+/**
+ * The registry after the first `size` leaves of the store.
+ * Throws STORAGE_FAILED when what is stored does not give the stored digests.
+ */
+export async function refoldTo(
+  size: bigint,
+  options: {
+    readonly network: LedgerNetwork;
+    readonly reader: LedgerReader;
+    readonly verifier: Verifier;
+  },
+): Promise<RegistryState> {
+  const { reader, verifier } = options;
+  const snapshot = reader.snapshot(size);
   // Another release's snapshot is none: everything is folded again.
   const start = snapshot === undefined ? undefined : decodeSnapshot(snapshot.state);
   let state = start ?? initialState(options.network.id);
   assertStored(state, reader);
-  const size = reader.size();
   const tree = new GrowingTree(reader, size);
   while (state.size < size) {
-    for (const stored of reader.batches({ from: state.size, countMax: 64, bytesMax: 1 << 20 })) {
-      state = await refold(state, stored, { tree, verifier: options.verifier });
+    const page = { from: state.size, countMax: 64, bytesMax: 1 << 20 };
+    for (const stored of reader.batches(page)) {
+      if (state.size < size) state = await refold(state, stored, { tree, verifier });
     }
     assertStored(state, reader);
   }
-  assertHeads(tree, trustOf(options.network, state), options);
   return state;
 }
 

@@ -11,14 +11,15 @@ import type { RegistryState, RegistryView, TermFact } from "../../registry/state
 import { view } from "../../registry/view.ts";
 import type { FinalCheckpoint, IncludedBatch, Replica, SealedBatch } from "../ports.ts";
 import type { BatchRow, Fault, LedgerReader, LedgerWriter, StoredBatch } from "../store/store.ts";
-import { namedBlobs } from "./blob-names.ts";
-import { formatBody, parseBody } from "./bodies.ts";
-import { readFinal, readHead } from "./checkpoints.ts";
-import { foldBatch } from "./fold.ts";
+import { parseBody } from "./bodies.ts";
+import { CheckedNotes, type OwnLedger } from "./checked-notes.ts";
+import type { SignedHead } from "./checkpoints.ts";
 import { GrowingTree } from "./growing-tree.ts";
+import { type Inclusion, judgeBatch } from "./judge-batch.ts";
 import { Listeners } from "./listeners.ts";
 import type { LedgerNetwork } from "./network.ts";
-import { reloadState } from "./reload.ts";
+import { PendingTerm } from "./pending-term.ts";
+import { refoldTo, reloadState } from "./reload.ts";
 import { newestTerm, type Trust, trustOf } from "./trust.ts";
 import type { ReplicaVerdict } from "./witness-machine.ts";
 
@@ -29,11 +30,6 @@ export interface ReplicaOptions {
   readonly clock: Clock;
 }
 
-/** What became of one batch that was to be included. */
-export type Inclusion =
-  | { readonly kind: "included"; readonly index: bigint }
-  | { readonly kind: "rejected"; readonly reason: ReasonCode; readonly atSize: bigint };
-
 /**
  * The verified copy of the ledger: it folds what is included, strictly in order, stores it, and knows
  * what is final. Each group of batches is one transaction; the new state is shown only after it.
@@ -42,38 +38,31 @@ export class LedgerReplica implements Replica {
   readonly network: LedgerNetwork;
   readonly #store: LedgerWriter;
   readonly #verifier: Verifier;
-  readonly #clock: Clock;
-  readonly #tree: GrowingTree;
+  #tree: GrowingTree;
   readonly #included: Listeners<IncludedBatch> = new Listeners();
-  readonly #finals: Listeners<FinalCheckpoint> = new Listeners();
-  readonly #faults: Listeners<Fault> = new Listeners();
+  readonly #terms: Listeners<TermFact> = new Listeners();
   /** Batches, heads or notes came. */
   readonly #changes: Listeners<void> = new Listeners();
   #state: RegistryState;
   #view:
     | { readonly of: RegistryState; readonly size: bigint; readonly view: RegistryView }
     | undefined;
-  #final: FinalCheckpoint | undefined;
-  /** The frozen note that was verified last: all batches that become final together ask for the same. */
-  #lastFrozen: FinalCheckpoint | undefined;
-  #fault: Fault | undefined;
-  #isClockBehind = false;
-  /** Size up to which the registry digest was compared with the sequencer's. */
-  #comparedSize: bigint = 0n;
+  readonly #notes: CheckedNotes;
+  #generation = 0;
   #work: Promise<unknown> = Promise.resolve();
 
   private constructor(options: ReplicaOptions, state: RegistryState) {
     this.network = options.network;
     this.#store = options.store;
     this.#verifier = options.verifier;
-    this.#clock = options.clock;
     this.#state = state;
     this.#tree = new GrowingTree(options.store.reader, state.size);
-    const note = options.store.reader.heartbeat();
-    if (note !== undefined)
-      this.#final = readFinal(this.trust(), note, { verifier: this.#verifier });
-    // Two histories stay two histories: other faults are judged again by what the ledger shows now.
-    this.#fault = options.store.reader.faults().findLast(({ reason }) => reason === "LEDGER_FORK");
+    const own: OwnLedger = {
+      trust: () => this.trust(),
+      size: () => this.#state.size,
+      rootAt: (size) => this.rootAt(size),
+    };
+    this.#notes = new CheckedNotes(own, { ...options, onChange: () => this.#changes.call() });
   }
 
   /**
@@ -110,7 +99,7 @@ export class LedgerReplica implements Replica {
 
   view(): RegistryView {
     const of = this.#state;
-    const size = this.#final?.size ?? 0n;
+    const size = this.#finalSize();
     if (this.#view?.of !== of || this.#view.size !== size) {
       this.#view = { of, size, view: view(of, size) };
     }
@@ -118,7 +107,11 @@ export class LedgerReplica implements Replica {
   }
 
   final(): FinalCheckpoint | undefined {
-    return this.#final;
+    return this.#notes.final();
+  }
+
+  #finalSize(): bigint {
+    return this.#notes.final()?.size ?? 0n;
   }
 
   rootAt(size: bigint): Uint8Array | undefined {
@@ -146,13 +139,7 @@ export class LedgerReplica implements Replica {
   }
 
   frozenNote(index: bigint): FinalCheckpoint | undefined {
-    const frozen = this.reader.frozenAfter(index);
-    if (frozen === undefined) return undefined;
-    const last = this.#lastFrozen;
-    if (last !== undefined && equalBytes(last.note, frozen.note)) return last;
-    const from = this.reader.frozenBefore(frozen.size)?.size ?? 0n;
-    this.#lastFrozen = readFinal(this.trust(), frozen.note, { verifier: this.#verifier, from });
-    return this.#lastFrozen;
+    return this.#notes.frozenNote(index);
   }
 
   blob(sha256: Uint8Array): Uint8Array | undefined {
@@ -164,7 +151,7 @@ export class LedgerReplica implements Replica {
   }
 
   onFinal(listener: (checkpoint: FinalCheckpoint) => void): () => void {
-    return this.#finals.add(listener);
+    return this.#notes.finals.add(listener);
   }
 
   onIncluded(listener: (batch: IncludedBatch) => void): () => void {
@@ -173,7 +160,17 @@ export class LedgerReplica implements Replica {
 
   /** Called once when the ledger is trusted no more, and why. */
   onFault(listener: (fault: Fault) => void): () => void {
-    return this.#faults.add(listener);
+    return this.#notes.faults.add(listener);
+  }
+
+  /** Called when a newer appointment of a sequencer is included here. Returns how to stop. */
+  onTerm(listener: (fact: TermFact) => void): () => void {
+    return this.#terms.add(listener);
+  }
+
+  /** Raised when leaves that were included here are no more: what was read before is of another tree. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /** Called after anything that may change what `vouch` says or what is to be sent to followers. */
@@ -183,18 +180,18 @@ export class LedgerReplica implements Replica {
 
   /** Why this ledger is trusted no more; `undefined` while it is. */
   fault(): Fault | undefined {
-    return this.#fault;
+    return this.#notes.fault();
   }
 
   /** Whether the newest final checkpoint that was shown is ahead of the own clock by more than the skew. */
   isClockBehind(): boolean {
-    return this.#isClockBehind;
+    return this.#notes.isClockBehind();
   }
 
   /** The own tree at a size, for a witness that is asked to cosign it. */
   vouch(size: bigint): ReplicaVerdict {
-    if (this.#fault !== undefined) return { kind: "distrusted" };
-    if (size > this.#state.size || size > this.#comparedSize) return { kind: "behind" };
+    if (this.fault() !== undefined) return { kind: "distrusted" };
+    if (size > this.#state.size || size > this.#notes.comparedSize) return { kind: "behind" };
     return { kind: "stands", root: this.rootAt(size) as Uint8Array };
   }
 
@@ -230,7 +227,7 @@ export class LedgerReplica implements Replica {
     let state = this.#state;
     try {
       for (const batch of batches) {
-        const judged = await this.#judge(state, batch);
+        const judged = await judgeBatch({ state, tree: this.#tree }, batch, this.#verifier);
         inclusions.push(judged.inclusion);
         if (judged.row === undefined) {
           if (onRejection === "stop") break;
@@ -249,75 +246,113 @@ export class LedgerReplica implements Replica {
     return inclusions;
   }
 
-  async #judge(
-    state: RegistryState,
-    batch: SealedBatch,
-  ): Promise<{ inclusion: Inclusion; row?: BatchRow; state: RegistryState }> {
-    const index = state.size;
-    const folded = await foldBatch({
-      state,
-      batch,
-      rootAt: (size) => this.#tree.rootAt(size),
-      verifier: this.#verifier,
-    });
-    if (folded.kind === "rejected") {
-      return { inclusion: { kind: "rejected", reason: folded.reason, atSize: index }, state };
-    }
-    const { header, leafHash, voids } = folded;
-    const row: BatchRow = {
-      index,
-      leaf: batch.leaf,
-      leafHash,
-      body: formatBody(batch.records),
-      place: { gateway: header.gateway, epoch: header.epoch, seq: header.seq },
-      registryDigest: folded.state.digest,
-      nodes: this.#tree.append(leafHash),
-      voids,
-      blobs: folded.isGovernance ? namedBlobs(batch.records).map(({ sha256 }) => sha256) : [],
-    };
-    return { inclusion: { kind: "included", index }, row, state: folded.state };
-  }
-
   #advance(state: RegistryState, rows: readonly BatchRow[]): void {
     if (rows.length === 0) return;
     const every = BigInt(snapshotEveryBatches);
     const isSnapshotDue = state.size / every > this.#state.size / every;
+    const before = this.term();
     this.#state = state;
-    if (isSnapshotDue) this.#store.setSnapshot({ size: state.size, state: encodeSnapshot(state) });
+    if (isSnapshotDue) {
+      const snapshot = { size: state.size, state: encodeSnapshot(state) };
+      this.#store.setSnapshot(snapshot, this.#finalSize());
+    }
+    const term = this.term();
+    this.#notes.lookAtTerm();
     for (const row of rows) this.#included.call(toIncluded(row));
+    if (term.term > before.term) this.#terms.call(term);
     this.#changes.call();
+  }
+
+  /**
+   * Begins what a newer term may put in the place of the leaves from `start` on; `openTerm` does.
+   * Throws LEDGER_BEHIND when there are fewer leaves here, and LEDGER_FORK when something final would be
+   * dropped: whoever asks for it is not followed.
+   */
+  async beginTerm(term: bigint, start: bigint): Promise<PendingTerm> {
+    await this.settled();
+    this.#assertMayDrop(start);
+    const { reader } = this;
+    const verifier = this.#verifier;
+    const state =
+      start === this.#state.size
+        ? this.#state
+        : await refoldTo(start, { network: this.network, reader, verifier });
+    return new PendingTerm({ term, state }, { reader, verifier });
+  }
+
+  /**
+   * Stores what a term has put in the place of the leaves from its start on, in one transaction: those
+   * that were there are dropped, the registry is the one after the new ones.
+   * Throws as `beginTerm` does when more became final meanwhile.
+   */
+  openTerm(pending: PendingTerm): Promise<void> {
+    const run = this.#work.then(() => this.#openTerm(pending));
+    this.#work = run.catch(() => undefined);
+    return run;
+  }
+
+  #openTerm(pending: PendingTerm): void {
+    const { start, state, rows } = pending;
+    const { opened } = pending;
+    assertInvariant(opened !== undefined, "a term is opened by its votes");
+    this.#assertMayDrop(start);
+    this.#truncate(start, { term: opened.term, rows });
+    this.#advance(state, rows);
+  }
+
+  /**
+   * Drops the leaves that are neither final nor covered by a head of this term's log: somebody else than
+   * its sequencer may have made them up.
+   */
+  dropUnconfirmed(term: bigint): Promise<void> {
+    const run = this.#work.then(async () => {
+      const start = this.confirmedSize(term);
+      if (start >= this.#state.size) return;
+      const { reader, network } = this;
+      const state = await refoldTo(start, { network, reader, verifier: this.#verifier });
+      this.#truncate(start, { term: this.term().term, rows: [] });
+      this.#state = state;
+      this.#changes.call();
+    });
+    this.#work = run.catch(() => undefined);
+    return run;
+  }
+
+  #truncate(
+    start: bigint,
+    { term, rows }: { readonly term: bigint; readonly rows: readonly BatchRow[] },
+  ): void {
+    this.#store.truncateAndAppend({ start, term }, rows);
+    this.#tree = new GrowingTree(this.reader, start + BigInt(rows.length));
+    if (start < this.#state.size) this.#generation++;
+    this.#notes.dropFrom(start);
+  }
+
+  #assertMayDrop(start: bigint): void {
+    const fields = { start: String(start) };
+    if (start > this.#state.size) {
+      throw new CausewayError("LEDGER_BEHIND", `there are no ${start} leaves here`, { fields });
+    }
+    if (start < this.#finalSize()) {
+      throw new CausewayError("LEDGER_FORK", "a term would drop what is final", { fields });
+    }
   }
 
   /**
    * Takes the sequencer's own word for its digests: for the process that is the sequencer.
    */
   compareAll(): void {
-    this.#comparedSize = this.#state.size;
+    this.#notes.compareAll();
   }
 
   /**
    * Compares a head that the log signed with the own tree and registry. A head of another root, of a
-   * smaller size than one seen before, or with another digest ends the trust: `false`.
+   * smaller size than one seen before, or with another digest ends the trust in this log: `false`.
+   * A head of an earlier term says nothing any more.
    * Throws when the note is not a head of this log, and LEDGER_BEHIND when it is ahead of this replica.
    */
   takeHead(note: Uint8Array, registryDigest: Uint8Array): boolean {
-    const { size, root } = readHead(this.trust(), note, this.#verifier);
-    const held = this.reader.head();
-    if (held !== undefined && size < held.size)
-      return this.#distrustHead("LEDGER_FORK", held.note, note);
-    if (size > this.#state.size)
-      throw new CausewayError("LEDGER_BEHIND", "a head without its batches");
-    if (!this.#hasRoot(size, root)) return this.#distrustHead("LEDGER_FORK", held?.note, note);
-    if (
-      size > 0n &&
-      !equalBytes(this.reader.registryDigest(size - 1n) as Uint8Array, registryDigest)
-    ) {
-      return this.#distrustHead("DIGEST_DIVERGES", held?.note, note);
-    }
-    if (held === undefined || size > held.size) this.#store.setHead({ size, note });
-    if (size > this.#comparedSize) this.#comparedSize = size;
-    this.#changes.call();
-    return true;
+    return this.#notes.takeHead(note, registryDigest);
   }
 
   /**
@@ -327,77 +362,22 @@ export class LedgerReplica implements Replica {
    * there is a quorum only for a clock that is ahead of the own one by more than the skew.
    */
   takeFinal(note: Uint8Array): boolean {
-    const { size } = readHead(this.trust(), note, this.#verifier);
-    // Whose cosignatures a size needs follows from its leaves.
-    if (size > this.#state.size) {
-      throw new CausewayError("LEDGER_BEHIND", "a final checkpoint ahead of this replica", {
-        fields: { size: String(size) },
-      });
-    }
-    const final = this.#readNewFinal(note);
-    if (!this.#hasRoot(final.size, final.root)) {
-      return this.#distrustHead("LEDGER_FORK", this.#final?.note ?? this.reader.head()?.note, note);
-    }
-    const newest = this.#final;
-    if (newest === undefined || final.size > newest.size) {
-      this.#store.freeze({ size: final.size, note });
-    } else if (final.size === newest.size && final.timeMs > newest.timeMs) {
-      this.#store.setHeartbeat(note);
-    } else {
-      return true;
-    }
-    this.#final = final;
-    this.#finals.call(final);
-    this.#changes.call();
-    return true;
+    return this.#notes.takeFinal(note);
   }
 
-  #readNewFinal(note: Uint8Array): FinalCheckpoint {
-    const trust = this.trust();
-    const reading = { verifier: this.#verifier, from: this.#final?.size ?? 0n };
-    const nowMs = this.#clock.nowMs();
-    try {
-      const final = readFinal(trust, note, { ...reading, nowMs });
-      this.#isClockBehind = false;
-      return final;
-    } catch (error) {
-      if (!(error instanceof CausewayError) || error.code !== "QUORUM_NOT_MET") throw error;
-      const { timeMs } = readFinal(trust, note, reading);
-      this.#isClockBehind = true;
-      throw new CausewayError(
-        "CLOCK_OFF",
-        "the newest final checkpoint is ahead of the own clock",
-        {
-          cause: error,
-          fields: { aheadMs: String(timeMs - nowMs) },
-        },
-      );
-    }
+  /** Size up to which the leaves are final, or of a head that the log of this term has signed. */
+  confirmedSize(term: bigint): bigint {
+    return this.#notes.confirmedSize(term);
   }
 
-  #hasRoot(size: bigint, root: Uint8Array): boolean {
-    const own = this.rootAt(size);
-    assertInvariant(own !== undefined, "a root is compared at or below the own size");
-    return equalBytes(own, root);
-  }
-
-  #distrustHead(reason: ReasonCode, held: Uint8Array | undefined, shown: Uint8Array): false {
-    this.distrust({ reason, shown, ...(held === undefined ? {} : { held }) });
-    return false;
+  /** The head of a note, and whether this replica has its root; `undefined` when it is ahead. */
+  compare(note: Uint8Array): SignedHead & { readonly stands: boolean | undefined } {
+    return this.#notes.compare(note);
   }
 
   /** Ends the trust in this ledger; the evidence is kept. Only the first fault counts. */
   distrust(fault: Omit<Fault, "atMs">): void {
-    if (this.#fault !== undefined) return;
-    const head = this.reader.head()?.note ?? this.#final?.note;
-    this.#fault = {
-      ...(fault.held === undefined && head !== undefined ? { held: head } : {}),
-      ...fault,
-      atMs: this.#clock.nowMs(),
-    };
-    this.#store.addFault(this.#fault);
-    this.#faults.call(this.#fault);
-    this.#changes.call();
+    this.#notes.distrust(fault);
   }
 }
 

@@ -35,3 +35,8 @@ export function cosigningNow({ state }: Trust): {
     witnesses: cosignersBetween(state, { from: size, to: size }),
   };
 }
+
+/** The witnesses that the founding document names. */
+export function foundingWitnesses({ founding, skewMs }: LedgerNetwork): readonly CityWitness[] {
+  return cosigningNow({ state: founding, skewMs }).witnesses;
+}

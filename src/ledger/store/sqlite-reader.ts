@@ -1,11 +1,14 @@
 import { assertInvariant } from "../../base/errors.ts";
 import { concatBytes, u64be } from "../../base/bytes.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
+import { copyDatabase } from "./sqlite-copy.ts";
 import { storing } from "./sqlite-errors.ts";
 import type { Sqlite, Statement } from "./sqlite-open.ts";
 import type {
   ChainPlace,
+  DroppedLeaf,
   Fault,
+  ForkedLeaf,
   LedgerReader,
   Snapshot,
   StoredBatch,
@@ -34,13 +37,30 @@ interface FaultColumns {
   readonly held: Uint8Array | null;
   readonly shown: Uint8Array | null;
   readonly leaf_index: bigint | null;
+  readonly term: bigint | null;
   readonly at_ms: bigint;
 }
+
+interface ForkedColumns {
+  readonly gateway: string;
+  readonly place: Uint8Array;
+  readonly leaf: Uint8Array;
+}
+
+interface DroppedColumns {
+  readonly term: bigint;
+  readonly leaf_index: bigint;
+  readonly leaf: Uint8Array;
+}
+
+export const snapshotMark: string = "snapshot";
+export const finalSnapshotMark: string = "snapshot of a final size";
 
 const batchColumns = "leaf_index, leaf_hash, leaf, body";
 
 /** Reads the ledger's tables. Statements are prepared once and kept for the life of the process. */
 export class SqliteLedgerReader implements LedgerReader {
+  readonly #db: Sqlite;
   readonly #size: Statement;
   readonly #batch: Statement;
   readonly #from: Statement;
@@ -58,8 +78,13 @@ export class SqliteLedgerReader implements LedgerReader {
   readonly #newestFrozen: Statement;
   readonly #mark: Statement;
   readonly #faults: Statement;
+  readonly #forkedLeaves: Statement;
+  readonly #droppedLeaves: Statement;
+  readonly #droppedHeads: Statement;
+  readonly #forked: Statement;
 
   constructor(db: Sqlite) {
+    this.#db = db;
     const prepare = (sql: string): Statement =>
       storing(() => db.prepare<unknown[]>(sql)).safeIntegers(true);
     this.#size = prepare("SELECT COALESCE(MAX(leaf_index) + 1, 0) AS size FROM leaves");
@@ -89,7 +114,18 @@ export class SqliteLedgerReader implements LedgerReader {
     this.#newestFrozen = prepare("SELECT size, note FROM frozen_notes ORDER BY size DESC LIMIT 1");
     this.#mark = prepare("SELECT size, value FROM marks WHERE name = ?");
     this.#faults = prepare(
-      "SELECT reason, held, shown, leaf_index, at_ms FROM faults ORDER BY number",
+      `SELECT reason, held, shown, leaf_index, term, at_ms
+       FROM faults LEFT JOIN fault_terms USING (number) ORDER BY number`,
+    );
+    this.#forkedLeaves = prepare(
+      "SELECT gateway, place, leaf FROM forked_leaves ORDER BY gateway, place",
+    );
+    this.#droppedLeaves = prepare(
+      "SELECT term, leaf_index, leaf FROM dropped_leaves ORDER BY number",
+    );
+    this.#droppedHeads = prepare("SELECT size, note FROM dropped_heads ORDER BY number");
+    this.#forked = prepare(
+      "SELECT leaf FROM forked_leaves WHERE gateway = ? AND place >= ? ORDER BY place LIMIT 1",
     );
   }
 
@@ -178,9 +214,35 @@ export class SqliteLedgerReader implements LedgerReader {
     return mark === undefined ? undefined : { size: mark.size, note: mark.value };
   }
 
-  snapshot(): Snapshot | undefined {
-    const mark = this.#markOf("snapshot");
-    return mark === undefined ? undefined : { size: mark.size, state: mark.value };
+  snapshot(size?: bigint): Snapshot | undefined {
+    for (const name of [snapshotMark, finalSnapshotMark]) {
+      const mark = this.#markOf(name);
+      if (mark === undefined || (size !== undefined && mark.size > size)) continue;
+      return { size: mark.size, state: mark.value };
+    }
+    return undefined;
+  }
+
+  forkedLeaves(): readonly ForkedLeaf[] {
+    const rows = storing(() => this.#forkedLeaves.all()) as ForkedColumns[];
+    return rows.map((row) => {
+      const { gateway, place, leaf } = plain(row);
+      const view = new DataView(place.buffer, place.byteOffset, place.byteLength);
+      return { place: { gateway, epoch: view.getBigUint64(0), seq: view.getBigUint64(8) }, leaf };
+    });
+  }
+
+  droppedLeaves(): readonly DroppedLeaf[] {
+    const rows = storing(() => this.#droppedLeaves.all()) as DroppedColumns[];
+    return rows.map((row) => {
+      const { term, leaf_index: index, leaf } = plain(row);
+      return { term, index, leaf };
+    });
+  }
+
+  droppedHeads(): readonly StoredNote[] {
+    const rows = storing(() => this.#droppedHeads.all()) as StoredNote[];
+    return rows.map(plain);
   }
 
   network(): Uint8Array | undefined {
@@ -189,6 +251,14 @@ export class SqliteLedgerReader implements LedgerReader {
 
   faults(): readonly Fault[] {
     return storing(() => (this.#faults.all() as FaultColumns[]).map((row) => toFault(plain(row))));
+  }
+
+  forkedLeaf(from: ChainPlace): Uint8Array | undefined {
+    return get<{ leaf: Uint8Array }>(this.#forked, from.gateway, placeKey(from))?.leaf;
+  }
+
+  async copyTo(path: string): Promise<void> {
+    await copyDatabase(this.#db, path);
   }
 
   #markOf(name: string): { size: bigint; value: Uint8Array } | undefined {
@@ -224,6 +294,7 @@ function toFault(row: FaultColumns): Fault {
     ...(row.held === null ? {} : { held: row.held }),
     ...(row.shown === null ? {} : { shown: row.shown }),
     ...(row.leaf_index === null ? {} : { index: row.leaf_index }),
+    ...(row.term === null ? {} : { term: row.term }),
     atMs: Number(row.at_ms),
   };
 }

@@ -4,9 +4,22 @@ import { blobBytesMax } from "../../base/limits.ts";
 import { sha256 as sha256Of } from "../../base/sha256.ts";
 import { storing } from "./sqlite-errors.ts";
 import { openSqlite, type Sqlite, type Statement } from "./sqlite-open.ts";
-import { placeKey, SqliteLedgerReader } from "./sqlite-reader.ts";
+import { finalSnapshotMark, placeKey, snapshotMark, SqliteLedgerReader } from "./sqlite-reader.ts";
 import { ledgerSchema } from "./sqlite-schema.ts";
 import type { BatchRow, ChainPlace, Fault, LedgerWriter, Snapshot, StoredNote } from "./store.ts";
+
+/** What is left of the leaves from `@start` on, which `@term` does not keep. */
+const truncation: readonly string[] = [
+  `INSERT INTO dropped_leaves (term, leaf_index, leaf)
+   SELECT @term, leaf_index, leaf FROM leaves WHERE leaf_index >= @start ORDER BY leaf_index`,
+  `INSERT INTO dropped_heads (size, note)
+   SELECT size, value FROM marks WHERE name = 'head' AND size > @start`,
+  "DELETE FROM marks WHERE name = 'head' AND size > @start",
+  `DELETE FROM marks WHERE name = '${snapshotMark}' AND size > @start`,
+  "DELETE FROM leaves WHERE leaf_index >= @start",
+  "DELETE FROM voids WHERE leaf_index >= @start",
+  "DELETE FROM blob_names WHERE leaf_index >= @start",
+];
 
 /**
  * The ledger of one process on disk. Opening locks the file, so that no second process writes it.
@@ -23,7 +36,11 @@ export class SqliteLedgerStore implements LedgerWriter {
   readonly #frozen: Statement;
   readonly #mark: Statement;
   readonly #fault: Statement;
+  readonly #faultTerm: Statement;
   readonly #forked: Statement;
+  readonly #keepSnapshot: Statement;
+  readonly #truncation: readonly Statement[];
+  readonly #dropNodes: Statement;
 
   constructor(path: string) {
     const db = openSqlite(path, ledgerSchema);
@@ -48,6 +65,15 @@ export class SqliteLedgerStore implements LedgerWriter {
     this.#fault = prepare(
       "INSERT INTO faults (reason, held, shown, leaf_index, at_ms) VALUES (?, ?, ?, ?, ?)",
     );
+    this.#faultTerm = prepare("INSERT INTO fault_terms (number, term) VALUES (?, ?)");
+    this.#keepSnapshot = prepare(
+      `INSERT INTO marks (name, size, value)
+       SELECT '${finalSnapshotMark}', size, value FROM marks
+       WHERE name = '${snapshotMark}' AND size <= ?
+       ON CONFLICT (name) DO UPDATE SET size = excluded.size, value = excluded.value`,
+    );
+    this.#truncation = truncation.map(prepare);
+    this.#dropNodes = prepare("DELETE FROM nodes WHERE level = ? AND node_index >= ?");
     this.#forked = prepare(
       `INSERT INTO forked_leaves (gateway, place, leaf) SELECT @gateway, @place, @leaf
        WHERE NOT EXISTS (SELECT 1 FROM forked_leaves WHERE gateway = @gateway AND place = @place)`,
@@ -58,6 +84,27 @@ export class SqliteLedgerStore implements LedgerWriter {
     storing(() =>
       this.#db.transaction(() => rows.forEach((row) => this.#appendOne(row))).immediate(),
     );
+  }
+
+  truncateAndAppend(
+    { start, term }: { readonly start: bigint; readonly term: bigint },
+    rows: readonly BatchRow[],
+  ): void {
+    const change = (): void => {
+      const size = this.reader.size();
+      assertInvariant(start <= size, `there are no ${start} leaves to go on from`);
+      const final = this.reader.newestFrozen()?.size ?? 0n;
+      assertInvariant(start >= final, "nothing final is dropped");
+      if (start < size) {
+        for (const statement of this.#truncation) statement.run({ start, term });
+        // A complete subtree that ends behind the start holds a leaf that is dropped.
+        for (let level = 0; 1n << BigInt(level) <= size; level++) {
+          this.#dropNodes.run(level, start >> BigInt(level));
+        }
+      }
+      for (const row of rows) this.#appendOne(row);
+    };
+    storing(() => this.#db.transaction(change).immediate());
   }
 
   #appendOne(row: BatchRow): void {
@@ -107,13 +154,21 @@ export class SqliteLedgerStore implements LedgerWriter {
     storing(() => this.#mark.run("head", head.size, head.note));
   }
 
-  setSnapshot(snapshot: Snapshot): void {
-    storing(() => this.#mark.run("snapshot", snapshot.size, snapshot.state));
+  setSnapshot(snapshot: Snapshot, finalSize: bigint): void {
+    const replace = (): void => {
+      this.#keepSnapshot.run(finalSize);
+      this.#mark.run(snapshotMark, snapshot.size, snapshot.state);
+    };
+    storing(() => this.#db.transaction(replace).immediate());
   }
 
   addFault(fault: Fault): void {
-    const { reason, held = null, shown = null, index = null, atMs } = fault;
-    storing(() => this.#fault.run(reason, held, shown, index, atMs));
+    const { reason, held = null, shown = null, index = null, term, atMs } = fault;
+    const add = (): void => {
+      const { lastInsertRowid } = this.#fault.run(reason, held, shown, index, atMs);
+      if (term !== undefined) this.#faultTerm.run(lastInsertRowid, term);
+    };
+    storing(() => this.#db.transaction(add).immediate());
   }
 
   addForkedLeaf(place: ChainPlace, leaf: Uint8Array): void {
