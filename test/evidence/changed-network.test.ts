@@ -1,6 +1,7 @@
 /** Packages of a network whose cities, keys, quorum and sequencer are no longer those of its founding. */
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
+import { formatKey } from "../../src/credential/key-text.ts";
 import { createNobleVerifier } from "../../src/crypto/noble.ts";
 import { collectEvidence } from "../../src/evidence/collect.ts";
 import {
@@ -11,7 +12,9 @@ import {
 } from "../../src/evidence/package.ts";
 import { type EvidenceVerification, verifyEvidence } from "../../src/evidence/verify.ts";
 import { type AuditLedger, iterate, type TestRecord } from "../audit/audit-ledger.ts";
-import { type ChangedLedger, changedLedger } from "../audit/changing-ledger.ts";
+import { admit, type ChangedLedger, changedLedger, fourCities } from "../audit/changing-ledger.ts";
+import { statusRecord } from "../support/ledger.ts";
+import { createTestAgency, sayAgency, sayGateway } from "../support/network.ts";
 
 let changed: ChangedLedger;
 let receipt: TestRecord;
@@ -87,6 +90,47 @@ test("a package that hides a new key is believed as far as a quorum of the other
   assert.equal(result.valid, true);
   assert.deepEqual(result.facts?.cities, ["hangzhou", "jinan", "nanchang"]);
   assert.ok(result.notShown.some((text) => text.includes("was left out")));
+});
+
+describe("a record under keys that the founding did not know", () => {
+  test("of an agency that an admitted city admitted verifies from the founding on", async () => {
+    const audit = await fourCities("new agency");
+    const candidate = await admit(audit);
+    const agency = createTestAgency(audit.network, "nanchang/tax");
+    const { gateway } = agency;
+    await audit.govern(audit.provider, [sayAgency(audit.network, candidate, agency)]);
+    await audit.govern(audit.provider, [sayGateway(audit.network, agency, gateway)]);
+    const { index } = await audit.seal(gateway, [statusRecord()]);
+    const one = await collect(audit, index);
+    const { id: networkId, verifier } = audit.network;
+    const result = await verifyEvidence({ text: formatEvidence(one), networkId, verifier });
+    assert.equal(result.valid, true, result.steps.at(-1)?.detail);
+    assert.equal(result.facts?.gateway, gateway.id);
+    const { changes: _, ...without } = one;
+    const foreign = await verifyEvidence({ text: formatEvidence(without), networkId, verifier });
+    assert.equal(failure(foreign), "statements TOKEN_KEY_UNKNOWN");
+  });
+
+  test("of a gateway whose batch key was replaced verifies on both sides of the change", async () => {
+    const audit = await fourCities("new batch key");
+    const { network, consumer } = audit;
+    const before = await audit.seal(consumer, [statusRecord()]);
+    const batch = network.signer("another batch key");
+    const renewed = {
+      ...consumer,
+      batch,
+      body: { ...consumer.body, batch: formatKey(batch.publicKey) },
+    };
+    await audit.govern(audit.provider, [sayGateway(network, network.consumer, renewed)]);
+    const after = await audit.seal(renewed, [statusRecord(1)]);
+    const { id: networkId, verifier } = network;
+    for (const { index } of [before, after]) {
+      const text = formatEvidence(await collect(audit, index));
+      const result = await verifyEvidence({ text, networkId, verifier });
+      assert.equal(result.valid, true, result.steps.at(-1)?.detail);
+    }
+    assert.deepEqual((await audit.replay()).findings, []);
+  });
 });
 
 type Changes = readonly (readonly ProvenEvidence[])[];

@@ -289,7 +289,7 @@ function foundingStatements(network: Sayer, city: TestCity): readonly SignedStat
 /** The city admits an agency that consumes and provides. */
 export function sayAgency(
   network: Sayer,
-  city: TestCity,
+  city: Pick<TestCity, "id" | "authority">,
   agency: Pick<TestAgency, "id" | "authority" | "next">,
   change: Partial<StatementBodies["agency"]> & { readonly claims?: Partial<Claims> } = {},
 ): SignedStatement<"agency"> {
