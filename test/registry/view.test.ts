@@ -27,7 +27,7 @@ interface Fact {
 /** The fact without what a fold that stopped at `size` cannot know: that it was taken later. */
 function knownAt<F extends Fact>(fact: F | undefined, size: bigint): F | undefined {
   if (fact?.standing.until === undefined || fact.standing.until.index < size) return fact;
-  const { until: _until, ...standing } = fact.standing;
+  const { until: _until, suspendedBy: _suspendedBy, ...standing } = fact.standing;
   const { answer: _answer, revocation: _revocation, ...rest } = fact;
   return { ...rest, standing } as unknown as F;
 }
