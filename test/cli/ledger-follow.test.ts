@@ -1,5 +1,6 @@
 /** Following over HTTP: everything verified, gone on from where it ended, and stopped by a fork. */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { toHex } from "../../src/base/bytes.ts";
@@ -137,6 +138,34 @@ describe("ledger follow", () => {
     assert.ok(lying.ledger.size > size);
     assertRefused(await run(following(data)), "LEDGER_FORK", 4);
   });
+  for (const [what, prefix] of [
+    ["tile", "/tile/0/"],
+    ["entry bundle", "/tile/entries/"],
+  ] as const) {
+    test(`of a ${what} with a bit changed is PROOF_INVALID before anything of it is used`, async (t) => {
+      const upstream = served.from;
+      served.liar = (request, response) => {
+        const path = request.url ?? "";
+        if (!path.startsWith(prefix) || request.headers["x-honest"] !== undefined) return false;
+        fetch(`http://${upstream}${path}`, { headers: { "x-honest": "1" } })
+          .then(async (answer) => {
+            const body = new Uint8Array(await answer.arrayBuffer());
+            body[9] = (body[9] as number) ^ 1;
+            response.end(body);
+          })
+          .catch(() => response.destroy());
+        return true;
+      };
+      t.after(() => (served.liar = () => false));
+      const ran = await run(following(newFolder()));
+      assertRefused(ran, "PROOF_INVALID", 4);
+      assert.deepEqual(ran.rows, []);
+      const out = served.at("never.export");
+      const exported = await run(["ledger", "export", "--from", upstream, "--out", out]);
+      assertRefused(exported, "PROOF_INVALID", 4);
+      assert.equal(existsSync(out) || existsSync(`${out}.part`), false);
+    });
+  }
   test("refuses a head that nobody has signed, and trusts the log all the same", async (t) => {
     const data = newFolder();
     await run(following(data));
