@@ -18,6 +18,7 @@ import { emptyRoot } from "../src/merkle/hash.ts";
 import { LocalTakings } from "./admin/local-takings.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import type { GatewayConfig } from "./config.ts";
+import { reportEquivocations } from "./equivocations.ts";
 import { createExchangeSides } from "./exchange-sides.ts";
 import { createLedgerPart } from "./ledger-part.ts";
 import { openListeners } from "./listeners.ts";
@@ -241,6 +242,14 @@ async function build(
       },
     });
     ledger.node.start();
+    const stopReporting = reportEquivocations({
+      replica,
+      journal: journal.reader,
+      sealer,
+      clock,
+      onFailure: (error) =>
+        logger.warn({ event: "report failed", err: error }, "an equivocation is not reported yet"),
+    });
     const stopTicks = startTicks();
     const stopCatchingUp = startCatchingUp();
     logger.info({ event: "started", network: Buffer.from(network.id).toString("hex") }, "started");
@@ -251,6 +260,7 @@ async function build(
       stopTicks();
       stopCatchingUp();
       stopWatchingChain();
+      stopReporting();
       localTakings.close();
       await journal.close();
       submitter.stop();

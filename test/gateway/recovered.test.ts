@@ -11,11 +11,9 @@ import { readConfig } from "../../gateway/config.ts";
 import { sealEpoch } from "../../gateway/recover-epoch.ts";
 import { peersAbove, type RecoveredJournal, recoverJournal } from "../../gateway/recover.ts";
 import { toHex } from "../../src/base/bytes.ts";
-import { createUuidV7, formatUuid } from "../../src/base/ids.ts";
-import { createStatement } from "../../src/credential/statement.ts";
 import { openSqliteJournalReader } from "../../src/ledger/journal/sqlite-reader.ts";
-import { systemRandom } from "../../gateway/runtime.ts";
 import { eventually } from "../support/admin-client.ts";
+import { signEpoch } from "../support/epochs.ts";
 import { type Running, startTwoCities } from "../support/running.ts";
 
 const waitMs = 20_000;
@@ -24,15 +22,7 @@ const bounds = { heartbeat_s: 1 };
 /** The agency's authority signs the statement of the new epoch. */
 function signed({ cities }: Running, { epoch }: RecoveredJournal): readonly string[] {
   assert.ok(epoch !== undefined, "a new epoch is asked for");
-  const { agency, gateway } = cities.consumer;
-  const claims = {
-    iss: agency.card.id,
-    sub: gateway.card.id,
-    net: cities.networkId,
-    jti: formatUuid(createUuidV7(Date.now(), systemRandom(10))),
-    iat: Math.floor(Date.now() / 1000),
-  };
-  return createStatement({ name: "epoch", claims, body: epoch }, [agency.authority]);
+  return signEpoch(cities, cities.consumer, epoch);
 }
 
 function removeJournal(journal: string): void {
