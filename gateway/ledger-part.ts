@@ -51,14 +51,14 @@ function outsideWitness({ name, vkey, url }: OutsideWitnessConfig): OutsideWitne
 
 export async function createLedgerPart(options: LedgerPartOptions): Promise<LedgerPart> {
   const { config, identity, verifier, clock, scheduler } = options;
-  const { keys, city, founding } = identity;
+  const { city, founding, logs } = identity;
   const isOnLedger = (): boolean => node.replica.view().gateway(config.gateway) !== undefined;
   const node: LedgerNode = await createLedgerNode({
     folder: config.data,
     founding,
     gateway: config.gateway,
     logSigner: (publicKey) =>
-      [...keys.logs.values()].find((key) => equalBytes(key.publicKey, publicKey)),
+      [...logs.values()].find((key) => equalBytes(key.publicKey, publicKey)),
     connect: ({ address, tls }) =>
       createLedgerClient({ address, tls, identity: () => identityOf(identity, isOnLedger()) }),
     witnessOf: ({ address, tls }) => createWitnessClient({ address, tls }),
