@@ -3,11 +3,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import Database from "better-sqlite3";
+import fc from "fast-check";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { createOpeningsCipher } from "../../src/ledger/openings/openings-cipher.ts";
 import type { Opening } from "../../src/ledger/openings/opening.ts";
 import { openOpenings, type Openings } from "../../src/ledger/openings/openings.ts";
+import { SqliteOpenings } from "../../src/ledger/openings/sqlite-openings.ts";
 import { realScheduler, temporaryFolder } from "../journal/support.ts";
 
 const key = new Uint8Array(32).fill(1);
@@ -107,6 +109,48 @@ describe("openings", () => {
     assert.ok(!after.includes(Buffer.from(id)));
     assert.equal(await again.get(id), undefined);
     assert.equal(toHex((await again.get(other))?.seed as Uint8Array), toHex(seed));
+  });
+
+  it("of every size and in any order of puts are gone from every file once they are erased", async (t) => {
+    const ids = fc.array(fc.nat(7), { minLength: 1, maxLength: 40 });
+    const run = fc.record({
+      puts: ids,
+      sizes: fc.array(fc.nat(9_000), { minLength: 1 }),
+      erased: ids,
+    });
+    await fc.assert(
+      fc.asyncProperty(run, async ({ puts, sizes, erased }) => {
+        const folder = temporaryFolder(t);
+        const path = join(folder, "openings.db");
+        const store = new SqliteOpenings(path, key);
+        for (const [i, n] of puts.entries()) {
+          const part = new Uint8Array(sizes[i % sizes.length] as number).fill(i);
+          store.put([{ id: utf8(`attempt of the number ${n}`), part }]);
+          // Parts lie on pages of the database, which are split and joined, before others come.
+          if (i % 5 === 4) store.erase([utf8("never put")]);
+        }
+        store.close();
+        const db = new Database(path, { readonly: true });
+        const rows = db.prepare("SELECT id, part FROM openings").all() as {
+          id: Buffer;
+          part: Buffer;
+        }[];
+        db.close();
+        const again = new SqliteOpenings(path, key);
+        const gone = new Set(erased.map((n) => `attempt of the number ${n}`));
+        again.erase([...gone].map(utf8));
+        const after = bytesOf(folder);
+        for (const { id: name, part } of rows) {
+          if (!gone.has(name.toString())) continue;
+          // The first bytes are the nonce: no two parts share them.
+          for (let at = 0; at + 12 <= part.length; at += 1024) {
+            assert.ok(!after.includes(part.subarray(at, at + 12)), `${name.toString()} at ${at}`);
+          }
+        }
+        again.close();
+      }),
+      { numRuns: 40 },
+    );
   });
 
   it("that are still buffered are erased too", async (t) => {
