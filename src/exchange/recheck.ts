@@ -3,7 +3,7 @@
  * stands. It is the linearisation point of a revocation: what is accepted later counts from the next batch.
  */
 import { create } from "@bufbuild/protobuf";
-import { agencyOf } from "../base/ids.ts";
+import { agencyOf, cityOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { type Fact, FactSchema } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Replica, Seen } from "../ledger/ports.ts";
@@ -85,6 +85,23 @@ function memberFailure(
   return undefined;
 }
 
+/** Whoever has to be active, both sides: an agency is a member as long as the city that admitted it. */
+function membersOf({
+  consumerAgency,
+  consumerGateway,
+  providerGateway,
+}: Foundations): readonly (readonly ["cities" | "agencies" | "gateways", string])[] {
+  const providerAgency = agencyOf(providerGateway);
+  return [
+    ["cities", cityOf(consumerAgency)],
+    ["agencies", consumerAgency],
+    ["gateways", consumerGateway],
+    ["cities", cityOf(providerAgency)],
+    ["agencies", providerAgency],
+    ["gateways", providerGateway],
+  ];
+}
+
 /** What fails now, or `undefined` when everything stands. */
 export function recheck(options: {
   readonly foundations: Foundations;
@@ -98,26 +115,9 @@ export function recheck(options: {
   const final = replica.final();
   const failure =
     grantFailure(foundations, replica, options.localTakings, seen, closedAtMs) ??
-    memberFailure(
-      state.agencies.get(foundations.consumerAgency),
-      closedAtMs,
-      foundations.grantAddress,
-    ) ??
-    memberFailure(
-      state.gateways.get(foundations.consumerGateway),
-      closedAtMs,
-      foundations.grantAddress,
-    ) ??
-    memberFailure(
-      state.agencies.get(agencyOf(foundations.providerGateway)),
-      closedAtMs,
-      foundations.grantAddress,
-    ) ??
-    memberFailure(
-      state.gateways.get(foundations.providerGateway),
-      closedAtMs,
-      foundations.grantAddress,
-    );
+    membersOf(foundations)
+      .map(([kind, id]) => memberFailure(state[kind].get(id), closedAtMs, foundations.grantAddress))
+      .find((found) => found !== undefined);
   if (failure !== undefined) return { ...failure, seenSize: seen.size };
   if (final === undefined || closedAtMs - final.timeMs > foundations.maxStalenessMs) {
     return {

@@ -1,6 +1,6 @@
 /** The first step of a decision: what the grant and the membership say, in code (DESIGN section 5). */
 import type { ReasonCode } from "../base/reasons.ts";
-import { agencyOf } from "../base/ids.ts";
+import { agencyOf, cityOf } from "../base/ids.ts";
 import type { ServiceMethod } from "../credential/statements.ts";
 import type {
   FactAddress,
@@ -86,13 +86,17 @@ export function checkGrant(
     const { nbf, exp } = fact.standing;
     return (nbf === undefined || nbf <= evaluatedAtS) && (exp === undefined || evaluatedAtS < exp);
   }
+  /** An agency is a member as long as the city that admitted it. */
+  function isMember(id: string): boolean {
+    return isActive(view.agency(id)) && isActive(view.city(cityOf(id)));
+  }
   function reasonOf(): ReasonCode | undefined {
     if (service === undefined || isTaken(service.standing)) return "SERVICE_UNKNOWN";
     if (method === undefined) return "METHOD_UNKNOWN";
     const consumer = agencyOf(attempt.consumerGateway);
-    if (!isActive(view.agency(consumer))) return "MEMBER_NOT_ACTIVE";
+    if (!isMember(consumer)) return "MEMBER_NOT_ACTIVE";
     if (!isActive(view.gateway(attempt.consumerGateway))) return "MEMBER_NOT_ACTIVE";
-    if (!isActive(view.agency(agencyOf(attempt.service)))) return "MEMBER_NOT_ACTIVE";
+    if (!isMember(agencyOf(attempt.service))) return "MEMBER_NOT_ACTIVE";
     if (grant === undefined) return "GRANT_MISSING";
     if (grant.consumer !== consumer || grant.detail.service !== attempt.service) {
       return "GRANT_OF_ANOTHER";

@@ -31,6 +31,7 @@ function reasonIn({ grant = stands, facts = {}, finalAtMs = closedAtMs, local }:
     new Map(ids.map((id) => [id, [{ standing: facts[id] ?? stands }]]));
   const state = {
     grants: new Map([["grant", { standing: grant, revocation: hash }]]),
+    cities: history(["shenzhen", "hangzhou"]),
     agencies: history(["shenzhen/market", "hangzhou/civil"]),
     gateways: history(["shenzhen/market/gw1", "hangzhou/civil/gw1"]),
   };
@@ -64,6 +65,8 @@ describe("the check in the turn that closes a batch", () => {
   });
 
   for (const id of [
+    "shenzhen",
+    "hangzhou",
     "shenzhen/market",
     "shenzhen/market/gw1",
     "hangzhou/civil",

@@ -2,6 +2,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { cityOf } from "../../src/base/ids.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type { PolicyBody, ServiceAttribute, ServiceBody } from "../../src/credential/statements.ts";
 import { defaultBounds } from "../../src/credential/statements.ts";
@@ -16,6 +17,7 @@ import type { PolicyBlobs } from "../../src/policy/ports.ts";
 import { standardPolicyText, standardSchema } from "../../src/policy/standard.ts";
 import type {
   AgencyFact,
+  CityFact,
   FactAddress,
   GatewayFact,
   GrantFact,
@@ -49,6 +51,7 @@ export function standing(index: bigint, more: Partial<Standing> = {}): Standing 
 
 export interface Registry {
   seenSize: bigint;
+  cities: CityFact[];
   agencies: AgencyFact[];
   gateways: GatewayFact[];
   service: ServiceFact | undefined;
@@ -99,6 +102,11 @@ export function serviceBody(more: Partial<ServiceBody> = {}): ServiceBody {
   };
 }
 
+function city(id: string): CityFact {
+  const keys = { authority: "", next: "", witness: "", witness_address: "", witness_tls: "" };
+  return { id, city: { id, division: "000000", ...keys }, standing: standing(0n) };
+}
+
 function agency(id: string, index: bigint): AgencyFact {
   const body = { name: id, authority: "", next: "", roles: ["consumer", "provider"] as const };
   return { id, body, standing: standing(index) };
@@ -111,6 +119,7 @@ export function registry(
   const blobs = blobsOf(options.policyText, options.attributes);
   return {
     seenSize: 20n,
+    cities: [city(cityOf(consumer)), city(cityOf(provider))],
     agencies: [agency(consumer, 1n), agency(provider, 2n)],
     gateways: [
       {
@@ -173,13 +182,13 @@ export function viewOf(facts: Registry): RegistryView {
       bounds: { ...defaultBounds, window_segments: 7 },
       body: undefined as never,
     },
+    city: (id) => gives(find(facts.cities, id)),
     agency: (id) => gives(find(facts.agencies, id)),
     gateway: (id) => gives(find(facts.gateways, id)),
     service: (id) => gives(facts.service?.id === id ? facts.service : undefined),
     policy: (service) => gives(facts.policy?.service === service ? facts.policy : undefined),
     grantAt: (address) =>
       gives(facts.grants.find(({ standing: at }) => sameAddress(at.address, address))),
-    city: unasked,
     administrator: unasked,
     request: unasked,
     grant: unasked,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { cityOf } from "../../src/base/ids.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 import {
   type Attempt,
@@ -27,7 +28,7 @@ const record = new Uint8Array(32).fill(1);
 
 function take(
   facts: Registry,
-  list: "agencies" | "gateways",
+  list: "cities" | "agencies" | "gateways",
   id: string,
   more: Partial<Standing>,
 ): void {
@@ -159,6 +160,16 @@ const rows: readonly Row[] = [
     "a consumer agency that was taken away",
     "MEMBER_NOT_ACTIVE",
     (facts) => take(facts, "agencies", consumer, { until }),
+  ],
+  [
+    "a consumer agency whose city was excluded",
+    "MEMBER_NOT_ACTIVE",
+    (facts) => take(facts, "cities", cityOf(consumer), { until }),
+  ],
+  [
+    "a provider agency whose city was excluded",
+    "MEMBER_NOT_ACTIVE",
+    (facts) => take(facts, "cities", cityOf(provider), { until }),
   ],
   [
     "a consumer agency that is not valid yet",
