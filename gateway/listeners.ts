@@ -126,7 +126,11 @@ async function openHttp(options: ListenerOptions): Promise<() => Promise<void>> 
   const { replica } = ledger.node;
   const { requests_per_second: perSecond, burst, minimum_index } = config.http ?? httpDefaults;
   const readLedger = createLedgerReadHandler(
-    { reader: replica.reader, final: () => replica.final() },
+    {
+      reader: replica.reader,
+      final: () => replica.final(),
+      outsideCosignatures: (final) => ledger.node.outsideCosignatures(final),
+    },
     {
       limiter: createRateLimiter({ perSecond, burst }, options.admin.clock),
       minimumIndex: BigInt(minimum_index),

@@ -185,6 +185,45 @@ test("a head ahead of its batches is not believed, and is no fork", async (t) =>
   assert.equal(replica.reader.head()?.size, 2n);
 });
 
+test("a term that would begin below what is final is not taken, and nothing is dropped", async (t) => {
+  const cities = await TwoCities.found(t);
+  await cities.startBoth();
+  const { batch } = await cities.ledger.appendEvidence(cities.network.provider.gateway);
+  await cities.hangzhou.running.engine.submit(batch);
+  await cities.finalAtBoth(2n);
+  await cities.shenzhen.stop();
+  await cities.hangzhou.stop();
+  const sequencer = new ScriptedSequencer();
+  cities.hangzhou.sockets.host = sequencer;
+  sequencer.items.push({ kind: "term opened", term: 1n, start: 1n });
+  await cities.startFollower();
+  await until(() => sequencer.starts.length > 2, "it asks again");
+  const { replica } = cities.shenzhen.running;
+  assert.equal(replica.fault(), undefined);
+  assert.deepEqual([replica.state().size, replica.final()?.size], [2n, 2n]);
+  assert.deepEqual(replica.reader.droppedLeaves(), []);
+  const told = cities.shenzhen.reports.filter(({ event }) => event === "follow interrupted");
+  assert.ok(told.some(({ reason }) => reason === "LEDGER_FORK"));
+});
+
+test("a term that is begun without votes changes nothing that is stored", async (t) => {
+  const lie = await followed(t);
+  const { cities, sequencer } = lie;
+  const { gateway } = cities.network.provider;
+  const other = cities.ledger.fork();
+  const { batch } = await other.appendEvidence(gateway, [statusRecord(5)]);
+  sequencer.items.push(
+    { kind: "term opened", term: 1n, start: 2n },
+    { kind: "batch", index: 2n, batch },
+  );
+  await until(() => sequencer.starts.length > 0, "it follows");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const { replica } = cities.shenzhen.running;
+  assert.equal(replica.state().size, 2n);
+  assert.equal(replica.term().term, 0n);
+  assert.equal(replica.fault(), undefined);
+});
+
 test("distrust outlives a restart: nothing is followed, submitted or cosigned", async (t) => {
   const lie = await followed(t);
   const { cities, sequencer } = lie;

@@ -262,8 +262,8 @@ test("a follower that cannot reach the sequencer follows another member", async 
     submit: async () => cut(),
     putBlob: async () => cut(),
     getBlob: async () => cut(),
-    follow: (_start, { onEnd }) => {
-      queueMicrotask(onEnd);
+    follow: (_start, listener) => {
+      queueMicrotask(() => listener.onEnd());
       return { pause: () => undefined, resume: () => undefined, cancel: () => undefined };
     },
     close: () => undefined,

@@ -1,10 +1,14 @@
+import { equalBytes } from "../../base/bytes.ts";
 import type { Clock, Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { sha256 } from "../../base/sha256.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
+import { kindOfBatch } from "../../record/batch.ts";
+import { parseLeaf } from "../../record/leaf.ts";
 import { cosignersBetween } from "../../registry/cosigning.ts";
-import type { Engine, SealedBatch, SubmitResult } from "../ports.ts";
+import type { Engine, FinalCheckpoint, SealedBatch, SubmitResult } from "../ports.ts";
 import type { LedgerWriter } from "../store/store.ts";
+import { namedBlobs } from "./blob-names.ts";
 import { Follower } from "./follower.ts";
 import type { LedgerPeers } from "./ledger-peers.ts";
 import type { CityWitness } from "./network.ts";
@@ -56,7 +60,7 @@ export class LedgerMember {
   readonly #options: LedgerMemberOptions;
   #role: Role | undefined;
   #opening: OwnTerm | undefined;
-  /** The own term in which more witnesses than may lie say that it has ended. */
+  /** The own term in which this gateway signs nothing any more. */
   #deposedIn: bigint | undefined;
   #changes: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -92,10 +96,11 @@ export class LedgerMember {
     };
   }
 
-  /** The newest final note, with the lines of witnesses outside where they are known here. */
-  publicNote(): Uint8Array | undefined {
-    const note = this.#role?.kind === "sequencer" ? this.#role.sequencer.publicNote() : undefined;
-    return note ?? this.#options.replica.final()?.note;
+  /** The lines of witnesses outside that have cosigned this newest final checkpoint too; each ends in LF. */
+  outsideCosignatures({ note }: FinalCheckpoint): Uint8Array | undefined {
+    const joined = this.#role?.kind === "sequencer" ? this.#role.sequencer.publicNote() : undefined;
+    const isOfIt = joined !== undefined && equalBytes(joined.subarray(0, note.length), note);
+    return isOfIt ? joined.subarray(note.length) : undefined;
   }
 
   isSequencer(): boolean {
@@ -117,13 +122,24 @@ export class LedgerMember {
   forward(batch: SealedBatch): void {
     const { replica } = this.#options;
     const quietly = (sent: Promise<unknown>): void => void sent.catch(() => undefined);
-    quietly((async () => this.#submitter().submit(batch))());
+    quietly(this.#submitWithBlobs(batch));
     const { state } = replica.trust();
     const sizes = { from: state.size || 1n, to: state.size || 1n };
     for (const witness of cosignersBetween(state, sizes)) {
       if (witness.city === this.#options.witness?.city) continue;
       quietly(this.#options.witnessOf(witness).holdBatch(batch));
     }
+  }
+
+  /** The blobs that its statements name come first, as its own gateway has put them. */
+  async #submitWithBlobs(batch: SealedBatch): Promise<SubmitResult> {
+    if (kindOfBatch(parseLeaf(batch.leaf).header) === "governance") {
+      for (const { sha256: digest } of namedBlobs(batch.records)) {
+        const content = this.#options.replica.blob(digest);
+        if (content !== undefined) await this.#blobs().putBlob(digest, content);
+      }
+    }
+    return this.#submitter().submit(batch);
   }
 
   async openTerm(wanted: TermToOpen): Promise<OwnTermOpened> {
@@ -171,33 +187,36 @@ export class LedgerMember {
 
   /** Takes the role that the newest appointment gives. One change at a time. */
   #settle(): Promise<void> {
-    this.#changes = this.#changes.then(async () => {
-      if (this.#isClosed) return;
-      const fact = this.#options.replica.term();
-      if (this.#opening !== undefined) {
-        if (fact.gateway !== this.#options.gateway) return;
-        this.#cancelOpening();
-      }
-      const signer = this.#ownSigner();
-      const kind = signer === undefined ? "follower" : "sequencer";
-      if (this.#role?.kind === kind && (kind === "follower" || this.#role.term === fact.term)) {
-        // The new sequencer is a better source than whoever told of it.
-        if (this.#role.kind === "follower") this.#role.follower.lookAgain();
-        return;
-      }
-      await this.#leave();
-      const opening = this.#opening;
-      this.#opening = undefined;
-      this.#role = signer === undefined ? this.#follow() : this.#sequence(signer, opening);
-    });
+    const change = this.#changes.then(() => this.#takeRole());
+    this.#changes = change.catch((error: unknown) => this.#options.onFatal(error));
     return this.#changes;
   }
 
+  async #takeRole(): Promise<void> {
+    if (this.#isClosed) return;
+    const fact = this.#options.replica.term();
+    if (this.#opening !== undefined) {
+      if (fact.gateway !== this.#options.gateway) return;
+      this.#cancelOpening();
+    }
+    const signer = this.#ownSigner();
+    const kind = signer === undefined ? "follower" : "sequencer";
+    if (this.#role?.kind === kind && (kind === "follower" || this.#role.term === fact.term)) {
+      // The new sequencer is a better source than whoever told of it.
+      if (this.#role.kind === "follower") this.#role.follower.lookAgain();
+      return;
+    }
+    await this.#leave();
+    const opening = this.#opening;
+    this.#opening = undefined;
+    this.#role = signer === undefined ? this.#follow() : this.#sequence(signer, opening);
+  }
+
   #ownSigner(): Signer | undefined {
-    const { gateway, replica, logSigner } = this.#options;
+    const { gateway, replica } = this.#options;
     const fact = replica.term();
     if (fact.gateway !== gateway || fact.term === this.#deposedIn) return undefined;
-    return logSigner.call(this.#options, fact.logKey);
+    return this.#options.logSigner(fact.logKey);
   }
 
   #sequence(signer: Signer, opening: OwnTerm | undefined): Role {
@@ -262,17 +281,15 @@ export class LedgerMember {
 
   /** The own city's witness notices when the sequencer leaves it out. */
   #hold(batch: SealedBatch): void {
-    const { replica, gateway, witnessOf } = this.#options;
+    const { replica, gateway } = this.#options;
     const { state } = replica.trust();
     if (state.size === 0n) return;
     const city = gateway.split("/")[0];
     const sizes = { from: state.size, to: state.size };
     const witness = cosignersBetween(state, sizes).find((one) => one.city === city);
     if (witness === undefined) return;
-    void witnessOf
-      .call(this.#options, witness)
-      .holdBatch(batch)
-      .catch(() => undefined);
+    const port = this.#options.witnessOf(witness);
+    void port.holdBatch(batch).catch(() => undefined);
   }
 
   /** Nothing is handed to a ledger that is trusted no more. */

@@ -1,7 +1,7 @@
 import type { Clock, Scheduler } from "../../base/clock.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
 import type { TermFact } from "../../registry/state.ts";
-import type { Engine } from "../ports.ts";
+import type { Engine, FinalCheckpoint } from "../ports.ts";
 import { SqliteLedgerStore } from "../store/sqlite-store.ts";
 import { SqliteWitnessStore } from "../store/sqlite-witness-store.ts";
 import type { LedgerWriter, WitnessStore } from "../store/store.ts";
@@ -61,8 +61,8 @@ export interface LedgerNode {
   /** What the ledger service of the peer listener serves; only a sequencer takes batches. */
   readonly host: LedgerHost;
   readonly witness: WitnessPort | undefined;
-  /** The newest final note, with the lines of witnesses outside where they are known here. */
-  publicNote(): Uint8Array | undefined;
+  /** The lines of witnesses outside that have cosigned this newest final checkpoint too; each ends in LF. */
+  outsideCosignatures(final: FinalCheckpoint): Uint8Array | undefined;
   /** Whether this process sequences the newest term. */
   isSequencer(): boolean;
   /** Called when a newer appointment of a sequencer is included here. Returns how to stop. */
@@ -131,7 +131,7 @@ export async function createLedgerNode(options: LedgerNodeOptions): Promise<Ledg
       engine: member.engine,
       host: member.host,
       witness: witnesses.own,
-      publicNote: () => member.publicNote(),
+      outsideCosignatures: (final) => member.outsideCosignatures(final),
       isSequencer: () => member.isSequencer(),
       onTerm: (listener) => replica.onTerm(listener),
       promiseTerm: (term, sequencer) => witnesses.promise(term, () => peers.hint(sequencer)),
