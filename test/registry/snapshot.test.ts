@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { concatBytes, utf8 } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
+import fc from "fast-check";
 import { initialState } from "../../src/registry/initial.ts";
 import { decodeSnapshot, encodeSnapshot } from "../../src/registry/snapshot.ts";
+import { OrderedMap } from "../../src/registry/ordered-map.ts";
+import { history, play } from "./histories.ts";
 import { createFlow } from "./support.ts";
 
 const { ledger, network, grant } = await createFlow();
@@ -20,6 +23,32 @@ test("a snapshot gives back every fact with its types", () => {
   assert.deepEqual([...state.keys], [...ledger.state.keys]);
   assert.deepEqual([...state.usedJti], [...ledger.state.usedJti]);
   assert.deepEqual(encodeSnapshot(state), bytes);
+});
+
+/** The registry with its maps as lists of entries, so that every member is compared. */
+function spelt(value: unknown): unknown {
+  if (value instanceof OrderedMap) return [...value].map(([key, inner]) => [key, spelt(inner)]);
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return value.map(spelt);
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, spelt(inner)]));
+}
+
+test("a snapshot of any history gives back every member of the registry", async () => {
+  const met = new Set<string>();
+  await fc.assert(
+    fc.asyncProperty(history, async (steps) => {
+      for (const state of (await play(network, steps)).states.slice(-3)) {
+        assert.deepEqual(spelt(decodeSnapshot(encodeSnapshot(state))), spelt(state));
+        for (const [name, value] of Object.entries(state)) {
+          const isEmpty = value instanceof OrderedMap ? value.size === 0 : value.length === 0;
+          if (!isEmpty) met.add(name);
+        }
+      }
+    }),
+    { numRuns: 40 },
+  );
+  for (const name of ["votes", "candidacies", "terms", "chainStops"])
+    assert.ok(met.has(name), name);
 });
 
 test("the empty registry has a snapshot", () => {
