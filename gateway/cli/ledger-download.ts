@@ -66,7 +66,16 @@ export async function* readForReplay(
 ): AsyncGenerator<ExportEntry, void, undefined> {
   const { size, root } = checkpointOf(await http.checkpoint());
   let range = emptyRange;
-  const tree = { size, entries: (index: bigint) => fetchEntries(http, { index, size }) };
+  const entries = async (index: bigint): Promise<readonly Uint8Array[]> => {
+    try {
+      return await fetchEntries(http, { index, size });
+    } catch (cause) {
+      // Trying again may help against anything but bytes that are wrong.
+      if (!(cause instanceof CausewayError) || cause.code !== "MALFORMED") throw cause;
+      throw misplaced(cause, index * BigInt(tileWidth));
+    }
+  };
+  const tree = { size, entries };
   for await (const entry of readTree(http, tree, options)) {
     if (entry.kind === "batch") ({ range } = appendLeaf(range, leafHash(entry.leaf)));
     yield entry;
@@ -93,14 +102,12 @@ export async function* readTree(
   }
   if (next !== undefined && next.size <= start.index) next = undefined;
   for await (const { index, leaf, records } of batchesOf(http, tree, start.index)) {
-    const { header } = parseLeaf(leaf);
-    if (index === 0n) yield { kind: "header", network: header.network };
-    if (kindOfBatch(header) === "governance") {
-      for (const { sha256 } of namedBlobs(records)) {
-        const id = toHex(sha256);
-        if (!written.has(id)) yield { kind: "blob", content: await http.blob(sha256) };
-        written.add(id);
-      }
+    const { network, blobs } = readAt(index, () => describe({ leaf, records }));
+    if (index === 0n) yield { kind: "header", network };
+    for (const sha256 of blobs) {
+      const id = toHex(sha256);
+      if (!written.has(id)) yield { kind: "blob", content: await http.blob(sha256) };
+      written.add(id);
     }
     yield { kind: "batch", leaf, records };
     next ??= await frozenAbove(http, index);
@@ -110,6 +117,30 @@ export async function* readTree(
     }
     onBatch?.(index, tree.size);
   }
+}
+
+/** What of a batch matters for reading on. */
+function describe({ leaf, records }: Pick<ReadBatch, "leaf" | "records">): {
+  readonly network: Uint8Array;
+  readonly blobs: readonly Uint8Array[];
+} {
+  const { header } = parseLeaf(leaf);
+  const named = kindOfBatch(header) === "governance" ? namedBlobs(records) : [];
+  return { network: header.network, blobs: named.map(({ sha256 }) => sha256) };
+}
+
+/** What cannot be decoded is thrown with the index at which it stands. */
+function readAt<T>(index: bigint, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw cause instanceof CausewayError ? misplaced(cause, index) : cause;
+  }
+}
+
+function misplaced(cause: CausewayError, index: bigint): CausewayError {
+  const fields = { ...cause.fields, index: String(index) };
+  return new CausewayError(cause.code, `at index ${index}: ${cause.message}`, { cause, fields });
 }
 
 interface FrozenNote extends ServedNote {

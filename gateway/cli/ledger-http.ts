@@ -65,7 +65,12 @@ export class LedgerHttp implements TileSource {
 
   /** The records of the batch at an index. */
   async records(index: bigint): Promise<readonly Uint8Array[]> {
-    return splitRecords(await this.#get(`/records/${index}`, batchBytesMax + 4 * batchRecordsMax));
+    const body = await this.#get(`/records/${index}`, batchBytesMax + 4 * batchRecordsMax);
+    const records = splitRecords(body);
+    if (records !== undefined) return records;
+    throw new CausewayError("MALFORMED", `a record at index ${index} ends after its batch`, {
+      fields: { index: String(index) },
+    });
   }
 
   /** A blob that a final statement names, by its SHA-256. */
@@ -145,13 +150,13 @@ function unavailable(url: string, cause: unknown): CausewayError {
 }
 
 /** Records after their lengths as 32 bits big-endian. */
-function splitRecords(body: Uint8Array): readonly Uint8Array[] {
+function splitRecords(body: Uint8Array): readonly Uint8Array[] | undefined {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const records: Uint8Array[] = [];
   for (let at = 0; at < body.length; ) {
     const begin = at + 4;
     const end = begin <= body.length ? begin + view.getUint32(at) : Number.POSITIVE_INFINITY;
-    if (end > body.length) throw new CausewayError("MALFORMED", "a record ends after its batch");
+    if (end > body.length) return undefined;
     records.push(body.subarray(begin, end));
     at = end;
   }

@@ -132,6 +132,8 @@ interface Kind {
   /** Of the export. */
   readonly findings: () => readonly string[];
   readonly firstBadIndex: () => bigint;
+  /** Of what a gateway serves, where that is another. */
+  readonly served?: () => readonly string[];
   readonly exportOnly?: true;
   readonly notChecked?: readonly string[];
 }
@@ -235,6 +237,19 @@ const kinds: readonly Kind[] = [
       notChecked: ["rest", "freshness", "decisions"],
     }),
   ),
+  {
+    name: "edit: a record that can no longer be decoded",
+    corrupt: async () => ({
+      entries: changeBatch(whole(), changed.exclusion, (batch) => ({
+        ...batch,
+        records: batch.records.with(1, new Uint8Array(40).fill(255)),
+      })),
+    }),
+    findings: () => [`BATCH_REJECTED ${changed.exclusion}`],
+    served: () => [`EXPORT_MALFORMED ${changed.exclusion}`],
+    firstBadIndex: () => changed.exclusion,
+    notChecked: ["rest", "freshness", "decisions"],
+  },
   {
     name: "edit: a record is gone from its batch",
     corrupt: async () => ({
@@ -378,7 +393,7 @@ describe("ledger verify over a gateway's HTTP", () => {
     assert.equal(code, 0);
   });
 
-  for (const { name, corrupt, findings, firstBadIndex, exportOnly } of kinds) {
+  for (const { name, corrupt, findings, firstBadIndex, exportOnly, served } of kinds) {
     if (exportOnly === true) continue;
     test(name, async () => {
       const { entries, later } = await corrupt();
@@ -386,7 +401,7 @@ describe("ledger verify over a gateway's HTTP", () => {
       const verified = await ledgerVerify(["--from", from], later);
       await close();
       assert.equal(verified.code, 4, verified.err);
-      assert.deepEqual(verified.findings.slice(0, 1), findings());
+      assert.deepEqual(verified.findings.slice(0, 1), (served ?? findings)());
       assert.equal(verified.firstBadIndex, String(firstBadIndex()));
     });
   }
