@@ -46,6 +46,7 @@ export class SimFollower implements Role {
   #cancelQuiet: () => void = () => undefined;
   #cancelRelay: () => void = () => undefined;
   #isClosed = false;
+  #hasOpened = false;
   #wasFaulty = false;
 
   constructor(node: SimNode, replica: SimReplica) {
@@ -137,7 +138,8 @@ export class SimFollower implements Role {
     const { sim } = this.#node;
     const replica = this.#replica;
     const source = this.#nextSource();
-    this.#pending = undefined;
+    const { term: known, finalSize: start } = replica;
+    this.#pending = this.#state.isPending ? { term: known + 1, start, rows: [] } : undefined;
     const isSequencer = source.city === replica.facts.terms.at(-1)?.gateway;
     const from = Number(fromIndex);
     if (isSequencer && (this.#source !== source || from < this.#directFrom)) this.#directFrom = from;
@@ -186,7 +188,7 @@ export class SimFollower implements Role {
     if (this.#isClosed) return;
     const replica = this.#replica;
     if (!this.#isTaken(effect)) {
-      this.#take({ kind: "failed" });
+      this.#take({ kind: "failed", storedSize: BigInt(replica.size) });
       return;
     }
     if (replica.size > Number(this.#state.storedSize)) this.#hasNews = true;
@@ -200,6 +202,9 @@ export class SimFollower implements Role {
       finalSize: BigInt(finalSize),
       isPending: this.#pending !== undefined,
     });
+    // Notes that came before it was open come again on another stream.
+    if (this.#hasOpened) this.#take({ kind: "stale", stream: this.#state.stream });
+    this.#hasOpened = false;
   }
 
   #isTaken(effect: Work): boolean {
@@ -209,6 +214,8 @@ export class SimFollower implements Role {
       case "head":
       case "final": {
         const note = notes.read(effect.note);
+        // It comes again once the term is open.
+        if (this.#pending !== undefined && (effect.kind === "head" || note.size > this.#pending.start)) return true;
         if (!this.#isOwnTree(note)) return false;
         const taken = effect.kind === "head" ? replica.takeHead(note) : replica.takeFinal(note);
         return taken === "taken" || taken === "known";
@@ -222,7 +229,6 @@ export class SimFollower implements Role {
 
   /** What another member sent is nobody's word: leaves that no head covers give way to a signed note. */
   #isOwnTree(note: Note): boolean {
-    if (this.#pending !== undefined) return false;
     const replica = this.#replica;
     const compared = replica.confirmedSize;
     const isDirect = this.#isSequencer && this.#directFrom <= compared;
@@ -233,7 +239,10 @@ export class SimFollower implements Role {
 
   #beginTerm(term: number, start: number): boolean {
     const replica = this.#replica;
-    if (term <= replica.term || start > replica.size) return false;
+    if (term <= replica.term) return false;
+    const pending = this.#pending;
+    if (pending !== undefined && pending.start + pending.rows.length === start) return true;
+    if (start > replica.size) return false;
     if (start < replica.finalSize && this.#node.sim.rules.followerKeepsFinal) return false;
     this.#pending = { term, start, rows: [] };
     return true;
@@ -261,6 +270,7 @@ export class SimFollower implements Role {
       if (isFinalDropped && this.#node.sim.rules.followerKeepsFinal) return false;
       replica.openTerm(pending.start, rows);
       this.#pending = undefined;
+      this.#hasOpened = true;
       this.#directFrom = replica.size;
       this.#node.lookAtRole();
       const last = replica.include(batches.slice(i + 1), "stop").at(-1);

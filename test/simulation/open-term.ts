@@ -1,5 +1,5 @@
 import { equalBytes } from "../../src/base/bytes.ts";
-import { chooseStart, type ProvableTree } from "../../src/ledger/embedded/term-start.ts";
+import { chooseStart, type ChosenStart, type ProvableTree, type StartQuestion } from "../../src/ledger/embedded/term-start.ts";
 import { appendTo, type Row, type Rows, rootOf, type SimBatch, type Vote } from "./history.ts";
 import type { SimNode } from "./node.ts";
 import { provable, questionOf } from "./opening.ts";
@@ -62,18 +62,18 @@ function findStart(node: SimNode, votes: readonly Vote[]): Rows | undefined {
   if (replica === undefined) return undefined;
   const trees = new Map<string, ProvableTree>();
   const rowsOf = new Map<string, Rows>();
-  // What a lower term had beyond the start of the next one is of no account, and may be gone.
   const top = Math.max(0, ...votes.map(({ highest }) => highest?.key.term ?? 0));
-  const newest = votes.filter(({ highest }) => (highest?.key.term ?? 0) === top);
-  for (const vote of newest) {
+  for (const vote of votes) {
     const rows = rowsFor(node, vote);
-    if (rows === undefined) {
+    if (rows !== undefined) {
+      trees.set(`city${vote.city}`, provable(rows));
+      rowsOf.set(`city${vote.city}`, rows);
+    } else if ((vote.highest?.key.term ?? 0) === top) {
       sim.world.note(`${node.name}: nobody shows the tree of city${vote.city}'s vote`);
       return undefined;
     }
-    trees.set(`city${vote.city}`, provable(rows));
-    rowsOf.set(`city${vote.city}`, rows);
   }
+  const newest = votes.filter(({ highest }) => (highest?.key.term ?? 0) === top);
   if (votes.length === 0) return undefined;
   const highest = Math.max(...newest.map(({ highest: head }) => head?.size ?? 0));
   const from = Math.min(replica.finalSize, highest);
@@ -81,7 +81,7 @@ function findStart(node: SimNode, votes: readonly Vote[]): Rows | undefined {
   if (facts === undefined) return undefined;
   const question = questionOf(facts, votes, { from, to: highest });
   if (!sim.rules.startOfLiarsTerm) return highestOf(newest, rowsOf);
-  const chosen = chooseStart(question, (city) => trees.get(city) as ProvableTree);
+  const chosen = startFrom(question, trees);
   if (chosen === undefined) {
     const voters = votes.map(({ city, highest: head }) => `city${city} ${head?.key.term}/${head?.size}`);
     sim.world.note(`${node.name}: the votes give no start: ${voters.join(", ")}`);
@@ -89,6 +89,28 @@ function findStart(node: SimNode, votes: readonly Vote[]): Rows | undefined {
   }
   if (chosen.evidence !== undefined) sim.evidence.set((votes[0] as Vote).term, chosen.evidence);
   return (rowsOf.get(chosen.holder) as Rows).slice(0, Number(chosen.size));
+}
+
+/** Where the votes contradict each other, the trees of lower terms are needed too: one may be gone. */
+function startFrom(
+  question: StartQuestion,
+  trees: ReadonlyMap<string, ProvableTree>,
+): ChosenStart | undefined {
+  let isMissing = false;
+  const treeOf = (city: string): ProvableTree => {
+    const tree = trees.get(city);
+    if (tree === undefined) {
+      isMissing = true;
+      throw new TypeError(`the tree of ${city}'s vote is gone`);
+    }
+    return tree;
+  };
+  try {
+    return chooseStart(question, treeOf);
+  } catch (error) {
+    if (isMissing) return undefined;
+    throw error;
+  }
 }
 
 function highestOf(votes: readonly Vote[], rowsOf: ReadonlyMap<string, Rows>): Rows {
@@ -107,6 +129,15 @@ function rowsFor(node: SimNode, { highest, city }: Vote): Rows | undefined {
     const all = [other.process?.replica.rows ?? [], ...(other.isLiar ? (sim.liar?.histories() ?? []) : [])];
     const rows = all.find(stands);
     if (rows !== undefined) return rows.slice(0, size);
+    const { dropped } = other.disks.ledger.content;
+    const last = dropped.find((row) => row.index + 1 === size && equalBytes(row.root, root));
+    if (last !== undefined) return historyOf(last);
   }
   return undefined;
+}
+
+function historyOf(last: Row): Rows {
+  const rows: Row[] = [];
+  for (let row: Row | undefined = last; row !== undefined; row = row.before) rows.push(row);
+  return rows.reverse();
 }

@@ -34,7 +34,9 @@ export class Operator {
     const { nodes, liar, world } = this.#sim;
     const { gateway, term } = this.#newestTerm();
     const isLying = liar?.city === gateway;
-    const isFaulty = nodes.some((node) => !node.isLiar && node.process?.replica.fault !== undefined);
+    const isFaulty = nodes.some(
+      (node) => !node.isLiar && (node.process?.replica.fault?.term ?? -1) >= term,
+    );
     const promised = Math.max(
       ...nodes.map((node) => (node.isLiar ? 0 : Number(node.disks.witness.content.promisedTerm))),
     );

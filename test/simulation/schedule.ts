@@ -17,6 +17,7 @@ export interface Outcome {
 const faultMs = 30_000;
 /** Within this after the last fault everything sealed is final. */
 const calmMs = 90_000;
+const recklessMs = 20_000;
 /** Records go on coming for so long after the last fault. */
 const workMs = 3000;
 
@@ -42,7 +43,7 @@ export function runSchedule(
   const sim = new Sim(seed, seed % 8 === 7 ? twoCities : fourCities, options);
   let violation: string | undefined;
   try {
-    new Schedule(sim).run();
+    new Schedule(sim, seed % 5 === 4).run();
   } catch (error) {
     violation = error instanceof Error ? error.message : String(error);
     if (!(error instanceof Error) || error.constructor.name !== "Violation") throw error;
@@ -64,10 +65,14 @@ class Schedule {
   #grants = 0;
   #isCalm = false;
   hasLostWitness = false;
+  hasLostLedger = false;
+  /** More is lost than a network recovers from: what it does not lose then is its one history. */
+  readonly isReckless: boolean;
   witnessCopy: Map<SimNode, WitnessContent> | undefined;
 
-  constructor(sim: Sim) {
+  constructor(sim: Sim, isReckless: boolean) {
     this.sim = sim;
+    this.isReckless = isReckless;
   }
 
   run(): void {
@@ -93,6 +98,7 @@ class Schedule {
       world.runUntil(ms);
       const missing = ms < faultMs + workMs ? "work" : checker.missing();
       if (missing === undefined) return;
+      if (this.isReckless && ms >= faultMs + recklessMs) return;
       if (ms >= faultMs + calmMs) checker.fail(`when all is well again: ${missing}`);
     }
   }
@@ -228,6 +234,8 @@ const clockStep: Trouble = (schedule) => {
 const lostJournal: Trouble = (schedule) => {
   const { world, checker } = schedule.sim;
   const node = schedule.pickNode();
+  // One journal after another: what is in no journal and on no ledger is nowhere.
+  if (checker.setBack.size > 0 && !schedule.isReckless) return;
   const { journal } = node.disks;
   const count = world.random.int(journal.content.batches.length + 1);
   const content = {
@@ -244,6 +252,10 @@ const lostJournal: Trouble = (schedule) => {
 /** What was the ledger of a machine comes from the others again, or is an old copy of its own. */
 const lostLedger: Trouble = (schedule) => {
   const { world, checker } = schedule.sim;
+  const { liar } = schedule.sim;
+  const isMuch = liar !== undefined || schedule.hasLostWitness || schedule.hasLostLedger;
+  if (isMuch && !schedule.isReckless) return;
+  schedule.hasLostLedger = true;
   const node = schedule.pickNode();
   const { ledger } = node.disks;
   const { rows, frozen } = ledger.content;
@@ -260,6 +272,7 @@ const lostLedger: Trouble = (schedule) => {
 const lostWitness: Trouble = (schedule) => {
   const { sim } = schedule;
   if (sim.liar !== undefined || sim.config.faults === 0 || schedule.hasLostWitness) return;
+  if (schedule.hasLostLedger && !schedule.isReckless) return;
   schedule.hasLostWitness = true;
   const node = schedule.pickNode();
   const { witness } = node.disks;

@@ -238,6 +238,9 @@ export class SimSequencer implements Role {
     this.#cancelWake();
     this.#node.sim.world.note(`${this.#node.name} sequences nothing: ${reason}`);
     this.#node.sim.operator.sawStopped(this.#node);
+    // By this key for ever; the next term is another's.
+    this.#node.endedTerm = this.term;
+    this.#node.after(0, () => this.#node.lookAtRole());
   }
 }
 
