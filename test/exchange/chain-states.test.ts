@@ -1,0 +1,104 @@
+/** What a chain says of its own attempts, when the journal's state is worked out again from it. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { toHex } from "../../src/base/bytes.ts";
+import { ChainStates } from "../../src/exchange/chain-states.ts";
+import { parseOpenAttempt } from "../../src/exchange/open-attempts.ts";
+import { attemptKey } from "../../src/exchange/used-attempts.ts";
+import { callTokenDigest } from "../../src/credential/call-token.ts";
+import {
+  Check,
+  type Record as RecordMessage,
+  RecordSchema,
+  Side,
+} from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { openCallStatement } from "../../src/record/call-tree.ts";
+import { encodeRecord, type LedgerRecord, recordHash } from "../../src/record/record.ts";
+import { recordOfKind } from "../support/records.ts";
+
+type RecordBody = Exclude<RecordMessage["body"], { case: undefined }>;
+
+/** Some record of one case, with its body changed. */
+function recordOf<C extends RecordBody["case"]>(
+  name: C,
+  change: (value: Extract<RecordBody, { case: C }>["value"]) => void,
+): Uint8Array {
+  const isCase = ({ body }: LedgerRecord): boolean => body.case === name;
+  const [record] = fc.sample(recordOfKind("evidence").filter(isCase), { numRuns: 1, seed: 7 });
+  assert.ok(record !== undefined);
+  const { body } = record as { body: RecordBody };
+  change(body.value as never);
+  return encodeRecord(create(RecordSchema, { body } as never));
+}
+
+function opened(): { record: Uint8Array; key: string; xid: string } {
+  let key = "";
+  let xid = "";
+  const record = recordOf("opened", ({ begin }) => {
+    const call = begin?.call;
+    assert.ok(call !== undefined);
+    key = attemptKey(callTokenDigest(call.token), call.index);
+    xid = toHex(openCallStatement(call.statement).xid);
+  });
+  return { record, key, xid };
+}
+
+describe("the states of a chain", () => {
+  it("have an attempt open from its Opened to the record that follows it", () => {
+    const { record, key, xid } = opened();
+    const states = new ChainStates();
+    const [open] = states.changesOf([record]);
+    assert.equal(open?.key, `provider/open/${key}`);
+    const attempt = parseOpenAttempt(open.value as Uint8Array);
+    assert.deepEqual(
+      [toHex(attempt.xid), toHex(attempt.prevRecord)],
+      [xid, toHex(recordHash(record))],
+    );
+    const closed = recordOf("closed", (value) => {
+      value.side = Side.PROVIDER;
+      value.prevRecord = recordHash(record);
+    });
+    assert.deepEqual(states.changesOf([closed]), [{ key: `provider/open/${key}` }]);
+    assert.deepEqual(states.changesOf([closed]), []);
+  });
+
+  it("have it closed by its final receipt, and open on after one that is not", () => {
+    const { record, key } = opened();
+    const follows = (before: Uint8Array, final: boolean): Uint8Array =>
+      recordOf("receipt", (value) => {
+        value.start = {
+          case: "prevRecord",
+          value: { $typeName: "causeway.record.v1.RecordHash", hash: recordHash(before) },
+        };
+        value.final = final;
+      });
+    const first = follows(record, false);
+    const last = follows(first, true);
+    const changes = new ChainStates().changesOf([record, first, last]);
+    assert.deepEqual(
+      changes.map((change) => [change.key, change.value === undefined]),
+      [
+        [`provider/open/${key}`, false],
+        [`provider/open/${key}`, false],
+        [`provider/open/${key}`, true],
+      ],
+    );
+  });
+
+  it("know an attempt of the consumer from the acknowledgement that closes it", () => {
+    let key = "";
+    const acknowledged = (final: boolean, check: Check): Uint8Array =>
+      recordOf("acknowledgement", (value) => {
+        value.final = final;
+        value.check = check;
+        key = `consumer/closed/${attemptKey(value.tokenDigest, value.index)}`;
+      });
+    const keys = (record: Uint8Array): readonly string[] =>
+      new ChainStates().changesOf([record]).map((change) => change.key);
+    assert.deepEqual(keys(acknowledged(true, Check.MATCH)), [key]);
+    assert.deepEqual(keys(acknowledged(false, Check.PROOF_INVALID)), [key]);
+    assert.deepEqual(keys(acknowledged(false, Check.MATCH)), []);
+  });
+});
