@@ -1,9 +1,7 @@
 import type { Scheduler } from "../../base/clock.ts";
 import { AssertionError, CausewayError } from "../../base/errors.ts";
-import { kindOfBatch } from "../../record/batch.ts";
-import { openLeaf } from "../../record/leaf.ts";
 import type { SealedBatch } from "../ports.ts";
-import { type NamedBlob, namedBlobs } from "./blob-names.ts";
+import { fetchBlobs } from "./fetch-blobs.ts";
 import {
   type FollowerEffect,
   type FollowerEvent,
@@ -52,6 +50,8 @@ export class Follower {
   /** From this index on everything here came from the sequencer itself. */
   #directFrom: bigint;
   #pending: PendingTerm | undefined;
+  /** The term that was pending is open, by what was taken last. */
+  #hasOpened = false;
   #cancelWait: () => void = () => undefined;
   #cancelQuiet: () => void = () => undefined;
   #cancelRelay: () => void = () => undefined;
@@ -210,8 +210,17 @@ export class Follower {
       size: this.#pending?.size ?? storedSize,
       storedSize,
       finalSize: replica.final()?.size ?? 0n,
-      isPending: this.#pending !== undefined,
+      isPending: this.#isPendingOn(stream),
     });
+    // Notes that were passed over come again on another stream.
+    if (this.#hasOpened) this.#take({ kind: "stale", stream: this.#state.stream });
+    this.#hasOpened = false;
+  }
+
+  /** Whether what this stream brings belongs to a term that is not open. */
+  #isPendingOn(stream: number): boolean {
+    if (this.#pending !== undefined) return true;
+    return stream === this.#state.stream && this.#state.isPending && !this.#hasOpened;
   }
 
   /** `false` when the trust in the log has ended with it. */
@@ -219,9 +228,11 @@ export class Follower {
     const { replica } = this.#options;
     switch (effect.kind) {
       case "head":
+        if (this.#state.isPending) return true;
         await this.#assertOwnTree(effect.note);
         return replica.takeHead(effect.note, effect.registryDigest);
       case "final":
+        if (this.#isPassedOver(effect.note)) return true;
         await this.#assertOwnTree(effect.note);
         return replica.takeFinal(effect.note);
       case "apply":
@@ -237,9 +248,6 @@ export class Follower {
    */
   async #assertOwnTree(note: Uint8Array): Promise<void> {
     const { replica } = this.#options;
-    if (this.#pending !== undefined) {
-      throw new CausewayError("LEDGER_BEHIND", "a note of a term that is not open");
-    }
     const { term, stands } = replica.compare(note);
     if (stands !== false || term < replica.term().term) return;
     const confirmed = replica.confirmedSize(term);
@@ -247,6 +255,13 @@ export class Follower {
     if (isDirect || replica.state().size === confirmed) return;
     await replica.dropUnconfirmed(term);
     throw new CausewayError("PROOF_INVALID", "the batches are not those of the signed head");
+  }
+
+  /** What is above the start of a term that is not open yet; it comes again once it is. */
+  #isPassedOver(note: Uint8Array): boolean {
+    const { replica } = this.#options;
+    const start = this.#pending?.start ?? replica.final()?.size ?? 0n;
+    return this.#state.isPending && replica.compare(note).size > start;
   }
 
   async #beginTerm(
@@ -257,6 +272,8 @@ export class Follower {
     if (term <= replica.term().term) {
       throw new CausewayError("LEDGER_BEHIND", `term ${term} has begun here already`);
     }
+    // The stream that is followed from what is final has come up to the start.
+    if (this.#pending?.size === start) return true;
     const pending = await replica.beginTerm(term, start);
     if (stream === this.#state.stream) this.#pending = pending;
     return true;
@@ -266,14 +283,25 @@ export class Follower {
     const { replica } = this.#options;
     const source = this.#source;
     for (const [i, batch] of effect.batches.entries()) {
-      if (await this.#fetchBlobs(batch, source)) continue;
+      if (source === undefined) break;
+      if (await fetchBlobs(batch, { replica, client: source.client })) continue;
       return this.#refuse(effect.from + BigInt(i), "BLOB_MISMATCH");
     }
     if (stream !== this.#state.stream) return true;
-    if (this.#pending !== undefined) return this.#applyPending(this.#pending, effect.batches);
+    const pending = this.#pending ?? (await this.#beginFromFinal(stream));
+    if (pending !== undefined) return this.#applyPending(pending, effect.batches);
     const inclusions = await replica.include(effect.batches, "stop");
     const last = inclusions.at(-1);
     return last?.kind !== "rejected" || this.#refuse(last.atSize, last.reason);
+  }
+
+  /** The leaves behind what is final are not the ledger's, or may not be: a later term is followed up from there. */
+  async #beginFromFinal(stream: number): Promise<PendingTerm | undefined> {
+    const { replica } = this.#options;
+    if (!this.#state.isPending) return undefined;
+    const pending = await replica.beginTerm(replica.term().term + 1n, replica.final()?.size ?? 0n);
+    if (stream === this.#state.stream) this.#pending = pending;
+    return pending;
   }
 
   async #applyPending(pending: PendingTerm, batches: readonly SealedBatch[]): Promise<boolean> {
@@ -287,6 +315,7 @@ export class Follower {
       if (pending.opened === undefined) continue;
       await replica.openTerm(pending);
       this.#pending = undefined;
+      this.#hasOpened = true;
       this.#directFrom = replica.state().size;
       const rest = batches.slice(i + 1);
       const last = rest.length === 0 ? undefined : (await replica.include(rest, "stop")).at(-1);
@@ -303,29 +332,6 @@ export class Follower {
     }
     replica.distrust({ reason, index, term: replica.term().term });
     return false;
-  }
-
-  /** Stores the blobs that the batch names; `false` when one cannot have the size that it is announced with. */
-  async #fetchBlobs(batch: SealedBatch, source: FollowSource | undefined): Promise<boolean> {
-    const { replica } = this.#options;
-    for (const { sha256, bytes } of blobsOf(batch)) {
-      if (replica.reader.blobSize(sha256) === undefined && source !== undefined) {
-        replica.putBlob(sha256, await source.client.getBlob(sha256));
-      }
-      if (replica.reader.blobSize(sha256) !== bytes) return false;
-    }
-    return true;
-  }
-}
-
-function blobsOf(batch: SealedBatch): readonly NamedBlob[] {
-  try {
-    const isGovernance = kindOfBatch(openLeaf(batch.leaf).header) === "governance";
-    return isGovernance ? namedBlobs(batch.records) : [];
-  } catch (error) {
-    // A batch that cannot be read is refused when it is folded.
-    if (error instanceof CausewayError) return [];
-    throw error;
   }
 }
 

@@ -10,6 +10,7 @@ import type { Engine, FinalCheckpoint, SealedBatch, SubmitResult } from "../port
 import type { LedgerWriter } from "../store/store.ts";
 import { namedBlobs } from "./blob-names.ts";
 import { Follower } from "./follower.ts";
+import type { Inclusion } from "./judge-batch.ts";
 import type { LedgerPeers } from "./ledger-peers.ts";
 import type { CityWitness } from "./network.ts";
 import type { OutsideWitness } from "./outside-witnesses.ts";
@@ -145,13 +146,14 @@ export class LedgerMember {
   async openTerm(wanted: TermToOpen): Promise<OwnTermOpened> {
     const { replica, scheduler, gateway } = this.#options;
     this.#assertNewTerm(wanted.term);
-    const { start, evidence } = await gatherStart(wanted, this.#options);
+    const { start, base, lead, evidence } = await gatherStart(wanted, this.#options);
     const run = this.#changes.then(async () => {
       this.#assertNewTerm(wanted.term);
       this.#abandon(new CausewayError("CANCELLED", "another term is opened"));
       // What is stored stays as it is until the term opens: nothing is followed and nothing sequenced.
       await this.#leave();
-      const pending = await replica.beginTerm(wanted.term, start);
+      const pending = await replica.beginTerm(wanted.term, base);
+      for (const batch of lead) assertIncluded(await pending.include(batch));
       const own = new OwnTerm(pending, { replica, gateway, evidence });
       for (const batch of wanted.own) await submitOwn(own, batch);
       this.#opening = own;
@@ -303,6 +305,12 @@ export class LedgerMember {
 /** A batch of the own chain that the term's start holds already is known there by its place. */
 async function submitOwn(own: OwnTerm, batch: SealedBatch): Promise<void> {
   const inclusion = await own.submit(batch);
-  if (inclusion.kind === "included" || inclusion.reason === "BATCH_KNOWN") return;
-  throw new CausewayError(inclusion.reason, "the fold refuses a batch of the own chain");
+  if (inclusion.kind === "rejected" && inclusion.reason === "BATCH_KNOWN") return;
+  assertIncluded(inclusion);
+}
+
+function assertIncluded(inclusion: Inclusion): void {
+  if (inclusion.kind === "included") return;
+  const { reason, atSize } = inclusion;
+  throw new CausewayError(reason, `a batch has no place at ${atSize}, before the votes`);
 }

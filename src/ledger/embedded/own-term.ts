@@ -1,3 +1,4 @@
+import { equalBytes } from "../../base/bytes.ts";
 import type { Scheduler } from "../../base/clock.ts";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
 import { cityOf } from "../../base/ids.ts";
@@ -6,9 +7,11 @@ import { openLeaf } from "../../record/leaf.ts";
 import { cosigningRules } from "../../registry/cosigning.ts";
 import type { TermFact } from "../../registry/state.ts";
 import type { SealedBatch } from "../ports.ts";
+import { type Branch, readBranch } from "./branch.ts";
 import { readHead } from "./checkpoints.ts";
 import type { Inclusion } from "./judge-batch.ts";
 import type { PendingTerm } from "./pending-term.ts";
+import type { LedgerClient } from "./ports.ts";
 import type { LedgerReplica } from "./replica.ts";
 import {
   chooseStart,
@@ -45,62 +48,108 @@ export interface OwnTermOpened {
 }
 
 /** How long the leaves up to the highest checkpoint may take to come. */
-const gatherMs = 60_000;
+const gatherMs = 20_000;
+
+/** Where a term begins, and how this gateway comes to have what stands below. */
+export interface GatheredStart {
+  readonly start: bigint;
+  /** From this index on `lead` stands in the place of what is here; the start itself while nothing differs. */
+  readonly base: bigint;
+  /** Batches from `base` up to the start. */
+  readonly lead: readonly SealedBatch[];
+  /** Why it may lie below the highest checkpoint. */
+  readonly evidence?: StartEvidence | undefined;
+}
 
 /**
- * Waits until the replica has what the votes' checkpoints cover, and works out where the term begins.
- * Throws LEDGER_BEHIND when it does not come in time, VOTES_MISSING while the votes do not give a start,
- * and what reading a checkpoint throws.
+ * Waits until the replica has what the votes' checkpoints cover, asks the other members for what stands
+ * on no tree here, and works out where the term begins. Rejects with LEDGER_BEHIND when a checkpoint's
+ * tree is nowhere to be had, VOTES_MISSING while the votes give no start, and as reading a checkpoint does.
  */
 export async function gatherStart(
-  { votes }: TermToOpen,
+  { votes }: Pick<TermToOpen, "votes">,
   parts: {
     readonly replica: LedgerReplica;
     readonly verifier: Verifier;
     readonly scheduler: Scheduler;
+    readonly peers: { sources(): readonly { readonly client: LedgerClient }[] };
   },
-): Promise<{ readonly start: bigint; readonly evidence?: StartEvidence }> {
+): Promise<GatheredStart> {
   const { replica, verifier, scheduler } = parts;
-  const question = questionOf(votes, { replica, verifier });
-  const highest = question.votes.reduce((size, vote) => (vote.size > size ? vote.size : size), 0n);
-  await reach(replica, highest, scheduler);
-  const foreign = votes.find(({ checkpoint }) => replica.compare(checkpoint).stands !== true);
-  if (foreign !== undefined) {
-    throw new CausewayError("LEDGER_FORK", `the checkpoint of ${foreign.city} is of another tree`, {
-      fields: { city: foreign.city },
-    });
+  const { question, highest } = questionOf(votes, { replica, verifier });
+  await reach(replica, highest.size, scheduler);
+  const foreign = question.votes.filter(({ size, root }) => {
+    const own = replica.rootAt(size);
+    return own === undefined || !equalBytes(own, root);
+  });
+  const branches = new Map<string, Branch>();
+  // Checkpoints of earlier terms matter only where those of the highest one contradict each other.
+  if (foreign.some(({ term }) => term === highest.term)) {
+    for (const vote of foreign) branches.set(vote.city, await findBranch(vote, parts));
   }
-  const chosen = chooseStart(question, () => treeOf(replica));
+  const treeOf = (city: string): ProvableTree => branches.get(city)?.tree ?? ownTree(replica);
+  const chosen = chooseStart(question, treeOf);
   if (chosen === undefined) {
     throw new CausewayError("VOTES_MISSING", "the votes do not say where the term begins");
   }
-  const { size, evidence } = chosen;
-  return { start: size, ...(evidence === undefined ? {} : { evidence }) };
+  const { size: start, holder, evidence } = chosen;
+  const branch = branches.get(holder);
+  if (branch === undefined || branch.from >= start) {
+    return { start, base: start, lead: [], evidence };
+  }
+  const lead = branch.batches.slice(0, Number(start - branch.from));
+  return { start, base: branch.from, lead, evidence };
+}
+
+/** The tree of a vote's checkpoint, from whichever member has it. */
+async function findBranch(
+  vote: { readonly city: string; readonly size: bigint; readonly root: Uint8Array },
+  parts: Parameters<typeof gatherStart>[1],
+): Promise<Branch> {
+  const causes: unknown[] = [];
+  for (const { client } of parts.peers.sources()) {
+    try {
+      return await readBranch(client, vote, parts);
+    } catch (error) {
+      if (!(error instanceof CausewayError) || error.code === "STORAGE_FAILED") throw error;
+      causes.push(error);
+    }
+  }
+  throw new CausewayError("LEDGER_BEHIND", `no member has the tree of ${vote.city}'s checkpoint`, {
+    cause: causes.at(-1),
+    fields: { city: vote.city, size: String(vote.size) },
+  });
 }
 
 function questionOf(
   votes: readonly SequencerVote[],
   { replica, verifier }: { readonly replica: LedgerReplica; readonly verifier: Verifier },
-): StartQuestion {
+): {
+  readonly question: StartQuestion;
+  readonly highest: { readonly term: bigint; readonly size: bigint };
+} {
   const { state } = replica.trust();
   const trust = trustOf(replica.network, replica.state());
   const heads = votes.map(({ city, checkpoint }) => {
     const { term, size, root } = readHead(trust, checkpoint, verifier);
     return { city, term, size, root };
   });
-  const newest = heads.reduce((term, head) => (head.term > term ? head.term : term), 0n);
-  const fact = state.terms.find(({ term }) => term === newest);
+  const term = heads.reduce((newest, head) => (head.term > newest ? head.term : newest), 0n);
+  const newest = heads.filter((head) => head.term === term);
+  const size = newest.reduce((most, head) => (head.size > most ? head.size : most), 0n);
+  const fact = state.terms.find((one) => one.term === term);
   assertInvariant(fact !== undefined, "a head was read under the log key of its term");
   const from = replica.final()?.size ?? 0n;
-  const to = heads.reduce((size, head) => (head.size > size ? head.size : size), from);
-  return {
+  const to = size > from ? size : from;
+  const question = {
     votes: heads,
     rules: cosigningRules(state, { from, to }),
     sequencerCity: cityOf(fact.gateway),
   };
+  return { question, highest: { term, size } };
 }
 
-function treeOf(replica: LedgerReplica): ProvableTree {
+function ownTree(replica: LedgerReplica): ProvableTree {
   return {
     rootAt: (size) => replica.rootAt(size),
     leafHash: (index) => replica.reader.readHash(0, index),
@@ -109,22 +158,19 @@ function treeOf(replica: LedgerReplica): ProvableTree {
   };
 }
 
-/** Resolves once there are `size` leaves here. */
+/** Resolves once there are `size` leaves here, or when nobody has sent them for long. */
 async function reach(replica: LedgerReplica, size: bigint, scheduler: Scheduler): Promise<void> {
   if (replica.state().size >= size) return;
-  await new Promise<void>((resolve, reject) => {
-    const stop = replica.onChange(() => {
-      if (replica.state().size < size) return;
+  await new Promise<void>((resolve) => {
+    const finish = (): void => {
       cancel();
       stop();
       resolve();
+    };
+    const stop = replica.onChange(() => {
+      if (replica.state().size >= size) finish();
     });
-    const cancel = scheduler.after(gatherMs, () => {
-      stop();
-      const fields = { size: String(size) };
-      const text = "no other member has sent what the votes' checkpoints cover";
-      reject(new CausewayError("LEDGER_BEHIND", text, { fields }));
-    });
+    const cancel = scheduler.after(gatherMs, finish);
   });
 }
 
