@@ -57,6 +57,13 @@ import {
   tlogProofWithExtra,
 } from "./samples.ts";
 import { type Target, textOf } from "./target.ts";
+import { proveRecord } from "../../src/record/proof.ts";
+import {
+  formatRecordTlogProof,
+  parseRecordTlogProof,
+  type RecordTlogProof,
+  verifyRecordTlogProof,
+} from "../../src/record/record-tlog-proof.ts";
 
 const { network } = audit;
 const { verifier } = network;
@@ -87,6 +94,12 @@ export const cosignatureSample: { readonly witness: CityWitness; readonly line: 
   witness,
   line: cosignatureLine,
 };
+const provenBatch = audit.entries.filter((entry) => entry.kind === "batch")[provenIndex];
+if (provenBatch?.kind !== "batch") throw new Error("the ledger has this batch");
+const recordTlogProof = formatRecordTlogProof({
+  ...parseTlogProof(tlogProof),
+  record: proveRecord(provenBatch, 0),
+});
 const ofNote: readonly ReasonCode[] = ["TOO_LARGE", "NOTE_INVALID"];
 const ofSigned: readonly ReasonCode[] = [
   ...ofNote,
@@ -258,6 +271,30 @@ export const noteTargets: readonly Target[] = [
     },
     isRefusal: (value) => value === false,
     reasons: ["MALFORMED", "QUORUM_NOT_MET", "PROOF_INVALID", ...ofSigned],
+  },
+  {
+    name: "the tlog-proof of a record",
+    covers: ["src/record/record-tlog-proof.ts parseRecordTlogProof"],
+    samples: [recordTlogProof],
+    read: (input) => parseRecordTlogProof(input),
+    print: (proof: RecordTlogProof) => formatRecordTlogProof(proof),
+    reasons: ["TOO_LARGE", "MALFORMED", "NOT_CANONICAL"],
+  },
+  {
+    name: "the tlog-proof of a record and what it proves",
+    covers: ["src/record/record-tlog-proof.ts parseRecordTlogProof"],
+    samples: [recordTlogProof],
+    read: (input) =>
+      verifyRecordTlogProof(input, (checkpoint) => readFinal(trust, checkpoint, { verifier })),
+    reasons: [
+      "MALFORMED",
+      "NOT_CANONICAL",
+      "BATCH_INVALID",
+      "NETWORK_UNKNOWN",
+      "QUORUM_NOT_MET",
+      "PROOF_INVALID",
+      ...ofSigned,
+    ],
   },
   {
     name: "hashes in lines",

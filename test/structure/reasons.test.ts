@@ -12,7 +12,6 @@ const reserved: readonly ReasonCode[] = [
   "CASE_MISSING",
   "FIELD_NOT_GRANTED",
   "IDEMPOTENCY_MISMATCH",
-  "INDEX_UNKNOWN",
   "MASK_VIOLATION",
 ];
 
