@@ -47,7 +47,11 @@ async function twoTrees(t: TestContext): Promise<{
   readonly replica: LedgerReplica;
   readonly own: TestLedger;
   readonly other: TestLedger;
-  vote(city: string, ledger: TestLedger, size: bigint): { city: string; checkpoint: Uint8Array };
+  readonly vote: (
+    city: string,
+    ledger: TestLedger,
+    size: bigint,
+  ) => { city: string; checkpoint: Uint8Array };
 }> {
   const network = createTestNetwork({ cities, network: { quorum: 3, faults: 1 } });
   const own = await TestLedger.founded(network);

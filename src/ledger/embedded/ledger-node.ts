@@ -134,7 +134,7 @@ export async function createLedgerNode(options: LedgerNodeOptions): Promise<Ledg
       outsideCosignatures: (final) => member.outsideCosignatures(final),
       isSequencer: () => member.isSequencer(),
       onTerm: (listener) => replica.onTerm(listener),
-      promiseTerm: (term, sequencer) => witnesses.promise(term, () => peers.hint(sequencer)),
+      promiseTerm: (term, sequencer) => witnesses.promise(term, () => peers.hint(term, sequencer)),
       openTerm: (term) => member.openTerm(term),
       start: () => member.start(),
       close: async () => {

@@ -29,7 +29,7 @@ export class LedgerPeers {
   readonly #connect: (peer: LedgerPeer) => LedgerClient;
   readonly #clients = new Map<string, LedgerClient>();
   readonly #sources = new Map<string, FollowSource>();
-  #hint: LedgerPeer | undefined;
+  #hint: { readonly term: bigint; readonly peer: LedgerPeer } | undefined;
 
   constructor(options: {
     readonly own: string;
@@ -41,9 +41,9 @@ export class LedgerPeers {
     this.#connect = options.connect;
   }
 
-  /** Where the sequencer of a coming term answers: asked first from now on. */
-  hint(peer: LedgerPeer): void {
-    this.#hint = peer;
+  /** Where the sequencer of a coming term answers: asked first until the term has begun here. */
+  hint(term: bigint, peer: LedgerPeer): void {
+    this.#hint = { term, peer };
   }
 
   client(peer: LedgerPeer): LedgerClient {
@@ -67,17 +67,12 @@ export class LedgerPeers {
     const sequencer = term.gateway === this.#own ? [] : [sequencerOf(state, term)];
     const [first] = sequencer;
     const members = membersOf(state, this.#own).filter(({ address }) => address !== first?.address);
-    const hint = this.#hint === undefined || isOf(first, this.#hint) ? [] : [this.#hint];
+    const hint = this.#hint !== undefined && this.#hint.term > term.term ? [this.#hint.peer] : [];
     return [
       ...hint.map((peer) => this.#source(peer, false)),
       ...sequencer.map((peer) => this.#source(peer, true)),
       ...members.map((peer) => this.#source(peer, false)),
     ];
-  }
-
-  /** A hint that has come true, or that an own restart has outlived, is one no more. */
-  forgetHint(): void {
-    this.#hint = undefined;
   }
 
   close(): void {
@@ -94,8 +89,4 @@ export class LedgerPeers {
 
 function nameOf({ address, tls }: LedgerPeer): string {
   return `${address} ${tls.join(" ")}`;
-}
-
-function isOf(peer: LedgerPeer | undefined, other: LedgerPeer): boolean {
-  return peer?.address === other.address;
 }
