@@ -26,7 +26,7 @@ import { createOpenings } from "./openings.ts";
 import { watchOwnChain } from "./own-chain.ts";
 import { boundBatchKeys } from "./peers.ts";
 import { deferToEndOfTurn, systemClock, systemRandom, systemScheduler } from "./runtime.ts";
-import { openIdentity } from "./self.ts";
+import { findLogKey, openIdentity } from "./self.ts";
 import { createStatus } from "./status.ts";
 import { Telemetry } from "./telemetry.ts";
 import { parseHostPort } from "./tls.ts";
@@ -216,6 +216,15 @@ async function build(
       journal: journal.reader,
       engine,
       status,
+      appointments: {
+        gateway: self.gateway,
+        node: ledger.node,
+        journal: journal.reader,
+        sealer,
+        clock,
+        scheduler,
+        findLogKey: (publicKey: Uint8Array) => findLogKey(config, identity, publicKey),
+      },
       copyLedger: (path: string) => replica.reader.copyTo(path),
       onError: (error: unknown) => logger.error({ err: error }, "admin call failed"),
     };

@@ -1,9 +1,16 @@
 /** What a gateway process knows of itself before anything runs: founding document, keys, identity. */
 import type { GatewayConfig } from "./config.ts";
 import { readSecretFile } from "./config.ts";
-import { openKeyFolder, type CityKeys, type GatewayKeys } from "./keys/key-folder.ts";
+import {
+  openKeyFolder,
+  unlockFolder,
+  type CityKeys,
+  type GatewayKeys,
+  type PrivateKey,
+} from "./keys/key-folder.ts";
+import { openLogKeys } from "./keys/log-keys.ts";
 import { readStatementFile } from "./statement-file.ts";
-import { utf8 } from "../src/base/bytes.ts";
+import { equalBytes, utf8 } from "../src/base/bytes.ts";
 import { CausewayError } from "../src/base/errors.ts";
 import { cityOf } from "../src/base/ids.ts";
 import { openStatement } from "../src/credential/statement.ts";
@@ -11,6 +18,8 @@ import { type LedgerNetwork, readLedgerNetwork } from "../src/ledger/embedded/ne
 
 export interface LocalIdentity {
   readonly keys: GatewayKeys;
+  /** Every log key of the folder by term; one that is made later comes when it is looked for. */
+  readonly logs: Map<bigint, PrivateKey>;
   /** Set on the gateway that hosts its city's witness. */
   readonly city: CityKeys | undefined;
   /** Payload of the founding document. */
@@ -36,7 +45,23 @@ export async function openIdentity(config: GatewayConfig): Promise<LocalIdentity
   if (keys.card.id !== config.gateway) {
     throw new CausewayError("CONFIG_INVALID", `${config.keys} holds the keys of ${keys.card.id}`);
   }
-  return { keys, city: await openCity(config), founding, network: readLedgerNetwork(founding) };
+  const network = readLedgerNetwork(founding);
+  return { keys, logs: new Map(keys.logs), city: await openCity(config), founding, network };
+}
+
+/** A log key of the folder, also one that was made after the start. Throws KEY_LOCKED, FILE_UNREADABLE. */
+export async function findLogKey(
+  config: GatewayConfig,
+  { logs }: LocalIdentity,
+  publicKey: Uint8Array,
+): Promise<PrivateKey | undefined> {
+  const find = (): PrivateKey | undefined =>
+    [...logs.values()].find((key) => equalBytes(key.publicKey, publicKey));
+  if (find() === undefined) {
+    const identity = await unlockFolder(config.keys, readSecretFile(config.passphrase_file));
+    for (const [term, key] of await openLogKeys(config.keys, identity)) logs.set(term, key);
+  }
+  return find();
 }
 
 async function openCity({ gateway, witness }: GatewayConfig): Promise<CityKeys | undefined> {

@@ -16,6 +16,8 @@ import {
   type ListRecordsRequest,
   ListRecordsResponseSchema,
   ListServicesResponseSchema,
+  type OpenTermRequest,
+  type PromiseTermRequest,
   type PutBlobRequest,
   PutBlobResponseSchema,
   type SubmitStatementRequest,
@@ -23,6 +25,7 @@ import {
 } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
 import type { Engine } from "../../src/ledger/ports.ts";
 import { toServiceError } from "../../src/exchange/transport/grpc-errors.ts";
+import { type AppointmentPorts, openTerm, promiseTerm } from "./appointments.ts";
 import { grantEntry, requestEntry, serviceEntry } from "./catalogue.ts";
 import { sendLedger } from "./follow-ledger.ts";
 import { getRecord, listRecords, recordState, type RecordPorts } from "./records.ts";
@@ -31,6 +34,7 @@ import { type StatementPorts, submitStatement } from "./submit-statement.ts";
 export interface AdminPorts extends StatementPorts, RecordPorts {
   readonly engine: Engine;
   status(): GetStatusResponse;
+  readonly appointments: AppointmentPorts;
   /** Copies the replica to a new file. */
   copyLedger(path: string): Promise<void>;
   onError(error: unknown): void;
@@ -123,6 +127,12 @@ export function createAdminService(ports: AdminPorts): UntypedServiceImplementat
       await ports.copyLedger(path);
       return create(CopyLedgerResponseSchema);
     }),
+    promiseTerm: unary(ports, (request: PromiseTermRequest) =>
+      promiseTerm(request, ports.appointments),
+    ),
+    openTerm: unary(ports, (request: OpenTermRequest) =>
+      openTerm(request, ports.appointments, waitMsMax),
+    ),
     getRecord: unary(ports, ({ name }: GetRecordRequest) => getRecord(name, ports)),
     listRecords: unary(ports, ({ limit }: ListRecordsRequest) => {
       const records = listRecords(Math.min(limit || 20, recordsListedMax), ports);

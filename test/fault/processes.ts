@@ -50,6 +50,7 @@ export class Running {
     createInterface({ input: this.#child.stdout as NonNullable<ChildProcess["stdout"]> }).on(
       "line",
       (line) => {
+        if (process.env["CAUSEWAY_FAULT_LOG"] !== undefined) process.stderr.write(`${line}\n`);
         this.#lines.push(line);
         for (const check of this.#waiting) check();
       },
