@@ -177,7 +177,7 @@ const pending = (size: bigint): FollowerEvent => ({
   isPending: true,
 });
 
-test("of a distrusted log nothing is taken, and a later term still is", () => {
+test("a distrusted log is followed from what is final, in memory until a later term opens", () => {
   const { effects, state } = run(
     opened(),
     item(1, head),
@@ -186,25 +186,25 @@ test("of a distrusted log nothing is taken, and a later term still is", () => {
     { kind: "retry" },
     item(2, batch(5n)),
     { kind: "retry" },
-    item(3, head),
-    { kind: "retry" },
-    item(4, termOpened),
+    item(3, termOpened),
     pending(4n),
-    item(4, batch(4n)),
+    item(3, batch(4n)),
+  );
+  const connects = effects.filter((effect) => effect.kind === "connect");
+  assert.deepEqual(
+    connects.map(({ fromIndex }) => fromIndex),
+    [4n, 4n],
   );
   assert.deepEqual(
     effects.map(({ kind }) => kind).filter((kind) => kind !== "wait"),
-    ["head", "disconnect", "connect", "disconnect", "connect", "disconnect", "connect"].concat([
-      "term opened",
-      "apply",
-    ]),
+    ["head", "disconnect", "connect", "disconnect", "connect", "term opened", "apply"],
   );
   assert.equal(state.isWary, true);
   const { state: trusting, effects: after } = run(state, { kind: "trusted" }, done(6n, 4n));
   assert.equal(trusting.isWary, false);
   assert.deepEqual(after, []);
   assert.deepEqual(
-    run(trusting, item(4, head)).effects.map(({ kind }) => kind),
+    run(trusting, item(3, head)).effects.map(({ kind }) => kind),
     ["head"],
   );
 });
@@ -225,7 +225,7 @@ test("a log of two final histories is never connected again", () => {
   assert.equal(state.phase, "stopped");
 });
 
-test("the batches of a term come from its start, and until it opens nothing of them counts as stored", () => {
+test("the batches of a term come from its start, and after one that did not open from what is final", () => {
   const { effects, state } = run(
     opened(),
     item(1, termOpened),
@@ -239,10 +239,17 @@ test("the batches of a term come from its start, and until it opens nothing of t
   assert.deepEqual(effects.at(-1), {
     kind: "connect",
     stream: 2,
-    fromIndex: 5n,
+    fromIndex: 4n,
     fromFinalSize: 4n,
   });
-  assert.equal(state.isPending, false);
+  assert.equal(state.isPending, true);
+  const again = run(state, { kind: "ended", stream: 2 }, { kind: "retry" });
+  const last = again.effects.at(-1);
+  assert.equal(
+    last?.kind === "connect" && last.fromIndex,
+    5n,
+    "the leaves at hand are tried again",
+  );
 });
 
 test("a term that is begun and never opened does not shorten the delay", () => {

@@ -60,8 +60,10 @@ export class Checker {
     const row = rows[note.size - 1];
     const signed = this.#signed.get(note.key) ?? [];
     for (const earlier of signed) {
-      const [small, large] = row !== undefined && earlier.index <= row.index ? [earlier, row] : [row, earlier];
-      const isFork = small === undefined || large === undefined || ancestor(large, small.index) !== small;
+      const [small, large] =
+        row !== undefined && earlier.index <= row.index ? [earlier, row] : [row, earlier];
+      const isFork =
+        small === undefined || large === undefined || ancestor(large, small.index) !== small;
       if (isFork && (!this.#restoredLogs.has(note.key) || this.#couldBeTold(note.key, earlier))) {
         this.fail(`the log of term ${note.key.term} signed two histories`);
       }
@@ -73,7 +75,8 @@ export class Checker {
   /** Whether every quorum has an honest city that cosigned this head. */
   #couldBeTold(key: LogKey, row: Row): boolean {
     const { notes, config } = this.#sim;
-    const cosigned = this.#cosigned.get(notes.sign(key, row.index + 1, row.root).headId) ?? new Set();
+    const cosigned =
+      this.#cosigned.get(notes.sign(key, row.index + 1, row.root).headId) ?? new Set();
     const honest = [...cosigned].filter((city) => !this.#lostWitnesses.has(city)).length;
     const silent = config.cities - honest;
     return silent < config.quorum;
@@ -184,7 +187,11 @@ export class Checker {
       this.fail(`${how} a second final history of ${size}`);
     }
     const added: Row[] = [];
-    for (let at: Row | undefined = row; at !== undefined && at.index >= final.length; at = at.before) {
+    for (
+      let at: Row | undefined = row;
+      at !== undefined && at.index >= final.length;
+      at = at.before
+    ) {
       added.push(at);
     }
     for (const one of added.toReversed()) {
@@ -214,7 +221,8 @@ export class Checker {
     if (!batch.contents.some(({ kind }) => kind === "receipt")) return;
     const replica = node.process?.replica;
     const final = replica?.final;
-    if (replica === undefined || final === undefined) this.fail("a receipt without a final checkpoint");
+    if (replica === undefined || final === undefined)
+      this.fail("a receipt without a final checkpoint");
     const ageMs = node.clockMs - node.clockOffsetMs - (replica.timeOf(final) ?? 0);
     const { maxStalenessMs } = this.#sim.config;
     if (ageMs > maxStalenessMs + this.clockErrorMs + 100) {

@@ -90,7 +90,8 @@ export function applyContents(facts: Facts, batch: SimBatch, place: Place): Fact
     chains: facts.registry.chains.with(gatewayName(gateway), tip),
   };
   let next: Facts = { ...facts, size: index + 1, chains, registry };
-  for (const content of batch.contents) next = apply(next, content, { ...place, batch, old: facts });
+  for (const content of batch.contents)
+    next = apply(next, content, { ...place, batch, old: facts });
   return next;
 }
 
@@ -174,7 +175,11 @@ function withTerm(
 }
 
 function ballotOf({ city, term, gateway, key, highest }: Vote, at: Place): Ballot {
-  const named = { term: highest?.key.term ?? 0, size: highest?.size ?? 0, root: highest?.root ?? emptyRoot };
+  const named = {
+    term: highest?.key.term ?? 0,
+    size: highest?.size ?? 0,
+    root: highest?.root ?? emptyRoot,
+  };
   const isTaken = !at.areVotesChecked && named.size <= at.index;
   const root = isTaken ? rootBelow(at.before, named.size) : named.root;
   return {

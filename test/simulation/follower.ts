@@ -98,10 +98,13 @@ export class SimFollower implements Role {
   #watchQuiet(): void {
     this.#cancelQuiet();
     if (this.#isClosed) return;
-    this.#cancelQuiet = this.#node.after(quietHeartbeats * this.#node.sim.config.heartbeatMs, () => {
-      this.#watchQuiet();
-      this.#take({ kind: "stale", stream: this.#state.stream });
-    });
+    this.#cancelQuiet = this.#node.after(
+      quietHeartbeats * this.#node.sim.config.heartbeatMs,
+      () => {
+        this.#watchQuiet();
+        this.#take({ kind: "stale", stream: this.#state.stream });
+      },
+    );
   }
 
   #take(event: FollowerEvent): void {
@@ -134,7 +137,11 @@ export class SimFollower implements Role {
     }
   }
 
-  #connect({ stream, fromIndex, fromFinalSize }: Extract<FollowerEffect, { kind: "connect" }>): void {
+  #connect({
+    stream,
+    fromIndex,
+    fromFinalSize,
+  }: Extract<FollowerEffect, { kind: "connect" }>): void {
     const { sim } = this.#node;
     const replica = this.#replica;
     const source = this.#nextSource();
@@ -142,7 +149,8 @@ export class SimFollower implements Role {
     this.#pending = this.#state.isPending ? { term: known + 1, start, rows: [] } : undefined;
     const isSequencer = source.city === replica.facts.terms.at(-1)?.gateway;
     const from = Number(fromIndex);
-    if (isSequencer && (this.#source !== source || from < this.#directFrom)) this.#directFrom = from;
+    if (isSequencer && (this.#source !== source || from < this.#directFrom))
+      this.#directFrom = from;
     this.#source = source;
     this.#isSequencer = isSequencer;
     this.#watchQuiet();
@@ -194,7 +202,8 @@ export class SimFollower implements Role {
     if (replica.size > Number(this.#state.storedSize)) this.#hasNews = true;
     if (this.#state.isWary && replica.fault === undefined) this.#take({ kind: "trusted" });
     const { size, finalSize } = replica;
-    const pendingSize = this.#pending === undefined ? size : this.#pending.start + this.#pending.rows.length;
+    const pendingSize =
+      this.#pending === undefined ? size : this.#pending.start + this.#pending.rows.length;
     this.#take({
       kind: "done",
       size: BigInt(pendingSize),
@@ -215,7 +224,11 @@ export class SimFollower implements Role {
       case "final": {
         const note = notes.read(effect.note);
         // It comes again once the term is open.
-        if (this.#pending !== undefined && (effect.kind === "head" || note.size > this.#pending.start)) return true;
+        if (
+          this.#pending !== undefined &&
+          (effect.kind === "head" || note.size > this.#pending.start)
+        )
+          return true;
         if (!this.#isOwnTree(note)) return false;
         const taken = effect.kind === "head" ? replica.takeHead(note) : replica.takeFinal(note);
         return taken === "taken" || taken === "known";
@@ -265,7 +278,8 @@ export class SimFollower implements Role {
       rows = [...rows, row];
       this.#pending = { ...pending, rows };
       const opened = row.facts.terms.at(-1);
-      if (opened === undefined || opened.term < pending.term || opened.since < pending.start) continue;
+      if (opened === undefined || opened.term < pending.term || opened.since < pending.start)
+        continue;
       const isFinalDropped = pending.start < replica.finalSize;
       if (isFinalDropped && this.#node.sim.rules.followerKeepsFinal) return false;
       replica.openTerm(pending.start, rows);

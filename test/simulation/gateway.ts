@@ -106,7 +106,8 @@ export class SimGateway {
       return onEnd?.(undefined);
     }
     const recheck = (): Recheck => {
-      if (content.kind !== "receipt" || !this.#node.sim.rules.recheckAtClose) return { kind: "stands" };
+      if (content.kind !== "receipt" || !this.#node.sim.rules.recheckAtClose)
+        return { kind: "stands" };
       return this.#refusal(content.grant) === undefined ? { kind: "stands" } : { kind: "dropped" };
     };
     const kind = content.kind === "receipt" ? "evidence" : "governance";
@@ -188,7 +189,11 @@ export class SimGateway {
       this.#node.step("before a journal commit");
       const { journal } = this.#node.disks;
       const finalCount = this.#submission.finalCount;
-      journal.commit({ ...journal.content, batches: [...journal.content.batches, batch], finalCount });
+      journal.commit({
+        ...journal.content,
+        batches: [...journal.content.batches, batch],
+        finalCount,
+      });
       this.#node.step("after a journal commit");
       this.#known.add(batch.id);
       this.#closing({ kind: "sealed", result: batch });
@@ -300,4 +305,3 @@ function indexOf(rows: SimReplica["rows"], batch: SimBatch): number | undefined 
   for (let i = rows.length - 1; i >= 0; i--) if (rows[i]?.batch.id === batch.id) return i;
   return undefined;
 }
-

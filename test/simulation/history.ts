@@ -5,7 +5,13 @@
  */
 import { equalBytes, utf8 } from "../../src/base/bytes.ts";
 import type { SealedBatch } from "../../src/ledger/ports.ts";
-import { appendLeaf, type CompactRange, emptyRange, rangeRoot, type TreeNode } from "../../src/merkle/compact-range.ts";
+import {
+  appendLeaf,
+  type CompactRange,
+  emptyRange,
+  rangeRoot,
+  type TreeNode,
+} from "../../src/merkle/compact-range.ts";
 import { emptyRoot, leafHash } from "../../src/merkle/hash.ts";
 import type { HashReader } from "../../src/merkle/reader.ts";
 import { applyContents, type Facts, noFacts } from "./facts.ts";
@@ -63,7 +69,10 @@ export type Rows = readonly Row[];
 
 const noLeaf = new Uint8Array(32);
 
-export function createBatch(id: number, header: Omit<SimBatch, "id" | "leaf" | "leafHash" | "records">): SimBatch {
+export function createBatch(
+  id: number,
+  header: Omit<SimBatch, "id" | "leaf" | "leafHash" | "records">,
+): SimBatch {
   const leaf = utf8(`leaf ${id}`);
   return { ...header, id, leaf, leafHash: leafHash(leaf), records: [] };
 }

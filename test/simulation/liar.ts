@@ -31,7 +31,11 @@ class Face implements Published {
   readonly queue: { readonly batch: SimBatch; readonly answer: (result: Inclusion) => void }[] = [];
   readonly #listeners = new Set<() => void>();
 
-  constructor(from: { readonly rows: Rows; readonly frozen: readonly Note[]; readonly final: Note | undefined }) {
+  constructor(from: {
+    readonly rows: Rows;
+    readonly frozen: readonly Note[];
+    readonly final: Note | undefined;
+  }) {
     this.rows = from.rows;
     this.frozen = from.frozen;
     this.final = from.final;
@@ -65,7 +69,9 @@ export class Liar {
     this.#sim = sim;
     this.city = city;
     const { random } = sim.world;
-    this.victim = random.chance(0.5) ? (city + random.between(1, sim.nodes.length - 1)) % sim.nodes.length : undefined;
+    this.victim = random.chance(0.5)
+      ? (city + random.between(1, sim.nodes.length - 1)) % sim.nodes.length
+      : undefined;
     this.cosignsAll = random.chance(0.8);
   }
 
@@ -126,7 +132,8 @@ export class Liar {
     const start = random.int(Math.max(1, replica.size));
     const term = replica.term + (random.chance(0.5) ? 0 : 1);
     const items: FollowItem[] = [];
-    if (random.chance(0.6)) items.push({ kind: "term opened", term: BigInt(term), start: BigInt(start) });
+    if (random.chance(0.6))
+      items.push({ kind: "term opened", term: BigInt(term), start: BigInt(start) });
     const from = random.chance(0.5) ? start : held.fromIndex;
     for (const { index, batch } of shuffledTail(replica, from, random.int(3))) {
       items.push({ kind: "batch", index: BigInt(index), batch });
@@ -173,7 +180,9 @@ class LyingSequencer implements Role {
     const replica = liar.node.process?.replica;
     const { rows, frozen, heartbeat } = replica?.content ?? liar.node.disks.ledger.content;
     const from = { rows, frozen, final: heartbeat };
-    this.#faces = sim.world.random.chance(0.8) ? [new Face(from), new Face(from)] : [new Face(from)];
+    this.#faces = sim.world.random.chance(0.8)
+      ? [new Face(from), new Face(from)]
+      : [new Face(from)];
     keep(this.#faces);
   }
 
@@ -252,7 +261,10 @@ class LyingSequencer implements Role {
       const isAsked = face.members.has(node.city) || world.random.chance(0.2);
       if (node.city === this.#liar.city || !isAsked || face.lines.has(node.city)) continue;
       const oldSize = Math.min(face.sizes.get(node.city) ?? 0, head.size);
-      const proof = oldSize === 0 ? [] : proveConsistency({ size1: oldSize, size2: head.size, reader: readerOf(face.rows) });
+      const proof =
+        oldSize === 0
+          ? []
+          : proveConsistency({ size1: oldSize, size2: head.size, reader: readerOf(face.rows) });
       const body = formatAddCheckpoint({ oldSize: BigInt(oldSize), proof, checkpoint: head.bytes });
       network.call<Witnessed>({
         from: this.#liar.node,
@@ -287,7 +299,8 @@ class LyingSequencer implements Role {
     face.final = note;
     // What it believes itself; a face that contradicts it is for others.
     const replica = this.#liar.node.process?.replica;
-    if (replica !== undefined && replica.rows[head.size - 1] === face.rows[head.size - 1]) replica.takeFinal(note);
+    if (replica !== undefined && replica.rows[head.size - 1] === face.rows[head.size - 1])
+      replica.takeFinal(note);
     face.changed();
   }
 }

@@ -60,7 +60,8 @@ export class Network {
 
   /** Ends every connection of a node whose process is gone. */
   dropWires(node: SimNode): void {
-    for (const wire of [...this.#wires]) if (wire.from === node || wire.to === node) wire.breakOff();
+    for (const wire of [...this.#wires])
+      if (wire.from === node || wire.to === node) wire.breakOff();
   }
 
   /** `done` is called once: with the answer, or with `undefined` when none came in time. */
@@ -87,7 +88,9 @@ export class Network {
     const ask = (): void => {
       if (to.isUp) to.run(() => serve(to, answer));
       else if (!this.isCut(to, from)) {
-        this.#world.after(this.#latencyMs(), () => from.runIf(incarnation, () => finish(undefined)));
+        this.#world.after(this.#latencyMs(), () =>
+          from.runIf(incarnation, () => finish(undefined)),
+        );
       }
     };
     this.#deliver(from, to, ask);

@@ -72,7 +72,8 @@ export class SimNode {
     this.incarnation += 1;
     this.endedTerm = -1;
     const { rules, world } = this.sim;
-    for (const disk of Object.values(this.disks)) disk.open({ isCheckpointed: rules.checkpointAtStart });
+    for (const disk of Object.values(this.disks))
+      disk.open({ isCheckpointed: rules.checkpointAtStart });
     world.note(`${this.name} starts`);
     const replica = new SimReplica(this);
     const witness = new SimWitness(this, replica);
@@ -107,7 +108,9 @@ export class SimNode {
       work();
     } catch (error) {
       if (error instanceof ProcessEnded || error instanceof DiskFailed) {
-        this.crash({ isPowerLost: error instanceof ProcessEnded && this.sim.world.random.chance(0.5) });
+        this.crash({
+          isPowerLost: error instanceof ProcessEnded && this.sim.world.random.chance(0.5),
+        });
         return;
       }
       throw error;

@@ -84,7 +84,8 @@ export class Notes {
 
 export function hexOf(bytes: Uint8Array): string {
   let text = "";
-  for (let i = 0; i < 12; i++) text += String.fromCharCode(97 + ((bytes[i] as number) >> 4), 97 + ((bytes[i] as number) & 15));
+  for (let i = 0; i < 12; i++)
+    text += String.fromCharCode(97 + ((bytes[i] as number) >> 4), 97 + ((bytes[i] as number) & 15));
   return text;
 }
 

@@ -1,5 +1,10 @@
 import { equalBytes } from "../../src/base/bytes.ts";
-import { chooseStart, type ChosenStart, type ProvableTree, type StartQuestion } from "../../src/ledger/embedded/term-start.ts";
+import {
+  chooseStart,
+  type ChosenStart,
+  type ProvableTree,
+  type StartQuestion,
+} from "../../src/ledger/embedded/term-start.ts";
 import { appendTo, type Row, type Rows, rootOf, type SimBatch, type Vote } from "./history.ts";
 import type { SimNode } from "./node.ts";
 import { provable, questionOf } from "./opening.ts";
@@ -83,7 +88,9 @@ function findStart(node: SimNode, votes: readonly Vote[]): Rows | undefined {
   if (!sim.rules.startOfLiarsTerm) return highestOf(newest, rowsOf);
   const chosen = startFrom(question, trees);
   if (chosen === undefined) {
-    const voters = votes.map(({ city, highest: head }) => `city${city} ${head?.key.term}/${head?.size}`);
+    const voters = votes.map(
+      ({ city, highest: head }) => `city${city} ${head?.key.term}/${head?.size}`,
+    );
     sim.world.note(`${node.name}: the votes give no start: ${voters.join(", ")}`);
     return undefined;
   }
@@ -123,10 +130,18 @@ function rowsFor(node: SimNode, { highest, city }: Vote): Rows | undefined {
   const { sim } = node;
   if (highest === undefined) return [sim.founded];
   const { size, root } = highest;
-  const stands = (rows: Rows): boolean => rows.length >= size && equalBytes(rootOf(rows, size), root);
+  const stands = (rows: Rows): boolean =>
+    rows.length >= size && equalBytes(rootOf(rows, size), root);
   for (const other of [node, sim.nodes[city] as SimNode, ...sim.nodes]) {
-    if (other !== node && (!other.isUp || sim.network.isCut(node, other) || sim.network.isCut(other, node))) continue;
-    const all = [other.process?.replica.rows ?? [], ...(other.isLiar ? (sim.liar?.histories() ?? []) : [])];
+    if (
+      other !== node &&
+      (!other.isUp || sim.network.isCut(node, other) || sim.network.isCut(other, node))
+    )
+      continue;
+    const all = [
+      other.process?.replica.rows ?? [],
+      ...(other.isLiar ? (sim.liar?.histories() ?? []) : []),
+    ];
     const rows = all.find(stands);
     if (rows !== undefined) return rows.slice(0, size);
     const { dropped } = other.disks.ledger.content;

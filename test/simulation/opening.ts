@@ -16,7 +16,11 @@ import { cityName } from "./notes.ts";
 import type { SimReplica } from "./replica.ts";
 
 /** How the newest term was opened, as the witness's replica has it. */
-export function openingOf(replica: SimReplica, term: number, rules: Rules): TermOpening | undefined {
+export function openingOf(
+  replica: SimReplica,
+  term: number,
+  rules: Rules,
+): TermOpening | undefined {
   const { rows, facts, finalSize } = replica;
   const fact = facts.terms.find((one) => one.term === term);
   if (fact === undefined) return undefined;

@@ -56,7 +56,9 @@ export class Operator {
     world.note(`${node.name} is to be appointed for term ${term}`);
     const votes: Vote[] = [];
     for (const voter of nodes) {
-      world.after(world.random.between(1, voteMs), () => this.#ask(voter, { node, term, key }, votes));
+      world.after(world.random.between(1, voteMs), () =>
+        this.#ask(voter, { node, term, key }, votes),
+      );
     }
     world.after(voteMs + 100, () => this.#open(node, term, votes, 0));
   }
@@ -76,7 +78,10 @@ export class Operator {
       voter.process?.witness.promiseTerm(term, (result) => {
         if (result.kind !== "promised") return;
         const { highest } = result;
-        votes.push({ ...vote, highest: highest === undefined ? undefined : notes.read(highest.note) });
+        votes.push({
+          ...vote,
+          highest: highest === undefined ? undefined : notes.read(highest.note),
+        });
       }),
     );
   }
@@ -108,7 +113,9 @@ export class Operator {
     const row = checker.final.at(-1) ?? founded;
     const size = row.index + 1;
     const cities = rulesOf(row.facts, size, size).flatMap((rule) => rule.cities.map(cityOf));
-    const honest = nodes.filter(({ city, isLiar }) => city !== gateway && !isLiar && cities.includes(city));
+    const honest = nodes.filter(
+      ({ city, isLiar }) => city !== gateway && !isLiar && cities.includes(city),
+    );
     const isWell = ({ process }: SimNode): boolean =>
       process !== undefined &&
       process.gateway.halted === undefined &&

@@ -54,6 +54,7 @@ export class Peers {
   #compare(node: SimNode, tip: SimBatch): void {
     const gateway = node.process?.gateway;
     if (gateway === undefined || gateway.halted !== undefined) return;
-    if (gateway.journal.batches.every(({ id }) => id !== tip.id)) gateway.halt("JOURNAL_ROLLED_BACK");
+    if (gateway.journal.batches.every(({ id }) => id !== tip.id))
+      gateway.halt("JOURNAL_ROLLED_BACK");
   }
 }

@@ -3,7 +3,15 @@ import type { ReplicaVerdict } from "../../src/ledger/embedded/witness-machine.t
 import { proveConsistency } from "../../src/merkle/prove.ts";
 import type { Disk } from "./disk.ts";
 import { type Facts, satisfies } from "./facts.ts";
-import { appendTo, factsOf, readerOf, type Row, type Rows, rootOf, type SimBatch } from "./history.ts";
+import {
+  appendTo,
+  factsOf,
+  readerOf,
+  type Row,
+  type Rows,
+  rootOf,
+  type SimBatch,
+} from "./history.ts";
 import type { Note } from "./notes.ts";
 import type { SimNode } from "./node.ts";
 import type { Published } from "./published.ts";
@@ -220,7 +228,8 @@ export class SimReplica implements Published {
     }
     const from = Math.min(this.finalSize, note.size);
     const facts = (this.rows[note.size - 1] as Row).facts;
-    if (!satisfiesRules(facts, { from, to: note.size }, new Set(times.keys()), rules)) return undefined;
+    if (!satisfiesRules(facts, { from, to: note.size }, new Set(times.keys()), rules))
+      return undefined;
     const sorted = [...times.values()].toSorted((a, b) => a - b);
     return sorted[(sorted.length - 1) >> 1];
   }
@@ -232,7 +241,12 @@ export class SimReplica implements Published {
     const kept = content.rows.slice(0, start);
     const before = Math.min(this.size, start);
     const head = content.head !== undefined && content.head.size > start ? undefined : content.head;
-    this.#commit({ ...content, rows: [...kept, ...rows], head, dropped: [...content.dropped, ...dropped] });
+    this.#commit({
+      ...content,
+      rows: [...kept, ...rows],
+      head,
+      dropped: [...content.dropped, ...dropped],
+    });
     this.comparedSize = Math.min(this.comparedSize, start);
     this.openedAt = start;
     this.generation += 1;
@@ -240,7 +254,11 @@ export class SimReplica implements Published {
     this.#changed();
   }
 
-  distrust(fault: { readonly reason: string; readonly held?: Note | undefined; readonly shown?: Note }): void {
+  distrust(fault: {
+    readonly reason: string;
+    readonly held?: Note | undefined;
+    readonly shown?: Note;
+  }): void {
     if (this.fault !== undefined) return;
     const held = fault.held ?? this.content.head ?? this.content.heartbeat;
     const { reason, shown } = fault;

@@ -232,10 +232,12 @@ const clockStep: Trouble = (schedule) => {
 };
 
 const lostJournal: Trouble = (schedule) => {
-  const { world, checker } = schedule.sim;
+  const { sim } = schedule;
+  const { world, checker } = sim;
   const node = schedule.pickNode();
   // One journal after another: what is in no journal and on no ledger is nowhere.
-  if (checker.setBack.size > 0 && !schedule.isReckless) return;
+  const isOther = sim.config.faults === 0 && schedule.hasLostLedger;
+  if ((checker.setBack.size > 0 || isOther) && !schedule.isReckless) return;
   const { journal } = node.disks;
   const count = world.random.int(journal.content.batches.length + 1);
   const content = {
@@ -253,7 +255,11 @@ const lostJournal: Trouble = (schedule) => {
 const lostLedger: Trouble = (schedule) => {
   const { world, checker } = schedule.sim;
   const { liar } = schedule.sim;
-  const isMuch = liar !== undefined || schedule.hasLostWitness || schedule.hasLostLedger;
+  const isMuch =
+    liar !== undefined ||
+    schedule.hasLostWitness ||
+    schedule.hasLostLedger ||
+    checker.setBack.size > 0;
   if (isMuch && !schedule.isReckless) return;
   schedule.hasLostLedger = true;
   const node = schedule.pickNode();
@@ -277,7 +283,9 @@ const lostWitness: Trouble = (schedule) => {
   const node = schedule.pickNode();
   const { witness } = node.disks;
   const old = schedule.witnessCopy?.get(node);
-  sim.world.note(`${node.name}: the witness's state is ${old === undefined ? "lost" : "an old one"}`);
+  sim.world.note(
+    `${node.name}: the witness's state is ${old === undefined ? "lost" : "an old one"}`,
+  );
   node.crash({ isPowerLost: false });
   witness.replace(old ?? emptyWitness);
   sim.checker.witnessSetBack(node);

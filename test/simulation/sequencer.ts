@@ -102,12 +102,16 @@ export class SimSequencer implements Role {
     for (const waiting of group) {
       const known = this.#known(waiting.batch);
       if (known !== undefined) waiting.answer(known);
-      else if (fresh.some(({ batch }) => isSamePlace(batch, waiting.batch))) this.#queue.push(waiting);
+      else if (fresh.some(({ batch }) => isSamePlace(batch, waiting.batch)))
+        this.#queue.push(waiting);
       else fresh.push(waiting);
     }
     const before = this.#replica.size;
     if (!this.#node.sim.rules.signAfterPersist) this.#signAhead(fresh);
-    const results = this.#replica.include(fresh.map(({ batch }) => batch), "skip");
+    const results = this.#replica.include(
+      fresh.map(({ batch }) => batch),
+      "skip",
+    );
     if (this.#replica.size > before) this.#stored();
     for (const [i, { answer }] of fresh.entries()) answer(results[i] as Inclusion);
     const [again] = this.#queue.splice(0, 1);
@@ -208,8 +212,7 @@ export class SimSequencer implements Role {
       from: this.#node,
       to: sim.nodes[cityOf(city)] as SimNode,
       timeoutMs: askTimeoutMs,
-      serve: (server, answer) =>
-        server.process?.witness.show(originOf(this.#key.term), answer),
+      serve: (server, answer) => server.process?.witness.show(originOf(this.#key.term), answer),
       done: (answer) => this.#take(toldEvent(city, this.#key, answer)),
     });
   }
@@ -244,7 +247,12 @@ export class SimSequencer implements Role {
   }
 }
 
-function eventOf(city: string, size: bigint, head: Note, answer: Witnessed | undefined): SequencerEvent {
+function eventOf(
+  city: string,
+  size: bigint,
+  head: Note,
+  answer: Witnessed | undefined,
+): SequencerEvent {
   if (answer === undefined) return { kind: "failed", city };
   const witnessSize = parseConflict(answer.answer);
   if (witnessSize !== undefined) return { kind: "conflict", city, witnessSize };

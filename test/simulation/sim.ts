@@ -61,7 +61,11 @@ export class Sim {
   founded: Row;
   #batches = 0;
 
-  constructor(seed: number, config: SimConfig, options: { readonly rules?: Rules; readonly isTold?: boolean } = {}) {
+  constructor(
+    seed: number,
+    config: SimConfig,
+    options: { readonly rules?: Rules; readonly isTold?: boolean } = {},
+  ) {
     this.world = new World(seed, options);
     this.config = config;
     this.rules = options.rules ?? allRules;

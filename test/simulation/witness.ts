@@ -122,7 +122,9 @@ export class SimWitness {
     const note = sim.notes.read(bytes);
     const { terms } = this.#replica.facts;
     const known = terms.find(({ term }) => term === note.key.term);
-    if (known === undefined) return { kind: "origin unknown" };
+    if (known === undefined) {
+      return { kind: note.key.term < this.#replica.term ? "ended" : "origin unknown" };
+    }
     if (known.key !== note.key) return { kind: "not signed" };
     if (known !== terms.at(-1) && sim.rules.witnessLeavesTerm) return { kind: "ended" };
     const { size, root, key } = note;
@@ -153,7 +155,11 @@ export class SimWitness {
     if (finalSize > this.#finalSize && held.size > 0) {
       const tips: ChainPlace[] = [];
       for (const tip of finalTips(rows, finalSize)) {
-        tips.push({ gateway: `city${tip.gateway}`, epoch: BigInt(tip.epoch), seq: BigInt(tip.seq) });
+        tips.push({
+          gateway: `city${tip.gateway}`,
+          epoch: BigInt(tip.epoch),
+          seq: BigInt(tip.seq),
+        });
       }
       this.#take({ kind: "final", size: BigInt(finalSize), tips });
     }
@@ -164,7 +170,9 @@ export class SimWitness {
   #lookForOwn(note: Note): void {
     const { sim, city } = this.#node;
     if (!sim.rules.lostWitnessStops || note.key.term < this.#term) return;
-    const own = note.lines.find((line) => line.city === city && line.keyId === this.#node.witnessKey);
+    const own = note.lines.find(
+      (line) => line.city === city && line.keyId === this.#node.witnessKey,
+    );
     if (own === undefined) return;
     const { term } = note.key;
     const size = BigInt(note.size);
@@ -174,7 +182,10 @@ export class SimWitness {
   #take(event: WitnessEvent): void {
     const before = this.#node.sim.rules.witnessLeavesTerm
       ? this.#state
-      : { ...this.#state, promisedTerm: event.kind === "promise term" ? this.#state.promisedTerm : 0n };
+      : {
+          ...this.#state,
+          promisedTerm: event.kind === "promise term" ? this.#state.promisedTerm : 0n,
+        };
     const { state, effects } = stepWitness(before, event, this.#node.sim.world.nowMs);
     this.#state = state;
     for (const effect of effects) this.#perform(effect);
@@ -246,7 +257,8 @@ export class SimWitness {
       rules.witnessAsksReplica || checkpoint === undefined
         ? replica.vouch(size)
         : ({ kind: "stands", root: checkpoint.root } as const);
-    const isAgain = checkpoint !== undefined && this.#state.promises.get(checkpoint.origin)?.size === size;
+    const isAgain =
+      checkpoint !== undefined && this.#state.promises.get(checkpoint.origin)?.size === size;
     const isAsked = rules.withholdsOmitted && (rules.withholdsHeartbeats || !isAgain);
     const omits =
       isAsked &&
@@ -335,7 +347,10 @@ export class SimWitness {
   }
 }
 
-function isSameHead(a: PromisedHead | undefined, b: { readonly size: bigint; readonly root: Uint8Array } | undefined): boolean {
+function isSameHead(
+  a: PromisedHead | undefined,
+  b: { readonly size: bigint; readonly root: Uint8Array } | undefined,
+): boolean {
   if (a === undefined || b === undefined) return a === b;
   return a.size === b.size && toHex(a.root) === toHex(b.root);
 }
@@ -356,4 +371,3 @@ function finalTips(rows: SimReplica["rows"], finalSize: number): readonly SimBat
   for (const { batch } of rows.slice(0, finalSize)) tips.set(batch.gateway, batch);
   return [...tips.values()];
 }
-

@@ -18,6 +18,7 @@ import {
   cosignersBetween,
   cosigningRules,
   logKeyOf,
+  originOf,
   termOfOrigin,
 } from "../../registry/cosigning.ts";
 import type { RegistryState, TermFact } from "../../registry/state.ts";
@@ -110,7 +111,9 @@ export function readForWitness(
 ): CheckpointReading {
   try {
     const { origin, extensions } = parseCheckpoint(parseNote(note).text);
-    if (termOfOrigin(trust.state, origin) === undefined) return { kind: "origin unknown" };
+    if (termOfOrigin(trust.state, origin) === undefined) {
+      return { kind: isPassedOver(trust, origin) ? "ended" : "origin unknown" };
+    }
     if (extensions.length > 0) return { kind: "malformed" };
     const { term, size, root } = readHead(trust, note, verifier);
     // Its sequencer may go on for a while with a tree that this replica has left.
@@ -121,6 +124,16 @@ export function readForWitness(
     const isSigned = error.code !== "SIGNATURE_INVALID" && error.code !== "NOTE_SIGNER_UNKNOWN";
     return { kind: isSigned ? "malformed" : "not signed" };
   }
+}
+
+const termPattern = /^(?:0|[1-9]\d{0,18})$/;
+
+/** Whether the origin is of a term that this ledger never had, below the newest: its sequencer may not know yet. */
+function isPassedOver(trust: Trust, origin: string): boolean {
+  const prefix = originOf(trust.state.networkId, 0n).slice(0, -1);
+  const term = origin.slice(prefix.length);
+  if (!origin.startsWith(prefix) || !termPattern.test(term)) return false;
+  return BigInt(term) < newestTerm(trust).term;
 }
 
 /** The line that a witness answers: its cosignature of a head at a time. */

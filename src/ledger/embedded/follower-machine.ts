@@ -25,6 +25,8 @@ export interface FollowerState {
   readonly isPending: boolean;
   /** The log of the newest term that is known is distrusted. */
   readonly isWary: boolean;
+  /** A term that was begun did not open: leaves here that are not final may not be the ledger's. */
+  readonly isDoubtful: boolean;
   readonly inbox: readonly FollowItem[];
   /** The driver works on something and will answer with `done`, `failed` or `distrusted`. */
   readonly isBusy: boolean;
@@ -90,6 +92,7 @@ export function initialFollower(stored: {
     storedSize: stored.size,
     isPending: false,
     isWary: false,
+    isDoubtful: false,
     phase: "idle",
     stream: 0,
     inbox: [],
@@ -119,7 +122,8 @@ export function stepFollower(state: FollowerState, event: FollowerEvent): Follow
     case "done": {
       const { kind: _, ...done } = event;
       // Anyone can begin a term that never opens.
-      return afterWork({ ...state, ...done, failures: done.isPending ? state.failures : 0 });
+      if (done.isPending) return afterWork({ ...state, ...done });
+      return afterWork({ ...state, ...done, isDoubtful: false, failures: 0 });
     }
     case "failed": {
       const after = { ...state, storedSize: event.storedSize ?? state.storedSize };
@@ -148,9 +152,12 @@ function distrust(state: FollowerState): FollowerStep {
 
 function connect(state: FollowerState): FollowerStep {
   const stream = state.stream + 1;
-  const { storedSize: size, finalSize: fromFinalSize } = state;
+  const { finalSize: fromFinalSize } = state;
+  // What is final stands in every term: from there a later one is followed up, in memory until it opens.
+  const isPending = state.isWary || state.isDoubtful;
+  const size = isPending ? fromFinalSize : state.storedSize;
   return {
-    state: { ...state, phase: "open", stream, size, isPending: false, inbox: [], isPaused: false },
+    state: { ...state, phase: "open", stream, size, isPending, inbox: [], isPaused: false },
     effects: [{ kind: "connect", stream, fromIndex: size, fromFinalSize }],
   };
 }
@@ -159,8 +166,10 @@ function connect(state: FollowerState): FollowerStep {
 function wait(state: FollowerState, effects: readonly FollowerEffect[]): FollowerStep {
   const growing = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(state.failures, 10));
   const delayMs = state.isWary ? Math.max(waryMs, growing) : growing;
+  // A later source may open nothing: then the leaves at hand are as good as any, and are tried again.
+  const isDoubtful = state.isPending && !state.isDoubtful;
   return {
-    state: { ...state, phase: "waiting", inbox: [], failures: state.failures + 1 },
+    state: { ...state, phase: "waiting", isDoubtful, inbox: [], failures: state.failures + 1 },
     effects: [...effects, { kind: "wait", delayMs }],
   };
 }
@@ -198,7 +207,7 @@ function take(
   const [first] = state.inbox;
   if (first === undefined) return undefined;
   // What a distrusted log shows is not looked at; only a later term opens another way on.
-  const isOpening = first.kind === "term opened" || (first.kind === "batch" && state.isPending);
+  const isOpening = first.kind === "term opened" || state.isPending;
   if (state.isWary && !isOpening) return "out of order";
   if (first.kind !== "batch") return { effect: first, rest: state.inbox.slice(1) };
   const batches: SealedBatch[] = [];

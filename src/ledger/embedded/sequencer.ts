@@ -48,7 +48,7 @@ export interface SequencerOptions {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly onReport: (report: LedgerReport) => void;
-  /** More witnesses than may lie say that the term has ended: another gateway is the sequencer, or will be. */
+  /** It signs nothing any more under the key of its term, for whatever reason: another gateway is the sequencer, or will be. */
   readonly onEnded?: () => void;
   /** The store failed: nothing more is answered, and the process has to end. */
   readonly onFatal: (error: unknown) => void;
@@ -189,7 +189,7 @@ export class Sequencer implements LedgerHost {
   }
 
   #perform(effect: SequencerEffect): void {
-    const { replica, onReport, onEnded, scheduler } = this.#options;
+    const { replica, onReport, scheduler } = this.#options;
     switch (effect.kind) {
       case "poll":
         void this.#poll(effect.city);
@@ -221,7 +221,6 @@ export class Sequencer implements LedgerHost {
       case "ended":
         onReport({ event: "term ended", size: replica.state().size });
         this.#stop("LEDGER_UNAVAILABLE");
-        onEnded?.();
         return;
       case "stop":
         this.#stop(effect.reason);
@@ -361,6 +360,7 @@ export class Sequencer implements LedgerHost {
     this.#cancelWake();
     this.#submissions.close(reason);
     this.#options.onReport({ event: "sequencer stopped", reason });
+    this.#options.onEnded?.();
   }
 }
 
