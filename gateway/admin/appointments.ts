@@ -52,8 +52,9 @@ export async function promiseTerm(
   request: PromiseTermRequest,
   { node }: AppointmentPorts,
 ): Promise<PromiseTermResponse> {
-  const { term, address, tls } = request;
-  const promise = await node.promiseTerm(term, { address, tls: [toHex(tls)] });
+  const { term, address, tls, logKey } = request;
+  const sequencer = { address, tls: [toHex(tls)] };
+  const promise = await node.promiseTerm({ term, logKey, sequencer });
   if (promise.kind === "refused") {
     throw new CausewayError(promise.reason, `no vote for term ${term} can be cast here`);
   }

@@ -92,6 +92,7 @@ function wrapLedger(store: LedgerWriter): LedgerWriter {
       standAt("before append");
       store.append(rows);
     },
+    truncateAndAppend: (change, rows) => store.truncateAndAppend(change, rows),
     setHead: (head) => {
       standAt("before head");
       store.setHead(head);
@@ -100,7 +101,7 @@ function wrapLedger(store: LedgerWriter): LedgerWriter {
     freeze: (final) => store.freeze(final),
     putBlob: (sha256, content) => store.putBlob(sha256, content),
     setHeartbeat: (note) => store.setHeartbeat(note),
-    setSnapshot: (snapshot) => store.setSnapshot(snapshot),
+    setSnapshot: (snapshot, finalSize) => store.setSnapshot(snapshot, finalSize),
     addFault: (fault) => store.addFault(fault),
     addForkedLeaf: (place, leaf) => store.addForkedLeaf(place, leaf),
     setNetwork: (id) => store.setNetwork(id),
@@ -111,11 +112,17 @@ function wrapLedger(store: LedgerWriter): LedgerWriter {
 function wrapWitness(store: WitnessStore): WitnessStore {
   return {
     latest: (origin) => store.latest(origin),
-    advance: (origin, before, after) => {
-      const isNew = store.advance(origin, before, after);
+    promises: () => store.promises(),
+    promisedTerm: () => store.promisedTerm(),
+    promisedChoice: () => store.promisedChoice(),
+    advance: (promise) => {
+      const isNew = store.advance(promise);
       standAt("after promise");
       return isNew;
     },
+    promiseTerm: (term) => store.promiseTerm(term),
+    lost: () => store.lost(),
+    setLost: (lost) => store.setLost(lost),
     close: () => store.close(),
   };
 }

@@ -112,7 +112,11 @@ export class FourCities {
     const votes = [];
     for (const id of voters) {
       const { city, member } = this.at(id);
-      const promised = await member.running.promiseTerm(BigInt(term), this.member(to).peer);
+      const promised = await member.running.promiseTerm({
+        term: BigInt(term),
+        logKey: new Uint8Array(32).fill(term),
+        sequencer: this.member(to).peer,
+      });
       assert.equal(promised.kind, "promised", id);
       assert.ok(promised.kind === "promised" && promised.highest !== undefined, id);
       const checkpoint = promised.highest.note;

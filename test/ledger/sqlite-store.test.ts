@@ -259,9 +259,9 @@ test("a promised term ends what is below it, and is never taken back", (t) => {
   assert.equal(store.promisedTerm(), 0n);
   assert.equal(advance(store, "o/1", undefined, headOf(1n), 1n), true);
   assert.equal(store.promisedTerm(), 1n, "promised with the first cosignature in it");
-  assert.equal(store.promiseTerm(1n), false);
-  assert.equal(store.promiseTerm(3n), true);
-  assert.equal(store.promiseTerm(2n), false);
+  assert.equal(store.promiseTerm({ term: 1n, choice: "a" }), false);
+  assert.equal(store.promiseTerm({ term: 3n, choice: "a" }), true);
+  assert.equal(store.promiseTerm({ term: 2n, choice: "b" }), false);
   assert.equal(advance(store, "o/1", headOf(1n), headOf(2n), 1n), false);
   assert.equal(advance(store, "o/2", undefined, headOf(1n), 2n), false);
   assert.equal(advance(store, "o/3", undefined, headOf(5n), 3n), true);
@@ -269,6 +269,7 @@ test("a promised term ends what is below it, and is never taken back", (t) => {
   const again = new SqliteWitnessStore(path);
   t.after(() => again.close());
   assert.equal(again.promisedTerm(), 3n);
+  assert.equal(again.promisedChoice(), "a");
   assert.deepEqual(
     again.promises(),
     new Map([

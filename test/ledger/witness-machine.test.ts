@@ -331,6 +331,28 @@ test("a term at or below the promised one, or the current one, is refused", () =
   assert.deepEqual(run(state, askTerm(7n, 6n)).effects[0]?.kind, "store term");
 });
 
+test("the same appointment is promised again, another one of that term never", () => {
+  const ask = (choice: string): WitnessEvent => ({
+    kind: "promise term",
+    id: 9,
+    term: 3n,
+    choice,
+    currentTerm: 1n,
+  });
+  const promises = new Map([["1", { term: 1n, ...head(4, 1) }]]);
+  const stored: WitnessEvent = {
+    kind: "term stored",
+    id: 9,
+    promisedTerm: 3n,
+    choice: "one",
+    isNew: true,
+  };
+  const first = run(startFrom({ promises, promisedTerm: 1n }), ask("one"), stored);
+  const again = run(first.state, ask("one"));
+  assert.deepEqual(again.effects, first.effects.slice(-1));
+  assert.deepEqual(run(first.state, ask("two")).effects, [refusedTerm("TERM_ENDED")]);
+});
+
 test("a term that another request promised meanwhile is refused", () => {
   const stored: WitnessEvent = { kind: "term stored", id: 9, promisedTerm: 4n, isNew: false };
   const { state, effects } = run(start(), askTerm(3n), stored);

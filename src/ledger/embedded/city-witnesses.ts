@@ -28,11 +28,14 @@ export class CityWitnesses {
   }
 
   /** What the city's own witness promises; `onPromised` is called before it is told. */
-  async promise(term: bigint, onPromised: () => void): Promise<TermPromise> {
+  async promise(
+    { term, choice }: { readonly term: bigint; readonly choice: string },
+    onPromised: () => void,
+  ): Promise<TermPromise> {
     if (this.own === undefined) {
       throw new CausewayError("MEMBER_UNKNOWN", "this gateway hosts no city's witness");
     }
-    const result = await this.own.promiseTerm(term);
+    const result = await this.own.promiseTerm(term, choice);
     if (result.kind === "promised") onPromised();
     return result;
   }

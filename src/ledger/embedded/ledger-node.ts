@@ -1,3 +1,4 @@
+import { toHex } from "../../base/bytes.ts";
 import type { Clock, Scheduler } from "../../base/clock.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
 import type { TermFact } from "../../registry/state.ts";
@@ -54,6 +55,14 @@ export interface LedgerNodeOptions {
   };
 }
 
+/** What a city is asked to vote for. */
+export interface Appointment {
+  readonly term: bigint;
+  /** Raw. */
+  readonly logKey: Uint8Array;
+  readonly sequencer: LedgerPeer;
+}
+
 export interface LedgerNode {
   readonly network: LedgerNetwork;
   readonly replica: LedgerReplica;
@@ -72,7 +81,7 @@ export interface LedgerNode {
    * lower term is cosigned. The sequencer to be is asked first for what comes.
    * Throws MEMBER_UNKNOWN when no witness is hosted here.
    */
-  promiseTerm(term: bigint, sequencer: LedgerPeer): Promise<TermPromise>;
+  promiseTerm(appointment: Appointment): Promise<TermPromise>;
   /**
    * Makes this gateway ready to open a term: the replica is brought to its start, and the batches of the
    * own chain that are not there come first. Resolves when the engine waits for the batch with the votes;
@@ -134,7 +143,8 @@ export async function createLedgerNode(options: LedgerNodeOptions): Promise<Ledg
       outsideCosignatures: (final) => member.outsideCosignatures(final),
       isSequencer: () => member.isSequencer(),
       onTerm: (listener) => replica.onTerm(listener),
-      promiseTerm: (term, sequencer) => witnesses.promise(term, () => peers.hint(term, sequencer)),
+      promiseTerm: ({ term, logKey, sequencer }) =>
+        witnesses.promise({ term, choice: toHex(logKey) }, () => peers.hint(term, sequencer)),
       openTerm: (term) => member.openTerm(term),
       start: () => member.start(),
       close: async () => {

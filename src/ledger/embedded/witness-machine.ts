@@ -58,8 +58,16 @@ export type {
 
 /** Nothing is held and nobody waits; the rest is what the store says. */
 export function initialWitness(config: WitnessConfig, stored: StoredWitness): WitnessState {
-  const { promises, promisedTerm, lost } = stored;
-  return { config, promises, promisedTerm, lost, waiting: new Map(), held: new Map() };
+  const { promises, promisedTerm, promisedChoice, lost } = stored;
+  return {
+    config,
+    promises,
+    promisedTerm,
+    promisedChoice,
+    lost,
+    waiting: new Map(),
+    held: new Map(),
+  };
 }
 
 export function stepWitness(
@@ -308,7 +316,9 @@ function keepPromise(
   const { term, origin } = checkpoint;
   const promises = new Map(state.promises);
   if (latest !== undefined) promises.set(origin, { term, ...latest });
-  const next = withoutWaiting({ ...state, promises, promisedTerm }, id);
+  // Promised together with a cosignature, not for an appointment.
+  const promisedChoice = promisedTerm > state.promisedTerm ? undefined : state.promisedChoice;
+  const next = withoutWaiting({ ...state, promises, promisedTerm, promisedChoice }, id);
   if (isNew) return { state: next, effects: [{ kind: "cosign", id, checkpoint }] };
   return answering(
     next,

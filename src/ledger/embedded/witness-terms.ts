@@ -5,6 +5,7 @@ import type {
   StoredWitness,
   TermOpening,
   TermPromise,
+  WitnessEffect,
   WitnessEvent,
   WitnessState,
   WitnessStep,
@@ -47,25 +48,35 @@ export function askForTerm(
   state: WitnessState,
   event: Extract<WitnessEvent, { kind: "promise term" }>,
 ): WitnessStep {
-  const { id, term, currentTerm } = event;
+  const { id, term, choice, currentTerm } = event;
   if (!hasVote(state)) return refuseTerm(state, id, "WITNESS_STATE_LOST");
+  // Promised, and perhaps not signed: the same vote may be made again until the term is known.
+  const isSame = choice !== undefined && choice === state.promisedChoice;
+  if (isSame && term === state.promisedTerm && term > currentTerm) {
+    return { state, effects: [termPromised(id, state)] };
+  }
   if (term <= state.promisedTerm || term <= currentTerm) return refuseTerm(state, id, "TERM_ENDED");
-  return { state, effects: [{ kind: "store term", id, term }] };
+  const asked = choice === undefined ? {} : { choice };
+  return { state, effects: [{ kind: "store term", id, term, ...asked }] };
 }
 
 export function keepTerm(
   state: WitnessState,
   event: Extract<WitnessEvent, { kind: "term stored" }>,
 ): WitnessStep {
-  const { id, promisedTerm, isNew } = event;
-  const next = { ...state, promisedTerm };
-  if (!isNew) return refuseTerm(next, id, "TERM_ENDED");
+  const { id, promisedTerm, choice, isNew } = event;
+  if (!isNew) return refuseTerm({ ...state, promisedTerm }, id, "TERM_ENDED");
+  const next = { ...state, promisedTerm, promisedChoice: choice };
+  return { state: next, effects: [termPromised(id, next)] };
+}
+
+function termPromised(id: number, state: WitnessState): WitnessEffect {
   const result: TermPromise = {
     kind: "promised",
-    term: promisedTerm,
-    highest: highestPromise(next),
+    term: state.promisedTerm,
+    highest: highestPromise(state),
   };
-  return { state: next, effects: [{ kind: "term promised", id, result }] };
+  return { kind: "term promised", id, result };
 }
 
 function refuseTerm(

@@ -65,6 +65,8 @@ export interface StoredWitness {
   readonly promises: ReadonlyMap<string, PromisedHead>;
   /** Nothing of a lower term is cosigned. */
   readonly promisedTerm: bigint;
+  /** Log key, hex, of the appointment that it was promised for; absent when that came with a cosignature. */
+  readonly promisedChoice?: string | undefined;
   readonly lost: LostState | undefined;
 }
 
@@ -122,6 +124,8 @@ export type WitnessEvent =
       readonly kind: "promise term";
       readonly id: number;
       readonly term: bigint;
+      /** Log key, hex, of the appointment; asked again for the same one, the answer is the same. */
+      readonly choice?: string | undefined;
       readonly currentTerm: bigint;
     }
   /** Answer to `store term`: durable if `isNew`; otherwise not written, because `promisedTerm` stands. */
@@ -129,6 +133,7 @@ export type WitnessEvent =
       readonly kind: "term stored";
       readonly id: number;
       readonly promisedTerm: bigint;
+      readonly choice?: string | undefined;
       readonly isNew: boolean;
     }
   /** A verified note carries this witness's own cosignature, under its present key, of a size. */
@@ -180,7 +185,12 @@ export type WitnessEffect =
   /** Answers `show`: the note with the own cosignature, the last one given for it where it is at hand. */
   | { readonly kind: "show"; readonly id: number; readonly checkpoint: PromisedHead }
   /** Promise a term in one durable step, unless this or a later one is promised. */
-  | { readonly kind: "store term"; readonly id: number; readonly term: bigint }
+  | {
+      readonly kind: "store term";
+      readonly id: number;
+      readonly term: bigint;
+      readonly choice?: string | undefined;
+    }
   /** Answers `promise term`. */
   | { readonly kind: "term promised"; readonly id: number; readonly result: TermPromise }
   /** To be durable before anything else is done. */

@@ -128,13 +128,18 @@ export class Witness implements WitnessPort {
     return this.#ask((id) => this.#take({ kind: "hold", id, batch, verified, index }));
   }
 
-  /** Before the city's authority signs a vote for a term: from then on nothing of a lower one is cosigned. */
-  promiseTerm(term: bigint): Promise<TermPromise> {
+  /**
+   * Before the city's authority signs a vote for a term: from then on nothing of a lower one is cosigned.
+   * `choice` is the log key of the appointment, hex: a city votes for one in each term.
+   */
+  promiseTerm(term: bigint, choice: string): Promise<TermPromise> {
     const currentTerm = this.#options.replica.term().term;
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
       this.#asked.set(id, { kind: "term", resolve });
-      this.#orReject(id, reject, () => this.#take({ kind: "promise term", id, term, currentTerm }));
+      this.#orReject(id, reject, () =>
+        this.#take({ kind: "promise term", id, term, choice, currentTerm }),
+      );
     });
   }
 
@@ -251,10 +256,11 @@ export class Witness implements WitnessPort {
         return;
       }
       case "store term": {
-        const { id, term } = effect;
+        const { id, term, choice = "" } = effect;
         const stored = this.#durably(() => ({
-          isNew: store.promiseTerm(term),
+          isNew: store.promiseTerm({ term, choice }),
           promisedTerm: store.promisedTerm(),
+          choice,
         }));
         this.#take({ kind: "term stored", id, ...stored });
         return;
@@ -349,6 +355,7 @@ function readStored(store: WitnessStore): StoredWitness {
   return {
     promises: new Map(promises),
     promisedTerm: store.promisedTerm(),
+    promisedChoice: store.promisedChoice(),
     lost: store.lost(),
   };
 }

@@ -82,7 +82,8 @@ CREATE TABLE IF NOT EXISTS promises (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS promised_term (
   only INTEGER PRIMARY KEY CHECK (only = 0),
-  term INTEGER NOT NULL
+  term INTEGER NOT NULL,
+  choice TEXT -- log key that the promise was for; absent when it came with a cosignature
 ) STRICT;
 CREATE TABLE IF NOT EXISTS lost_state (
   only INTEGER PRIMARY KEY CHECK (only = 0),

@@ -4,6 +4,11 @@ import { plainBytes } from "./sqlite-reader.ts";
 import { witnessSchema } from "./sqlite-schema.ts";
 import type { LostState, WitnessedHead, WitnessStore } from "./store.ts";
 
+interface PromisedTerm {
+  readonly term: bigint;
+  readonly choice: string | null;
+}
+
 /** A later term than `@term` is promised. */
 const isAbove = "EXISTS (SELECT 1 FROM promised_term WHERE promised_term.term > @term)";
 
@@ -38,10 +43,11 @@ export class SqliteWitnessStore implements WitnessStore {
        WHERE origin = @origin AND size = @sizeBefore AND root = @rootBefore AND @size >= size
          AND NOT ${isAbove}`,
     );
-    this.#term = prepare("SELECT term FROM promised_term");
+    this.#term = prepare("SELECT term, choice FROM promised_term");
     this.#raiseTerm = prepare(
-      `INSERT INTO promised_term (only, term) VALUES (0, ?)
-       ON CONFLICT (only) DO UPDATE SET term = excluded.term WHERE excluded.term > promised_term.term`,
+      `INSERT INTO promised_term (only, term, choice) VALUES (0, @term, @choice)
+       ON CONFLICT (only) DO UPDATE SET term = excluded.term, choice = excluded.choice
+       WHERE excluded.term > promised_term.term`,
     );
     this.#lost = prepare("SELECT key, term FROM lost_state");
     this.#setLost = prepare(
@@ -61,8 +67,15 @@ export class SqliteWitnessStore implements WitnessStore {
   }
 
   promisedTerm(): bigint {
-    const row = storing(() => this.#term.get()) as { term: bigint } | undefined;
-    return row?.term ?? 0n;
+    return this.#promised()?.term ?? 0n;
+  }
+
+  promisedChoice(): string | undefined {
+    return this.#promised()?.choice ?? undefined;
+  }
+
+  #promised(): PromisedTerm | undefined {
+    return storing(() => this.#term.get()) as PromisedTerm | undefined;
   }
 
   advance(promise: Parameters<WitnessStore["advance"]>[0]): boolean {
@@ -72,7 +85,7 @@ export class SqliteWitnessStore implements WitnessStore {
         .transaction(() => {
           if (this.#write(promise) === 0) return false;
           // Promised by what was cosigned last in the same term: nothing to write.
-          if (before === undefined) this.#raiseTerm.run(term);
+          if (before === undefined) this.#raiseTerm.run({ term, choice: null });
           return true;
         })
         .immediate(),
@@ -87,8 +100,8 @@ export class SqliteWitnessStore implements WitnessStore {
     return this.#advance.run({ ...parameters, sizeBefore, rootBefore }).changes;
   }
 
-  promiseTerm(term: bigint): boolean {
-    return storing(() => this.#raiseTerm.run(term)).changes === 1;
+  promiseTerm(promise: Parameters<WitnessStore["promiseTerm"]>[0]): boolean {
+    return storing(() => this.#raiseTerm.run(promise)).changes === 1;
   }
 
   lost(): LostState | undefined {

@@ -164,6 +164,8 @@ export interface WitnessStore {
   promises(): ReadonlyMap<string, WitnessedHead>;
   /** Nothing of a lower term is cosigned; 0 from the beginning. */
   promisedTerm(): bigint;
+  /** Log key, hex, of the appointment that the highest promised term was promised for. */
+  promisedChoice(): string | undefined;
   /**
    * Replaces the promise of an origin and promises its term, both or neither. `false` when the latest is
    * not `before` any more, or a later term is promised; otherwise durable when it returns.
@@ -175,7 +177,7 @@ export interface WitnessStore {
     readonly after: WitnessedHead;
   }): boolean;
   /** `false` when this or a later term is promised already; otherwise durable when it returns. */
-  promiseTerm(term: bigint): boolean;
+  promiseTerm(promise: { readonly term: bigint; readonly choice: string }): boolean;
   lost(): LostState | undefined;
   /** Durable when it returns. */
   setLost(lost: LostState): void;
