@@ -50,8 +50,6 @@ export class Follower {
   /** From this index on everything here came from the sequencer itself. */
   #directFrom: bigint;
   #pending: PendingTerm | undefined;
-  /** Final notes of leaves that are pending. */
-  #pendingFinals: Uint8Array[] = [];
   /** The term that was pending is open, by what was taken last. */
   #hasOpened = false;
   #cancelWait: () => void = () => undefined;
@@ -144,7 +142,6 @@ export class Follower {
     const { stream, fromIndex, fromFinalSize } = effect;
     const source = this.#nextSource();
     this.#pending = undefined;
-    this.#pendingFinals = [];
     if (source === undefined) {
       this.#take({ kind: "ended", stream });
       return;
@@ -277,27 +274,9 @@ export class Follower {
     }
     // The stream that is followed from what is final has come up to the start.
     if (this.#pending?.size === start) return true;
-    if (!this.#state.isPending) {
-      const pending = await replica.beginTerm(term, start);
-      if (stream === this.#state.stream) this.#pending = pending;
-      return true;
-    }
-    // Everything from what is final on is pending here already, so that the term begins at its end.
-    if ((await this.#pendingFromFinal(stream)).size === start) return true;
-    throw new CausewayError(
-      "LEDGER_BEHIND",
-      `term ${term} begins at ${start}, which is not reached`,
-    );
-  }
-
-  /** What is followed up in memory from the last final size on, for a term after the newest known one. */
-  async #pendingFromFinal(stream: number): Promise<PendingTerm> {
-    const { replica } = this.#options;
-    const known = this.#pending;
-    if (known !== undefined) return known;
-    const pending = await replica.beginTerm(replica.term().term + 1n, this.#state.size);
+    const pending = await replica.beginTerm(term, start);
     if (stream === this.#state.stream) this.#pending = pending;
-    return pending;
+    return true;
   }
 
   async #apply(effect: Extract<Work, { kind: "apply" }>, stream: number): Promise<boolean> {
@@ -336,8 +315,6 @@ export class Follower {
       if (pending.opened === undefined) continue;
       await replica.openTerm(pending);
       this.#pending = undefined;
-      const finals = this.#pendingFinals.splice(0);
-      if (!finals.every((note) => replica.takeFinal(note))) return false;
       this.#hasOpened = true;
       this.#directFrom = replica.state().size;
       const rest = batches.slice(i + 1);
@@ -350,7 +327,7 @@ export class Follower {
   /** What structure refuses has no index on this ledger: a sequencer that gives it one is not followed. */
   #refuse(index: bigint, reason: NonNullable<LedgerReport["reason"]>): false {
     const { replica } = this.#options;
-    if (this.#source?.isSequencer !== true || this.#state.isPending) {
+    if (this.#source?.isSequencer !== true || this.#pending !== undefined) {
       throw new CausewayError(reason, `a batch at ${index} that has no place there`);
     }
     replica.distrust({ reason, index, term: replica.term().term });
