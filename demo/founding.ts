@@ -39,6 +39,7 @@ async function makeKeys(office: Office, isSequencer: boolean): Promise<void> {
   await init(
     words`city init --id ${name} --division ${division} --witness-address ${witness} --folder city`,
   );
+  await init(words`city export-witness --folder city --out witness`);
   await init(
     words`agency init --id ${agency} --name ${agencyName} --role consumer provider --folder agency`,
   );

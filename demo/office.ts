@@ -73,7 +73,8 @@ export function writeConfiguration(
     founding: "network.json",
     data: "data",
     listeners: { ...others, admin: "admin.sock" },
-    witness: { keys: "city", passphrase_file: "passphrase", listen: witness },
+    // The keys that speak for the city stay where no gateway runs.
+    witness: { keys: "witness", passphrase_file: "passphrase", listen: witness },
     // Everything starts for the first time here: no earlier process can have left anything under way.
     ledger: { quiet_ms: 200 },
     ...more,

@@ -3,10 +3,11 @@ import type { GatewayConfig } from "./config.ts";
 import { readSecretFile } from "./config.ts";
 import {
   openKeyFolder,
+  openWitnessKeys,
   unlockFolder,
-  type CityKeys,
   type GatewayKeys,
   type PrivateKey,
+  type WitnessKeys,
 } from "./keys/key-folder.ts";
 import { openLogKeys } from "./keys/log-keys.ts";
 import { readStatementFile } from "./statement-file.ts";
@@ -21,7 +22,7 @@ export interface LocalIdentity {
   /** Every log key of the folder by term; one that is made later comes when it is looked for. */
   readonly logs: Map<bigint, PrivateKey>;
   /** Set on the gateway that hosts its city's witness. */
-  readonly city: CityKeys | undefined;
+  readonly city: WitnessKeys | undefined;
   /** Payload of the founding document. */
   readonly founding: Uint8Array;
   readonly network: LedgerNetwork;
@@ -64,9 +65,9 @@ export async function findLogKey(
   return find();
 }
 
-async function openCity({ gateway, witness }: GatewayConfig): Promise<CityKeys | undefined> {
+async function openCity({ gateway, witness }: GatewayConfig): Promise<WitnessKeys | undefined> {
   if (witness === undefined) return undefined;
-  const city = await openKeyFolder(witness.keys, readSecretFile(witness.passphrase_file), "city");
+  const city = await openWitnessKeys(witness.keys, readSecretFile(witness.passphrase_file));
   if (city.card.id !== cityOf(gateway)) {
     throw new CausewayError("CONFIG_INVALID", `${witness.keys} holds the keys of ${city.card.id}`);
   }

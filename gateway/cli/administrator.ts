@@ -19,7 +19,11 @@ export async function administratorInit(options: AdministratorInitOptions, io: I
 /** Writes the statement that names an administrator: signed by the agency and the new key. */
 export async function administratorAdd(options: EnrolOptions, io: Io): Promise<void> {
   const { id, agency, key, roles } = await readCardAt(options.card, "administrator");
-  await sayAsAuthority({ name: "administrator", iss: agency, sub: id, body: { key, roles } }, options, io);
+  await sayAsAuthority(
+    { name: "administrator", iss: agency, sub: id, body: { key, roles } },
+    options,
+    io,
+  );
 }
 
 export function registerAdministrator(program: Command, io: Io): void {

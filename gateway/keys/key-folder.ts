@@ -32,14 +32,18 @@ export interface PrivateKey extends Signer {
   readonly seed: Uint8Array;
 }
 
-export interface CityKeys {
-  readonly kind: "city";
+/** What a city's witness works with: not the keys that speak for the city. */
+export interface WitnessKeys {
   readonly card: CityCard;
-  readonly authority: PrivateKey;
-  readonly nextAuthority: PrivateKey;
   readonly witness: PrivateKey;
   /** Of the witness's listener. */
   readonly tls: TlsKey;
+}
+
+export interface CityKeys extends WitnessKeys {
+  readonly kind: "city";
+  readonly authority: PrivateKey;
+  readonly nextAuthority: PrivateKey;
 }
 
 export interface AgencyKeys {
@@ -187,9 +191,15 @@ async function tlsKey(
 async function cityKeys(card: CityCard, read: ReadKey): Promise<CityKeys> {
   return {
     kind: "city",
-    card,
     authority: await privateKey(read, "authority", asKey(card.authority)),
     nextAuthority: await privateKey(read, "next-authority", asDigest(card.next)),
+    ...(await witnessKeys(card, read)),
+  };
+}
+
+async function witnessKeys(card: CityCard, read: ReadKey): Promise<WitnessKeys> {
+  return {
+    card,
     witness: await privateKey(read, "witness", asKey(card.witness)),
     tls: await tlsKey(read, "witness-tls", {
       certificate: card.witness_certificate,
@@ -268,4 +278,35 @@ export async function openKeyFolder<K extends CardKind = CardKind>(
   const card: Card = await readCard(folder, kind);
   const identity = await unlockFolder(folder, passphrase);
   return (await keysOf(card, folder, identity)) as Extract<Keys, { kind: K }>;
+}
+
+/**
+ * Opens what a witness needs of a city's key folder, or of one that `exportWitness` made. Whatever else the
+ * folder holds stays closed.
+ *
+ * @throws CausewayError as {@link openKeyFolder}.
+ */
+export async function openWitnessKeys(folder: string, passphrase: string): Promise<WitnessKeys> {
+  const card = await readCard(folder, "city");
+  return witnessKeys(card, keyReader(folder, await unlockFolder(folder, passphrase)));
+}
+
+/**
+ * Makes a folder with the witness's keys of a city alone, under the same passphrase: for the gateway that
+ * hosts the witness, so that the keys that speak for the city stay on a machine without a network.
+ *
+ * @throws CausewayError as {@link openKeyFolder} and {@link createKeyFolder}.
+ */
+export async function exportWitness(
+  from: string,
+  to: string,
+  options: { readonly passphrase: string; readonly scryptLogN?: number },
+): Promise<void> {
+  await assertFolderFree(to);
+  const { card, witness, tls } = await openWitnessKeys(from, options.passphrase);
+  const privateKeys = new Map<KeyName, string | Uint8Array>([
+    ["witness", witness.seed],
+    ["witness-tls", tls.privateKeyPem],
+  ]);
+  await writeKeyFolder(to, { card, privateKeys }, options);
 }

@@ -22,7 +22,13 @@ import { createNodeVerifier, importSigner } from "../../src/crypto/node.ts";
 import type { Signer } from "../../src/crypto/ports.ts";
 import { thumbprint } from "../../src/crypto/thumbprint.ts";
 import { formatCard, parseCard } from "../../gateway/keys/card.ts";
-import { createKeyFolder, openKeyFolder, readCard } from "../../gateway/keys/key-folder.ts";
+import {
+  createKeyFolder,
+  exportWitness,
+  openKeyFolder,
+  openWitnessKeys,
+  readCard,
+} from "../../gateway/keys/key-folder.ts";
 import type { Owner } from "../../gateway/keys/new-keys.ts";
 import { commonName } from "../../gateway/keys/tls.ts";
 import { spkiDigest } from "../../gateway/tls.ts";
@@ -98,6 +104,25 @@ describe("a key folder opens with the keys that its card shows:", () => {
     assert.equal(toHex(sha256(keys.nextAuthority.publicKey)), card.next);
     assert.deepEqual(card.roles, ["data-authority", "provider"]);
     assert.equal(card.name, agency.name);
+  });
+
+  test("a witness's alone, from a folder that holds nothing more", async () => {
+    const whole = newPath();
+    const folder = newPath();
+    const card = await createKeyFolder(city, whole, options);
+    await exportWitness(whole, folder, options);
+    const keys = await openWitnessKeys(folder, passphrase);
+    assertSigns(keys.witness, card.witness);
+    assert.deepEqual(keys.card, card);
+    assert.equal(spkiDigest(keys.tls.certificateDer), card.witness_tls);
+    assert.deepEqual(readdirSync(folder).toSorted(), [
+      "card.json",
+      "identity.age",
+      "witness-tls.age",
+      "witness.age",
+    ]);
+    await assert.rejects(openKeyFolder(folder, passphrase, "city"), { code: "FILE_UNREADABLE" });
+    await assert.rejects(exportWitness(whole, folder, options), { code: "FOLDER_NOT_EMPTY" });
   });
 
   test("a gateway's", async () => {

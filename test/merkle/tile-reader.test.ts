@@ -226,14 +226,11 @@ describe("tiles that are not served", () => {
     assert.deepEqual(entries, leaves.slice(65_536, 65_700));
   });
   test("one whose full tile is missing too is TILE_MISSING, and named", async () => {
-    await assert.rejects(
-      open(count, withoutAny),
-      (error: { code: string; fields: object }) => {
-        assert.equal(error.code, "TILE_MISSING");
-        assert.deepEqual(error.fields, { path: "tile/0/273.p/112" });
-        return true;
-      },
-    );
+    await assert.rejects(open(count, withoutAny), (error: { code: string; fields: object }) => {
+      assert.equal(error.code, "TILE_MISSING");
+      assert.deepEqual(error.fields, { path: "tile/0/273.p/112" });
+      return true;
+    });
   });
   test("a log that is pruned still gives what lies above its minimum index", async () => {
     const minimum = 66_000n;
