@@ -1,9 +1,13 @@
+import { toHex } from "../../src/base/bytes.ts";
 import { satisfies } from "./facts.ts";
 import type { Row, Rows, SimBatch } from "./history.ts";
 import type { LogKey, Note } from "./notes.ts";
 import type { SimNode } from "./node.ts";
 import type { Sim } from "./sim.ts";
 import { Violation } from "./world.ts";
+
+/** Time on the wires and at the machines that the bound of a revocation does not count. */
+const boundSlackMs = 3000;
 
 /** Sees everything, and takes no part: what must never happen ends the schedule. */
 export class Checker {
@@ -18,8 +22,8 @@ export class Checker {
   readonly #newest = new Map<SimNode, SimBatch>();
   /** Released batches that are not final. */
   readonly unfinished: Map<number, SimBatch> = new Map();
-  /** When each honest city accepted a revocation. */
-  readonly revocations: Map<number, { readonly node: SimNode; readonly atMs: number }> = new Map();
+  /** The batch that revokes a grant. */
+  readonly #revocations = new Map<number, SimBatch>();
   clockErrorMs = 0;
   readonly #restoredLogs = new Set<LogKey>();
   readonly #lostWitnesses = new Set<number>();
@@ -28,7 +32,15 @@ export class Checker {
     this.#sim = sim;
   }
 
-  included(_node: SimNode, _before: number): void {}
+  /** An honest node's ledger has other leaves: those that it knows to be final are among them. */
+  included(node: SimNode): void {
+    const replica = node.process?.replica;
+    if (node.isLiar || replica === undefined) return;
+    const { finalSize, rows } = replica;
+    if (finalSize > 0 && rows[finalSize - 1] !== this.final[finalSize - 1]) {
+      this.fail(`${node.name} dropped what is final`);
+    }
+  }
 
   /** An honest node holds a final checkpoint. */
   tookFinal(node: SimNode, note: Note): void {
@@ -78,7 +90,7 @@ export class Checker {
     const cosigned =
       this.#cosigned.get(notes.sign(key, row.index + 1, row.root).headId) ?? new Set();
     const honest = [...cosigned].filter((city) => !this.#lostWitnesses.has(city)).length;
-    const silent = config.cities - honest;
+    const silent = config.founding - honest;
     return silent < config.quorum;
   }
 
@@ -98,11 +110,30 @@ export class Checker {
     this.#newest.set(node, batch);
     if (!this.setBack.has(node)) this.unfinished.set(batch.id, batch);
     this.#checkReceipts(node, batch);
+    for (const content of batch.contents) {
+      if (content.kind === "revocation") this.#revocations.set(content.grant, batch);
+      if (content.kind === "receipt") this.#checkBound(node, content.grant);
+    }
   }
 
-  accepted(node: SimNode, grant: number): void {
-    const atMs = this.#sim.world.nowMs;
-    if (!this.revocations.has(grant)) this.revocations.set(grant, { node, atMs });
+  /**
+   * A revocation that so many honest witnesses hold that no quorum is without one of them binds within
+   * the inclusion bound and the staleness, whatever the sequencer does.
+   */
+  #checkBound(node: SimNode, grant: number): void {
+    const batch = this.#revocations.get(grant);
+    if (batch === undefined) return;
+    const { nodes, config, world } = this.#sim;
+    const leafHash = toHex(batch.leafHash);
+    const boundMs =
+      config.inclusionBoundMs + config.maxStalenessMs + boundSlackMs + this.clockErrorMs;
+    const holders = nodes.filter((one) => {
+      const held = one.isLiar ? undefined : one.process?.witness.state.held.get(leafHash);
+      return held?.isForwarded === true && world.nowMs - held.heldAtMs > boundMs;
+    });
+    if (config.founding - holders.length < config.quorum) {
+      this.fail(`${node.name} sealed a receipt long after grant ${grant} was revoked`);
+    }
   }
 
   /** A process is gone, and what its disks show now is what the next one finds. */
@@ -223,7 +254,7 @@ export class Checker {
     const final = replica?.final;
     if (replica === undefined || final === undefined)
       this.fail("a receipt without a final checkpoint");
-    const ageMs = node.clockMs - node.clockOffsetMs - (replica.timeOf(final) ?? 0);
+    const ageMs = batch.sealedAtMs - node.clockOffsetMs - (replica.timeOf(final) ?? 0);
     const { maxStalenessMs } = this.#sim.config;
     if (ageMs > maxStalenessMs + this.clockErrorMs + 100) {
       this.fail(`${node.name} sealed a receipt ${ageMs} ms after the newest final checkpoint`);

@@ -187,6 +187,10 @@ export class SimFollower implements Role {
     const others = sim.nodes.filter((node) => node.city !== city && node.city !== gateway);
     const sequencer = sim.nodes[gateway] as SimNode;
     const sources = gateway === city ? others : [sequencer, ...others];
+    // Who has begun the term is asked for it once more, from what is final on.
+    if (this.#state.isDoubtful && this.#source !== undefined && sources.includes(this.#source)) {
+      return this.#source;
+    }
     this.#position = this.#hasNews || !sim.rules.followersRotate ? 0 : this.#position + 1;
     this.#hasNews = false;
     return sources[this.#position % sources.length] as SimNode;

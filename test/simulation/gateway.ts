@@ -113,10 +113,7 @@ export class SimGateway {
     const kind = content.kind === "receipt" ? "evidence" : "governance";
     const nowMs = this.#node.clockMs;
     const record = { kind, record: noRecord, decidedAtMs: nowMs, states: [], recheck } as const;
-    if (content.kind === "revocation") {
-      this.#taken.add(content.grant);
-      this.#node.sim.checker.accepted(this.#node, content.grant);
-    }
+    if (content.kind === "revocation") this.#taken.add(content.grant);
     this.#closing({ kind: "queued", record, ticket: { content, onEnd }, nowMs });
     // What arrives until the next turn of the event loop shares a batch.
     this.#node.after(this.#node.sim.world.random.between(0, 2), () => this.#turn());
@@ -185,7 +182,10 @@ export class SimGateway {
     const { sim } = this.#node;
     const batch = this.#batchOf(closed);
     if (!sim.rules.releaseAfterCommit) this.#send(batch);
-    this.#node.after(sim.world.random.between(0, 3), () => {
+    const { random } = sim.world;
+    // A disk is slow at times, and what comes meanwhile waits.
+    const sealMs = random.chance(0.15) ? random.between(50, 1500) : random.between(0, 3);
+    this.#node.after(sealMs, () => {
       this.#node.step("before a journal commit");
       const { journal } = this.#node.disks;
       const finalCount = this.#submission.finalCount;

@@ -2,14 +2,13 @@ import { formatAddCheckpoint } from "../../src/note/add-checkpoint.ts";
 import { parseConflict, witnessAnswer } from "../../src/ledger/embedded/witness-answers.ts";
 import type { FollowItem } from "../../src/ledger/embedded/ports.ts";
 import { proveConsistency } from "../../src/merkle/prove.ts";
-import { satisfies } from "./facts.ts";
 import { FollowSource, type Held } from "./follow-source.ts";
 import { appendTo, readerOf, type Row, type Rows, type SimBatch } from "./history.ts";
 import type { Wire } from "./network.ts";
 import type { Line, LogKey, Note } from "./notes.ts";
 import type { SimNode } from "./node.ts";
 import type { Published } from "./published.ts";
-import type { Inclusion, SimReplica } from "./replica.ts";
+import { type Inclusion, satisfiesRules, type SimReplica } from "./replica.ts";
 import type { Role } from "./role.ts";
 import type { Sim } from "./sim.ts";
 import type { Witnessed } from "./witness.ts";
@@ -171,6 +170,8 @@ class LyingSequencer implements Role {
   readonly #key: LogKey;
   readonly #faces: Face[];
   #isClosed = false;
+  /** It includes nothing any more, and keeps the newest size alive. */
+  #isStalling = false;
 
   constructor(sim: Sim, liar: Liar, key: LogKey, keep: (faces: Face[]) => void) {
     this.#sim = sim;
@@ -188,7 +189,11 @@ class LyingSequencer implements Role {
 
   start(): void {
     const { nodes, world } = this.#sim;
-    for (const node of nodes) world.random.pick(this.#faces).members.add(node.city);
+    for (const node of nodes) {
+      const isNew = node.city >= this.#sim.config.founding;
+      const face = isNew ? this.#faces[0] : world.random.pick(this.#faces);
+      face?.members.add(node.city);
+    }
     this.#tick();
   }
 
@@ -206,6 +211,9 @@ class LyingSequencer implements Role {
     if (batch.gateway === this.#liar.victim) return;
     const own = this.#faces.find(({ members }) => members.has(batch.gateway)) ?? this.#faces[0];
     for (const face of this.#faces) {
+      // A change of cities is for those who gain by it.
+      if (face !== this.#faces[0] && batch.contents.some(({ kind }) => kind === "membership"))
+        continue;
       if (face === own || random.chance(0.6)) {
         face.queue.push({ batch, answer: face === own ? answer : (): void => undefined });
       }
@@ -233,7 +241,9 @@ class LyingSequencer implements Role {
   #grow(face: Face): void {
     const { notes, world } = this.#sim;
     const { random } = world;
-    const queue = face.queue.splice(0);
+    if (!this.#isStalling && this.#liar.victim !== undefined)
+      this.#isStalling = random.chance(0.004);
+    const queue = this.#isStalling ? [] : face.queue.splice(0);
     if (random.chance(0.3)) queue.reverse();
     for (const { batch, answer } of queue) {
       const known = face.rows.find((row) => row.batch.id === batch.id);
@@ -292,7 +302,8 @@ class LyingSequencer implements Role {
   #freeze(face: Face, head: Note): void {
     const from = Math.min(face.final?.size ?? 0, head.size);
     const { facts } = face.rows[head.size - 1] as Row;
-    if (!satisfies(facts, { from, to: head.size }, new Set(face.lines.keys()))) return;
+    const cities = new Set(face.lines.keys());
+    if (!satisfiesRules(facts, { from, to: head.size }, cities, this.#sim.rules)) return;
     const note = this.#sim.notes.join(head, [...face.lines.values()]);
     face.lines.clear();
     if (head.size > (face.final?.size ?? 0)) face.frozen = [...face.frozen, note];

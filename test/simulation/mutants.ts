@@ -41,8 +41,6 @@ export interface Rules {
   readonly followerKeepsFinal: boolean;
   readonly followersCompareHeads: boolean;
   readonly followersRotate: boolean;
-  /** A witness that lost its state stops cosigning. */
-  readonly lostWitnessStops: boolean;
 }
 
 export const allRules: Rules = {
@@ -71,7 +69,6 @@ export const allRules: Rules = {
   followerKeepsFinal: true,
   followersCompareHeads: true,
   followersRotate: true,
-  lostWitnessStops: true,
 };
 
 export function without(rule: keyof Rules): Rules {

@@ -86,6 +86,7 @@ function findStart(node: SimNode, votes: readonly Vote[]): Rows | undefined {
   if (facts === undefined) return undefined;
   const question = questionOf(facts, votes, { from, to: highest });
   if (!sim.rules.startOfLiarsTerm) return highestOf(newest, rowsOf);
+  if (node.isLiar && sim.world.random.chance(0.7)) return lyingStart(node, rowsOf);
   const chosen = startFrom(question, trees);
   if (chosen === undefined) {
     const voters = votes.map(
@@ -96,6 +97,12 @@ function findStart(node: SimNode, votes: readonly Vote[]): Rows | undefined {
   }
   if (chosen.evidence !== undefined) sim.evidence.set((votes[0] as Vote).term, chosen.evidence);
   return (rowsOf.get(chosen.holder) as Rows).slice(0, Number(chosen.size));
+}
+
+/** Some beginning of some tree. */
+function lyingStart({ sim }: SimNode, rowsOf: ReadonlyMap<string, Rows>): Rows {
+  const rows = sim.world.random.pick([...rowsOf.values()]);
+  return rows.slice(0, sim.world.random.between(1, Math.max(1, rows.length)));
 }
 
 /** Where the votes contradict each other, the trees of lower terms are needed too: one may be gone. */

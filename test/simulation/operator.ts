@@ -55,7 +55,8 @@ export class Operator {
     node.logKeys.set(term, key);
     world.note(`${node.name} is to be appointed for term ${term}`);
     const votes: Vote[] = [];
-    for (const voter of nodes) {
+    const cities = this.#cities();
+    for (const voter of nodes.filter(({ city }) => cities.includes(city))) {
       world.after(world.random.between(1, voteMs), () =>
         this.#ask(voter, { node, term, key }, votes),
       );
@@ -107,12 +108,18 @@ export class Operator {
     return newest;
   }
 
-  /** An honest gateway other than this one, of a city in force. */
-  #another(gateway: number): SimNode {
-    const { nodes, world, checker, founded } = this.#sim;
+  /** Those in force, as far as it is final. */
+  #cities(): readonly number[] {
+    const { checker, founded } = this.#sim;
     const row = checker.final.at(-1) ?? founded;
     const size = row.index + 1;
-    const cities = rulesOf(row.facts, size, size).flatMap((rule) => rule.cities.map(cityOf));
+    return rulesOf(row.facts, size, size).flatMap((rule) => rule.cities.map(cityOf));
+  }
+
+  /** An honest gateway other than this one, of a city in force. */
+  #another(gateway: number): SimNode {
+    const { nodes, world, checker } = this.#sim;
+    const cities = this.#cities();
     const honest = nodes.filter(
       ({ city, isLiar }) => city !== gateway && !isLiar && cities.includes(city),
     );

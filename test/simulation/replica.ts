@@ -149,9 +149,8 @@ export class SimReplica implements Published {
       rows = [...rows, row];
     }
     if (rows.length > this.size) {
-      const before = this.size;
       this.#commit({ ...this.content, rows });
-      sim.checker.included(this.#node, before);
+      sim.checker.included(this.#node);
       this.#changed();
     }
     return inclusions;
@@ -239,7 +238,6 @@ export class SimReplica implements Published {
     const { content } = this;
     const dropped = content.rows.slice(start).filter((row, i) => rows[i] !== row);
     const kept = content.rows.slice(0, start);
-    const before = Math.min(this.size, start);
     const head = content.head !== undefined && content.head.size > start ? undefined : content.head;
     this.#commit({
       ...content,
@@ -250,7 +248,7 @@ export class SimReplica implements Published {
     this.comparedSize = Math.min(this.comparedSize, start);
     this.openedAt = start;
     this.generation += 1;
-    this.#node.sim.checker.included(this.#node, before);
+    this.#node.sim.checker.included(this.#node);
     this.#changed();
   }
 

@@ -33,6 +33,8 @@ const fourCities: SimConfig = {
   quietMs: 600,
   witnessWaitMs: 2000,
 };
+/** Two of the four cities give way to two others. */
+const sixCities: SimConfig = { ...fourCities, cities: 6 };
 const twoCities: SimConfig = { ...fourCities, cities: 2, founding: 2, quorum: 2, faults: 0 };
 
 /** What a seed makes happen, until a rule is seen broken or everything has become final. */
@@ -40,7 +42,7 @@ export function runSchedule(
   seed: number,
   options: { readonly rules?: Rules; readonly isTold?: boolean } = {},
 ): Outcome {
-  const sim = new Sim(seed, seed % 8 === 7 ? twoCities : fourCities, options);
+  const sim = new Sim(seed, configOf(seed), options);
   let violation: string | undefined;
   try {
     new Schedule(sim, seed % 5 === 4).run();
@@ -56,6 +58,11 @@ export function runSchedule(
     lines: world.lines,
     finalSize: sim.checker.final.length,
   };
+}
+
+function configOf(seed: number): SimConfig {
+  if (seed % 8 === 7) return twoCities;
+  return seed % 8 === 5 ? sixCities : fourCities;
 }
 
 type Trouble = (schedule: Schedule) => void;
@@ -87,6 +94,9 @@ class Schedule {
       world.note(`city${city} lies`);
     }
     const kinds = troubles.filter(() => random.chance(0.4));
+    if (this.sim.config.cities > this.sim.config.founding) {
+      world.after(random.between(1000, faultMs - 5000), () => membership(this));
+    }
     const count = random.between(2, 12);
     for (let i = 0; i < count && kinds.length > 0; i++) {
       const trouble = random.pick(kinds);
@@ -98,9 +108,18 @@ class Schedule {
       world.runUntil(ms);
       const missing = ms < faultMs + workMs ? "work" : checker.missing();
       if (missing === undefined) return;
-      if (this.isReckless && ms >= faultMs + recklessMs) return;
+      if (this.#mayStand() && ms >= faultMs + recklessMs) return;
       if (ms >= faultMs + calmMs) checker.fail(`when all is well again: ${missing}`);
     }
+  }
+
+  /**
+   * Whether no progress is owed: more is lost than a network recovers from, or half of the cities were
+   * changed under a sequencer that lies, so that the start of the next term cannot be told.
+   */
+  #mayStand(): boolean {
+    const { config, liar } = this.sim;
+    return this.isReckless || (liar !== undefined && config.cities > config.founding);
   }
 
   pickNode(): SimNode {
@@ -114,7 +133,7 @@ class Schedule {
     world.after(random.between(50, 1500), () => {
       if (world.nowMs > faultMs + workMs) return;
       const node = random.pick(nodes);
-      const isRevoked = random.chance(0.05);
+      const isRevoked = random.chance(0.08);
       const grant = isRevoked ? this.#grants++ : this.#grants + random.int(2);
       const content = isRevoked
         ? ({ kind: "revocation", grant } as const)
@@ -294,6 +313,16 @@ const lostWitness: Trouble = (schedule) => {
 const copyWitness: Trouble = (schedule) => {
   const { nodes } = schedule.sim;
   schedule.witnessCopy = new Map(nodes.map((node) => [node, node.disks.witness.content]));
+};
+
+const membership: Trouble = ({ sim }) => {
+  const { nodes, world, config } = sim;
+  if (config.cities === config.founding) return;
+  const cities = [0, config.founding - 1, config.founding, config.founding + 1];
+  const node = world.random.pick(nodes);
+  world.note(`${node.name} carries the votes on other cities`);
+  const { quorum, faults } = config;
+  node.run(() => node.process?.gateway.put({ kind: "membership", cities, quorum, faults }));
 };
 
 const appoint: Trouble = ({ sim }) => {

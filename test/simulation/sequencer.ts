@@ -9,7 +9,7 @@ import {
   stepSequencer,
 } from "../../src/ledger/embedded/sequencer-machine.ts";
 import { rulesOf } from "./facts.ts";
-import type { Row, SimBatch } from "./history.ts";
+import { appendTo, type Row, rootOf, type SimBatch } from "./history.ts";
 import { cityOf, originOf, type Line, type LogKey, type Note } from "./notes.ts";
 import type { SimNode } from "./node.ts";
 import type { Inclusion, SimReplica } from "./replica.ts";
@@ -124,7 +124,17 @@ export class SimSequencer implements Role {
     return row.batch.id === batch.id ? { index: row.index } : { reason: "CHAIN_FORK" };
   }
 
-  #signAhead(_fresh: readonly Waiting[]): void {}
+  /** What a sequencer must not do: to sign a size that is not stored. */
+  #signAhead(fresh: readonly Waiting[]): void {
+    const { sim } = this.#node;
+    let rows = this.#replica.rows;
+    for (const { batch } of fresh) {
+      const row = appendTo(rows.at(-1), batch, sim);
+      if (typeof row !== "string") rows = [...rows, row];
+    }
+    const note = sim.notes.sign(this.#key, rows.length, rootOf(rows, rows.length));
+    sim.checker.signed(this.#node, note, rows);
+  }
 
   #stored(): void {
     this.#replica.comparedSize = this.#replica.size;

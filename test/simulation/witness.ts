@@ -168,8 +168,8 @@ export class SimWitness {
   }
 
   #lookForOwn(note: Note): void {
-    const { sim, city } = this.#node;
-    if (!sim.rules.lostWitnessStops || note.key.term < this.#term) return;
+    const { city } = this.#node;
+    if (note.key.term < this.#term) return;
     const own = note.lines.find(
       (line) => line.city === city && line.keyId === this.#node.witnessKey,
     );

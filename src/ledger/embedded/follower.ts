@@ -168,6 +168,10 @@ export class Follower {
   /** The best source, unless the last one brought nothing new: then the one after it. */
   #nextSource(): FollowSource | undefined {
     const sources = this.#options.sources();
+    // Who has begun the term is asked for it once more, from what is final on.
+    if (this.#state.isDoubtful && this.#source !== undefined && sources.includes(this.#source)) {
+      return this.#source;
+    }
     this.#position = this.#hasNews ? 0 : this.#position + 1;
     this.#hasNews = false;
     return sources[this.#position % Math.max(1, sources.length)];
