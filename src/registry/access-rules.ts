@@ -109,9 +109,8 @@ function granted(
   grant: GrantFact,
   by: FactAddress = grant.standing.address,
 ): Change {
-  const answer = { kind: "granted", address: grant.standing.address } as const;
   return {
-    state: withGrant(answered(state, request, answer, by), grant),
+    state: withGrant(answered(state, request, { kind: "granted", address: by }), grant),
     results: [{ kind: ResultKind.GRANTED, subject: grant.jti }],
   };
 }
@@ -157,9 +156,8 @@ function answered(
   state: RegistryState,
   request: RequestFact,
   answer: NonNullable<RequestFact["answer"]>,
-  by: FactAddress = answer.address,
 ): RegistryState {
-  const fact: RequestFact = { ...taken(request, by), answer };
+  const fact: RequestFact = { ...taken(request, answer.address), answer };
   return { ...state, requests: state.requests.with(request.jti, fact) };
 }
 

@@ -162,7 +162,7 @@ export interface RequestFact {
   readonly service: string;
   readonly details: readonly AuthorizationDetail[];
   readonly standing: Standing;
-  /** How it was answered. */
+  /** How it was answered, and by which record: the grant, its second approval, or the denial. */
   readonly answer?: { readonly kind: "granted" | "denied"; readonly address: FactAddress };
 }
 

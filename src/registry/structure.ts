@@ -73,7 +73,7 @@ function chainFault(state: RegistryState, batch: VerifiedBatch): ReasonCode | un
 function epochFault({ header, facts }: VerifiedBatch, tip: ChainTip): ReasonCode | undefined {
   const [first] = facts;
   if (header.seq !== 0n || first === undefined || first.kind === "equivocation") return "CHAIN_GAP";
-  if (first.kind === "void") return first.reason;
+  if (first.kind === "void") return first.name === "epoch" ? first.reason : "CHAIN_GAP";
   const { name, claims, body } = first.said.statement;
   const opens =
     name === "epoch" &&

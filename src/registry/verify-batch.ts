@@ -4,7 +4,7 @@ import { CausewayError } from "../base/errors.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { boundKey } from "../credential/signers.ts";
 import { type OpenedStatement, openStatement, verifyStatement } from "../credential/statement.ts";
-import type { VerifiedStatement } from "../credential/statements.ts";
+import type { StatementName, VerifiedStatement } from "../credential/statements.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { EquivocationReported } from "../gen/causeway/record/v1/record_pb.ts";
 import { type BatchBytes, kindOfBatch, type OpenedBatch, openBatch } from "../record/batch.ts";
@@ -32,7 +32,12 @@ export type RecordFact =
       readonly checkpoint?: VotedCheckpoint;
     }
   | { readonly kind: "equivocation"; readonly equivocation: Equivocation }
-  | { readonly kind: "void"; readonly reason: ReasonCode };
+  | {
+      readonly kind: "void";
+      readonly reason: ReasonCode;
+      /** Set for a statement that can be read and whose signatures or checkpoint are not right. */
+      readonly name?: StatementName;
+    };
 
 /** A batch whose bytes agree with each other and whose signatures are right. Its place and its meaning are for `apply`. */
 export interface VerifiedBatch extends OpenedBatch {
@@ -169,7 +174,7 @@ async function verifyFacts(
         const said = await verifyStatement(opened, keyOf, verifier);
         return { kind: "statement", said, recordHash, ...verifyVote(state, said, verifier) };
       } catch (cause) {
-        return voided(cause);
+        return { ...voided(cause), name: opened.statement.name };
       }
     }),
   );

@@ -293,7 +293,7 @@ test("votes verified before their checkpoint's term was known are verified again
   const records = [ballot(hangzhou, 4n, { on: again, head })].map(({ record }) => record);
   const early = await verifyBatch(fork.state, fork.seal(old, records), network.verifier);
   assert.ok(early.kind === "verified");
-  assert.deepEqual(early.facts, [{ kind: "void", reason: "NOTE_SIGNER_UNKNOWN" }]);
+  assert.deepEqual(early.facts, [{ kind: "void", reason: "NOTE_SIGNER_UNKNOWN", name: "vote" }]);
   await fork.append(next, three({}));
   assert.equal(isVerifiedFor(early, fork.state), false);
 });

@@ -83,7 +83,7 @@ test("the second approval puts it in force: at the grant's address, from the app
   assert.equal(ledger.view(index + 1n).grantAt(fact.standing.address)?.jti, jti);
   assert.deepEqual(ledger.state.requests.get(flow.open.claims.jti)?.answer, {
     kind: "granted",
-    address: fact.standing.address,
+    address: { index, position: 0 },
   });
 });
 

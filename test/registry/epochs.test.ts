@@ -70,6 +70,7 @@ describe("a later epoch", () => {
       () => base.seal(gateway, [statusRecord()], { kind: "evidence", ...opening }),
       "CHAIN_GAP",
     ],
+    ["that begins with a report", () => seal([reported(held.leaf, held.leaf)]), "CHAIN_GAP"],
     ["whose statement stands second", () => seal([epochless(), epoch().record]), "CHAIN_GAP"],
     ["of another number than stated", () => seal([epoch({ epoch: 4 }).record]), "CHAIN_GAP"],
     [
