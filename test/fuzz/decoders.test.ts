@@ -9,7 +9,7 @@ import { targets } from "./targets.ts";
 import { type Target, textOf } from "./target.ts";
 import { startWatchdog } from "./watchdog.ts";
 
-const runs = Number(process.env["CAUSEWAY_FUZZ_RUNS"] ?? 150);
+const runs = Number(process.env["CAUSEWAY_FUZZ_RUNS"] ?? 100);
 const watchdog = startWatchdog();
 before(() => assert.ok(Number.isSafeInteger(runs) && runs > 0, "CAUSEWAY_FUZZ_RUNS is a number"));
 after(() => watchdog.close());

@@ -4,6 +4,7 @@ const resource = "it opens a resource; its input is a path, a database or an add
 const composed = "it reads a file or answer and gives the bytes to a decoder that is run";
 
 export const exempt: Readonly<Record<string, string>> = {
+  "gateway/admin/appointments.ts openTerm": "it acts on statements that openStatement has read",
   "gateway/cli/admin-client.ts readStatementAt": composed,
   "gateway/cli/descriptors.ts readDescriptors": composed,
   "gateway/cli/enrol.ts readNetwork": composed,
@@ -22,10 +23,12 @@ export const exempt: Readonly<Record<string, string>> = {
   "gateway/env.ts readEnvironment": "the environment is the operator's own, and any text is a path",
   "gateway/keys/files.ts readBounded": "any bytes up to the bound are read",
   "gateway/keys/key-folder.ts openKeyFolder": resource,
+  "gateway/keys/key-folder.ts openWitnessKeys": resource,
   "gateway/keys/key-folder.ts readCard": composed,
   "gateway/keys/log-keys.ts openLogKeys": resource,
   "gateway/keys/sealed-file.ts openFolderIdentity":
     "as openKey, behind a passphrase whose work factor makes each input cost a second",
+  "gateway/ledger/witness-paths.ts readBody": "any bytes up to the bound are read",
   "gateway/listeners.ts openListeners": resource,
   "gateway/self.ts openIdentity": resource,
   "src/exchange/open-attempts.ts openStateKey": "it names a key of the journal's own states",
@@ -33,6 +36,10 @@ export const exempt: Readonly<Record<string, string>> = {
   "src/exchange/transport/read-unary.ts readUnary": "it counts messages and reads none",
   "src/exchange/transport/tls-options.ts acceptExactly":
     "it compares certificates byte for byte and parses none",
+  "src/ledger/embedded/branch.ts readBranch":
+    "it follows another member, whose items are read by toFollowItem",
+  "src/ledger/embedded/sequencer-cities.ts acceptOutside": "it moves the state of a machine",
+  "src/ledger/embedded/sequencer-start.ts acceptTold": "it moves the state of a machine",
   "src/ledger/journal/sealer.ts openJournal": resource,
   "src/ledger/journal/sqlite-journal.ts openSqliteJournal": resource,
   "src/ledger/journal/sqlite-open.ts openJournalDatabase": resource,

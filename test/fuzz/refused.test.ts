@@ -16,7 +16,7 @@ import { bytesOf, mutant } from "./mutate.ts";
 import { audit } from "./samples.ts";
 import { received } from "./target.ts";
 
-const runs = Number(process.env["CAUSEWAY_FUZZ_RUNS"] ?? 150) * 4;
+const runs = Number(process.env["CAUSEWAY_FUZZ_RUNS"] ?? 100) * 4;
 const { batches, states, rootAt } = audit.ledger;
 const samples = batches.map(({ leaf, records }) =>
   toBinary(BatchSchema, create(BatchSchema, { leaf, records: [...records] })),

@@ -1,7 +1,7 @@
 /** No bit of what is signed or hashed can change: every one of an example each, before its verifier. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { utf8 } from "../../src/base/bytes.ts";
+import { concatBytes, utf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { readCosignature, readFinal } from "../../src/ledger/embedded/checkpoints.ts";
 import { decodeEntryBundle, encodeEntryBundle } from "../../src/merkle/entry-bundle.ts";
@@ -152,13 +152,15 @@ test("a line of an unknown key may change in any way that leaves it a line, and 
   const extended = formatNote(addSignatures(known, [stranger]));
   const expected = readFinal(trust, note, { verifier });
   let ignored = 0;
-  let at = 0;
-  for (const changed of withOneBitChanged(extended)) {
-    const inOwnLine = at++ >= 8 * note.length;
+  // No bit of the other lines may change: that is shown above.
+  for (const line of withOneBitChanged(extended.subarray(note.length))) {
+    const changed = concatBytes(note, line);
     if (!accepts(() => readFinal(trust, changed, { verifier }))) continue;
-    assert.ok(inOwnLine, `bit ${at - 1} may change`);
-    const { size: readSize, root: readRoot, timeMs } = readFinal(trust, changed, { verifier });
-    assert.deepEqual([readSize, readRoot, timeMs], [expected.size, expected.root, expected.timeMs]);
+    const read = readFinal(trust, changed, { verifier });
+    assert.deepEqual(
+      [read.size, read.root, read.timeMs],
+      [expected.size, expected.root, expected.timeMs],
+    );
     ignored++;
   }
   assert.ok(ignored > 100, "many changes of the unknown line are of no account");

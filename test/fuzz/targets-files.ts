@@ -176,7 +176,7 @@ export const fileTargets: readonly Target[] = [
     text: true,
     read: (input) => parseConfig(textOf(input), "gateway.yaml"),
     reasons: ["CONFIG_INVALID"],
-    oneIn: 2,
+    oneIn: 8,
   },
   {
     name: "host and port",

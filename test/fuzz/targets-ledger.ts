@@ -14,6 +14,11 @@ import {
 } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { namedBlobs } from "../../src/ledger/embedded/blob-names.ts";
 import { formatBody, parseBody } from "../../src/ledger/embedded/bodies.ts";
+import {
+  formatStartEvidence,
+  parseStartEvidence,
+} from "../../src/ledger/embedded/start-evidence.ts";
+import type { StartEvidence } from "../../src/ledger/embedded/term-start.ts";
 import { frame, unframe } from "../../src/ledger/journal/framing.ts";
 import { decodeSealJob, encodeSealJob } from "../../src/ledger/journal/seal-message.ts";
 import { decodeOpening, encodeOpening, type Opening } from "../../src/ledger/openings/opening.ts";
@@ -58,6 +63,16 @@ const submitted = [
     result: { case: "rejected", value: { reason: "CHAIN_GAP", atSize: 9n } },
   }),
 ].map((response) => toBinary(SubmitResponseSchema, response));
+
+const [hash, other] = [sha256(utf8("hash")), sha256(utf8("other"))];
+const startEvidence: StartEvidence = {
+  start: 70_000n,
+  conflict: { smaller: "hangzhou", larger: "wuhan", root: hash, consistency: [other, hash] },
+  parts: [
+    { city: "chengdu", root: hash, leafHash: other, consistency: [], inclusion: [hash] },
+    { city: "wuhan", root: other, leafHash: hash, consistency: [hash, other], inclusion: [] },
+  ],
+};
 
 const opening: Opening = {
   seed: sha256(utf8("seed")),
@@ -127,6 +142,14 @@ export const ledgerTargets: readonly Target[] = [
     samples: ledger.batches.flatMap(({ records }) => records),
     read: (input) => namedBlobs([input]),
     reasons: ["TOO_LARGE", "MALFORMED", "NOT_CANONICAL"],
+  },
+  {
+    name: "the evidence of a term's start",
+    covers: ["src/ledger/embedded/start-evidence.ts parseStartEvidence"],
+    samples: [formatStartEvidence(startEvidence)],
+    read: (input) => parseStartEvidence(input),
+    print: (one: StartEvidence) => formatStartEvidence(one),
+    reasons: ["TOO_LARGE", "MALFORMED"],
   },
   {
     name: "an export",

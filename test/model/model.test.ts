@@ -8,7 +8,7 @@ import { play, type Tally } from "./play.ts";
 import { type Step, steps } from "./step.ts";
 import { created } from "./created.ts";
 
-const runs = Number(process.env["CAUSEWAY_MODEL_RUNS"] ?? 100);
+const runs = Number(process.env["CAUSEWAY_MODEL_RUNS"] ?? 60);
 
 /** What a run of any useful length meets: the histories are about something. */
 const met = [
