@@ -99,12 +99,14 @@ export class SimGateway {
     return this.#node.clockMs - fromMs <= config.maxStalenessMs;
   }
 
+  /** Whether a call under this grant is let through: its receipt comes later, when its answer does. */
+  permits(grant: number): boolean {
+    return this.halted === undefined && this.#refusal(grant) === undefined;
+  }
+
   /** Takes a record; `onEnd` hears the batch that holds it once that is durable, `undefined` when it is refused. */
   put(content: Content, onEnd?: (batch: SimBatch | undefined) => void): void {
     if (this.halted !== undefined) return onEnd?.(undefined);
-    if (content.kind === "receipt" && this.#refusal(content.grant) !== undefined) {
-      return onEnd?.(undefined);
-    }
     const recheck = (): Recheck => {
       if (content.kind !== "receipt" || !this.#node.sim.rules.recheckAtClose)
         return { kind: "stands" };

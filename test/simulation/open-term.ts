@@ -13,9 +13,10 @@ import { provable, questionOf } from "./opening.ts";
  * The appointed gateway gathers what the votes' checkpoints cover, works out the start, takes its own
  * batches that do not stand there, seals the votes, and is the sequencer once all of it is stored.
  */
-export function openTerm(node: SimNode, term: number, votes: readonly Vote[]): void {
+export function openTerm(node: SimNode, term: number, all: readonly Vote[]): void {
   const { process, sim } = node;
   if (process === undefined || process.replica.term >= term) return;
+  const votes = countable(node, all);
   const found = findStart(node, votes);
   if (found === undefined) return;
   process.gateway.put({ kind: "votes", votes }, (sealed) => {
@@ -58,6 +59,13 @@ function sharedSize(a: Rows, b: Rows): number {
   let size = 0;
   while (size < a.length && a[size] === b[size]) size += 1;
   return size;
+}
+
+/** Votes whose tree is at hand; what a lower term had beyond the next one's start is not asked for. */
+function countable(node: SimNode, votes: readonly Vote[]): readonly Vote[] {
+  const shown = votes.filter((vote) => rowsFor(node, vote) !== undefined);
+  const top = Math.max(0, ...shown.map(({ highest }) => highest?.key.term ?? 0));
+  return votes.filter((vote) => shown.includes(vote) || (vote.highest?.key.term ?? 0) < top);
 }
 
 /** The leaves that the term keeps, from whoever has them. */

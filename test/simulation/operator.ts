@@ -55,7 +55,7 @@ export class Operator {
     node.logKeys.set(term, key);
     world.note(`${node.name} is to be appointed for term ${term}`);
     const votes: Vote[] = [];
-    const cities = this.#cities();
+    const cities = this.#electors();
     for (const voter of nodes.filter(({ city }) => cities.includes(city))) {
       world.after(world.random.between(1, voteMs), () =>
         this.#ask(voter, { node, term, key }, votes),
@@ -116,20 +116,31 @@ export class Operator {
     return rulesOf(row.facts, size, size).flatMap((rule) => rule.cities.map(cityOf));
   }
 
-  /** An honest gateway other than this one, of a city in force. */
+  /** Cities that some rule between what is final and what is included counts. */
+  #electors(): readonly number[] {
+    const ledgers = this.#sim.nodes.filter(({ isLiar }) => !isLiar);
+    const included = ledgers.flatMap(({ disks }) => {
+      const row = disks.ledger.content.rows.at(-1);
+      if (row === undefined) return [];
+      const size = row.index + 1;
+      return rulesOf(row.facts, size, size).flatMap((rule) => rule.cities.map(cityOf));
+    });
+    return [...new Set([...this.#cities(), ...included])];
+  }
+
+  /** An honest gateway, best one other than this one, of a city in force. */
   #another(gateway: number): SimNode {
     const { nodes, world, checker } = this.#sim;
     const cities = this.#cities();
-    const honest = nodes.filter(
-      ({ city, isLiar }) => city !== gateway && !isLiar && cities.includes(city),
-    );
+    const honest = nodes.filter(({ city, isLiar }) => !isLiar && cities.includes(city));
+    const others = honest.filter(({ city }) => city !== gateway);
     const isWell = ({ process }: SimNode): boolean =>
       process !== undefined &&
       process.gateway.halted === undefined &&
       process.replica.fault === undefined &&
       process.replica.finalSize >= checker.final.length;
     const isUp = ({ process }: SimNode): boolean => process !== undefined;
-    const best = [honest.filter(isWell), honest.filter(isUp), honest];
+    const best = [others.filter(isWell), honest.filter(isWell), others.filter(isUp), honest];
     return world.random.pick(best.find((some) => some.length > 0) as SimNode[]);
   }
 

@@ -83,7 +83,8 @@ export class SimReplica implements Published {
   }
 
   get facts(): Facts {
-    return factsOf(this.rows);
+    // Before batch 0 the founding document is what is known.
+    return this.size === 0 ? this.#node.sim.founded.facts : factsOf(this.rows);
   }
 
   get term(): number {

@@ -88,13 +88,14 @@ class Schedule {
     this.#work();
     this.#greet();
     const { random } = world;
-    if (this.sim.config.faults > 0 && random.chance(0.4)) {
-      const city = random.chance(0.6) ? 0 : random.int(nodes.length);
+    const isChanging = this.sim.config.cities > this.sim.config.founding;
+    if (this.sim.config.faults > 0 && random.chance(isChanging ? 0.7 : 0.4)) {
+      const city = isChanging || random.chance(0.6) ? 0 : random.int(nodes.length);
       this.sim.liar = new Liar(this.sim, city);
       world.note(`city${city} lies`);
     }
     const kinds = troubles.filter(() => random.chance(0.4));
-    if (this.sim.config.cities > this.sim.config.founding) {
+    if (isChanging) {
       world.after(random.between(1000, faultMs - 5000), () => membership(this));
     }
     const count = random.between(2, 12);
@@ -133,14 +134,22 @@ class Schedule {
     world.after(random.between(50, 1500), () => {
       if (world.nowMs > faultMs + workMs) return;
       const node = random.pick(nodes);
-      const isRevoked = random.chance(0.08);
-      const grant = isRevoked ? this.#grants++ : this.#grants + random.int(2);
-      const content = isRevoked
-        ? ({ kind: "revocation", grant } as const)
-        : ({ kind: "receipt", grant, decidedAtMs: node.clockMs } as const);
-      node.run(() => node.process?.gateway.put(content));
+      if (random.chance(0.08)) {
+        const grant = this.#grants++;
+        node.run(() => node.process?.gateway.put({ kind: "revocation", grant }));
+      } else this.#call(node, Math.max(0, this.#grants - 2) + random.int(4));
       this.#work();
     });
+  }
+
+  /** A call that is let through is answered some time later. */
+  #call(node: SimNode, grant: number): void {
+    const { random } = this.sim.world;
+    const decidedAtMs = node.clockMs;
+    if (node.process?.gateway.permits(grant) !== true) return;
+    node.after(random.chance(0.3) ? random.int(3000) : random.int(50), () =>
+      node.process?.gateway.put({ kind: "receipt", grant, decidedAtMs }),
+    );
   }
 
   #greet(): void {
@@ -281,10 +290,15 @@ const lostLedger: Trouble = (schedule) => {
     checker.setBack.size > 0;
   if (isMuch && !schedule.isReckless) return;
   schedule.hasLostLedger = true;
-  const node = schedule.pickNode();
+  const { nodes } = schedule.sim;
+  const sequencer = nodes.find(({ process }) => process?.role.kind === "sequencer");
+  const isSequencer = sequencer !== undefined && world.random.chance(0.5);
+  const node = isSequencer ? sequencer : schedule.pickNode();
   const { ledger } = node.disks;
   const { rows, frozen } = ledger.content;
-  const count = world.random.between(1, Math.max(1, rows.length));
+  const isRecent = world.random.chance(0.5);
+  const least = isRecent ? Math.max(1, rows.length - 3) : 1;
+  const count = world.random.between(least, Math.max(1, rows.length));
   const kept = frozen.filter(({ size }) => size <= count);
   world.note(`${node.name}: the ledger is set back to ${count} leaves`);
   node.crash({ isPowerLost: false });
@@ -326,6 +340,7 @@ const membership: Trouble = ({ sim }) => {
 };
 
 const appoint: Trouble = ({ sim }) => {
+  if (sim.liar !== undefined && sim.world.random.chance(0.4)) sim.operator.appoint(sim.liar.node);
   sim.operator.appoint(sim.world.random.pick(sim.nodes));
 };
 
