@@ -27,6 +27,7 @@ export function foundationsOf(
       index: statement?.grant?.index ?? 0n,
       position: statement?.grant?.position ?? 0,
     },
+    service: (service as ServiceFact).id,
     consumerGateway,
     consumerAgency: agencyOf(consumerGateway),
     providerGateway,

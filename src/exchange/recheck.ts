@@ -7,6 +7,7 @@ import { agencyOf, cityOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { type Fact, FactSchema } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Replica, Seen } from "../ledger/ports.ts";
+import { activeFacts, type Ground, isSeen } from "../registry/standing.ts";
 import type { FactAddress, Standing } from "../registry/state.ts";
 import type { FailedRecheck } from "./provider-records.ts";
 
@@ -14,6 +15,7 @@ import type { FailedRecheck } from "./provider-records.ts";
 export interface Foundations {
   readonly grantJti: string;
   readonly grantAddress: FactAddress;
+  readonly service: string;
   readonly consumerGateway: string;
   readonly consumerAgency: string;
   readonly providerGateway: string;
@@ -68,37 +70,42 @@ function grantFailure(
   return undefined;
 }
 
-function memberFailure(
-  history: readonly { readonly standing: Standing }[] | undefined,
-  closedAtMs: number,
+type Active = readonly [
+  kind: "cities" | "agencies" | "gateways" | "services",
+  id: string,
+  reason: ReasonCode,
+];
+
+/** What is given back acts when it is final, what is taken away at once; a new version takes nothing away. */
+function activeFailure(
+  [kind, id, reason]: Active,
+  ground: Ground,
   otherwise: FactAddress,
 ): Failure | undefined {
-  const standing = history?.at(-1)?.standing;
-  const second = Math.floor(closedAtMs / 1000);
-  if (standing === undefined) return { reason: "MEMBER_NOT_ACTIVE", fact: addressed(otherwise) };
-  if (standing.until !== undefined) {
-    return { reason: "MEMBER_NOT_ACTIVE", fact: addressed(standing.until) };
-  }
-  if (standing.exp !== undefined && second >= standing.exp) {
-    return { reason: "MEMBER_NOT_ACTIVE", fact: addressed(standing.address) };
-  }
-  return undefined;
+  const history: readonly { readonly standing: Standing }[] | undefined =
+    ground.state[kind].get(id);
+  if (activeFacts(history, ground).length > 0) return undefined;
+  const standing = history?.findLast((fact) => isSeen(fact.standing, ground))?.standing;
+  const fact = standing?.until ?? standing?.address ?? otherwise;
+  return { reason, fact: addressed(fact) };
 }
 
-/** Whoever has to be active, both sides: an agency is a member as long as the city that admitted it. */
-function membersOf({
+/** What has to be active on both sides: an agency is a member as long as the city that admitted it. */
+function activesOf({
+  service,
   consumerAgency,
   consumerGateway,
   providerGateway,
-}: Foundations): readonly (readonly ["cities" | "agencies" | "gateways", string])[] {
+}: Foundations): readonly Active[] {
   const providerAgency = agencyOf(providerGateway);
   return [
-    ["cities", cityOf(consumerAgency)],
-    ["agencies", consumerAgency],
-    ["gateways", consumerGateway],
-    ["cities", cityOf(providerAgency)],
-    ["agencies", providerAgency],
-    ["gateways", providerGateway],
+    ["cities", cityOf(consumerAgency), "MEMBER_NOT_ACTIVE"],
+    ["agencies", consumerAgency, "MEMBER_NOT_ACTIVE"],
+    ["gateways", consumerGateway, "MEMBER_NOT_ACTIVE"],
+    ["cities", cityOf(providerAgency), "MEMBER_NOT_ACTIVE"],
+    ["agencies", providerAgency, "MEMBER_NOT_ACTIVE"],
+    ["gateways", providerGateway, "MEMBER_NOT_ACTIVE"],
+    ["services", service, "SERVICE_UNKNOWN"],
   ];
 }
 
@@ -113,10 +120,17 @@ export function recheck(options: {
   const { foundations, replica, seen, closedAtMs } = options;
   const state = replica.state();
   const final = replica.final();
+  const ground: Ground = {
+    state,
+    index: state.size,
+    seenSize: seen.size,
+    sealedAtMs: closedAtMs,
+    atS: Math.floor(closedAtMs / 1000),
+  };
   const failure =
     grantFailure(foundations, replica, options.localTakings, seen, closedAtMs) ??
-    membersOf(foundations)
-      .map(([kind, id]) => memberFailure(state[kind].get(id), closedAtMs, foundations.grantAddress))
+    activesOf(foundations)
+      .map((active) => activeFailure(active, ground, foundations.grantAddress))
       .find((found) => found !== undefined);
   if (failure !== undefined) return { ...failure, seenSize: seen.size };
   if (final === undefined || closedAtMs - final.timeMs > foundations.maxStalenessMs) {

@@ -13,6 +13,7 @@ const hash = new Uint8Array(32).fill(7);
 const foundations: Foundations = {
   grantJti: "grant",
   grantAddress: { index: 1n, position: 0 },
+  service: "hangzhou/civil/divisions",
   consumerGateway: "shenzhen/market/gw1",
   consumerAgency: "shenzhen/market",
   providerGateway: "hangzhou/civil/gw1",
@@ -22,18 +23,27 @@ const foundations: Foundations = {
 interface World {
   readonly grant?: Standing;
   readonly facts?: Readonly<Record<string, Standing>>;
+  readonly histories?: Readonly<Record<string, readonly Standing[]>>;
   readonly finalAtMs?: number;
   readonly local?: Uint8Array;
 }
 
-function reasonIn({ grant = stands, facts = {}, finalAtMs = closedAtMs, local }: World): unknown {
+function reasonIn(world: World): unknown {
+  const { grant = stands, facts = {}, histories = {}, finalAtMs = closedAtMs, local } = world;
   const history = (ids: readonly string[]): unknown =>
-    new Map(ids.map((id) => [id, [{ standing: facts[id] ?? stands }]]));
+    new Map(
+      ids.map((id) => {
+        const standings = histories[id] ?? [facts[id] ?? stands];
+        return [id, standings.map((standing) => ({ standing }))];
+      }),
+    );
   const state = {
     grants: new Map([["grant", { standing: grant, revocation: hash }]]),
     cities: history(["shenzhen", "hangzhou"]),
     agencies: history(["shenzhen/market", "hangzhou/civil"]),
     gateways: history(["shenzhen/market/gw1", "hangzhou/civil/gw1"]),
+    services: history(["hangzhou/civil/divisions"]),
+    size: 20n,
   };
   const replica = { state: () => state, final: () => ({ ...seen, timeMs: finalAtMs }) };
   return recheck({
@@ -79,6 +89,29 @@ describe("the check in the turn that closes a batch", () => {
       assert.equal(reasonIn({ facts: { [id]: taken } }), "MEMBER_NOT_ACTIVE");
     });
   }
+
+  it("fails when the service is suspended", () => {
+    const taken = { ...stands, until: { index: 11n, position: 2 } };
+    assert.equal(reasonIn({ facts: { "hangzhou/civil/divisions": taken } }), "SERVICE_UNKNOWN");
+  });
+
+  it("fails while a resumption is not final", () => {
+    const suspended = { ...stands, until: { index: 9n, position: 0 } };
+    const resumed = (index: bigint): Standing => ({ ...stands, since: index });
+    const history = (index: bigint): NonNullable<World["histories"]> => ({
+      "shenzhen/market": [suspended, resumed(index)],
+    });
+    assert.equal(reasonIn({ histories: history(10n) }), "MEMBER_NOT_ACTIVE");
+    assert.equal(reasonIn({ histories: history(9n) }), undefined);
+  });
+
+  it("lets a new version of a member, or of the service, stand", () => {
+    const second: Standing = { address: { index: 11n, position: 0 }, since: 11n };
+    const first = { ...stands, until: second.address };
+    for (const id of ["shenzhen/market", "hangzhou/civil/divisions"]) {
+      assert.equal(reasonIn({ histories: { [id]: [first, second] } }), undefined);
+    }
+  });
 
   it("fails when the newest final checkpoint is older than the service allows", () => {
     assert.equal(reasonIn({ finalAtMs: closedAtMs - 60_000 }), undefined);
