@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { equalBytes, toHex, utf8 } from "../../src/base/bytes.ts";
+import type { EpochBody } from "../../src/credential/statements.ts";
+import type { Signer } from "../../src/crypto/ports.ts";
 import { heldBatchesBytesMax, heldBatchesMax, heldBytesMax } from "../../src/base/limits.ts";
 import { type HeldBatches, holdBatch } from "../../src/ledger/embedded/held-batches.ts";
 import { isOmitted, type LedgerLook } from "../../src/ledger/embedded/omission.ts";
@@ -17,6 +19,7 @@ import type { CreatedBatch } from "../../src/record/batch.ts";
 import { type VerifiedBatch, verifyBatch } from "../../src/registry/verify-batch.ts";
 import { statusRecord, TestLedger } from "../support/ledger.ts";
 import { createTestNetwork } from "../support/network.ts";
+import { sayOfAgency } from "../support/statements.ts";
 
 const boundMs = 60_000;
 const root = new Uint8Array(32).fill(7);
@@ -285,4 +288,26 @@ test("a batch that has seen more than a size, or another tree, could not stand t
   });
   const other = { batch: strange, verified: await verifiedBy(ledger, strange) };
   assert.equal(isOmitted(other, 2n, lookAt(ledger)), false);
+});
+
+test("a later epoch whose statement has no effect has no place anywhere, and is not omitted", async () => {
+  const ledger = await founded();
+  const { network } = ledger;
+  const { gateway, authority, administrator } = network.provider;
+  const tip = ledger.state.chains.get(gateway.id);
+  assert.ok(tip !== undefined);
+  const body: EpochBody = {
+    epoch: 1,
+    last: { epoch: Number(tip.epoch), seq: Number(tip.seq), leaf: toHex(tip.leafHash) },
+    reason: "disk-lost",
+    lost_from: 1,
+    lost_to: 2,
+  };
+  const held = async (by: Signer): Promise<Parameters<typeof isOmitted>[0]> => {
+    const said = sayOfAgency(network, "epoch", network.provider, { sub: gateway.id, body }, by);
+    const batch = ledger.seal(gateway, [said.record], { epoch: 1n, seq: 0n });
+    return { batch, verified: await verifiedBy(ledger, batch) };
+  };
+  assert.equal(isOmitted(await held(administrator), 1n, lookAt(ledger)), false);
+  assert.equal(isOmitted(await held(authority), 1n, lookAt(ledger)), true);
 });

@@ -1,8 +1,9 @@
 /** Whether a tree leaves out a batch that it could hold. Pure over what the replica tells. DESIGN.md section 7 (omission). */
 import { equalBytes } from "../../base/bytes.ts";
+import { apply } from "../../registry/apply.ts";
 import type { RegistryState } from "../../registry/state.ts";
 import { structureFault } from "../../registry/structure.ts";
-import type { VerifiedBatch } from "../../registry/verify-batch.ts";
+import { isVerifiedFor, type VerifiedBatch } from "../../registry/verify-batch.ts";
 import type { SealedBatch } from "../ports.ts";
 import { namedBlobs } from "./blob-names.ts";
 
@@ -44,7 +45,13 @@ function couldStand(
   size: bigint,
   ledger: LedgerLook,
 ): boolean {
-  return structureFault(state, verified, size, (at) => ledger.rootAt(at)) === undefined;
+  const rootAt = (at: bigint): Uint8Array | undefined => ledger.rootAt(at);
+  if (structureFault(state, verified, size, rootAt) !== undefined) return false;
+  const { gateway, epoch } = verified.header;
+  if (epoch === (state.chains.get(gateway)?.epoch ?? 0n)) return true;
+  // A later epoch begins only where its first record has effect: any member could make one that never has.
+  if (!isVerifiedFor(verified, state)) return false;
+  return apply(state, verified, state.size, rootAt).kind === "applied";
 }
 
 function isKeyKnown(
