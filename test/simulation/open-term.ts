@@ -7,7 +7,7 @@ import {
 } from "../../src/ledger/embedded/term-start.ts";
 import { appendTo, type Row, type Rows, rootOf, type SimBatch, type Vote } from "./history.ts";
 import type { SimNode } from "./node.ts";
-import { provable, questionOf } from "./opening.ts";
+import { areEarlierRight, provable, questionOf } from "./opening.ts";
 
 /**
  * The appointed gateway gathers what the votes' checkpoints cover, works out the start, takes its own
@@ -63,7 +63,13 @@ function sharedSize(a: Rows, b: Rows): number {
 
 /** Votes whose tree is at hand; what a lower term had beyond the next one's start is not asked for. */
 function countable(node: SimNode, votes: readonly Vote[]): readonly Vote[] {
-  const shown = votes.filter((vote) => rowsFor(node, vote) !== undefined);
+  const { sim } = node;
+  const finalSize = node.process?.replica.finalSize ?? 0;
+  const shown = votes.filter((vote) => {
+    const rows = rowsFor(node, vote);
+    if (rows === undefined || !sim.rules.earlierStartsChecked) return rows !== undefined;
+    return areEarlierRight({ rows, finalSize, sim }, Number.POSITIVE_INFINITY, sim.rules);
+  });
   const top = Math.max(0, ...shown.map(({ highest }) => highest?.key.term ?? 0));
   return votes.filter((vote) => shown.includes(vote) || (vote.highest?.key.term ?? 0) < top);
 }

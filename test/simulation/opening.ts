@@ -13,19 +13,48 @@ import { type Facts, rulesOf } from "./facts.ts";
 import { readerOf, type Row, type Rows, rootOf, type Vote } from "./history.ts";
 import type { Rules } from "./mutants.ts";
 import { cityName } from "./notes.ts";
+import { isRightlyOpened } from "../../src/ledger/embedded/witness-terms.ts";
 import type { SimReplica } from "./replica.ts";
+import type { Sim } from "./sim.ts";
 
-/** How the newest term was opened, as the witness's replica has it. */
+interface Ledger {
+  readonly rows: Rows;
+  readonly finalSize: number;
+  readonly sim: Sim;
+}
+
+/**
+ * How a term was opened, for a witness that is to cosign in it; `undefined` when one before it, of which
+ * nothing is final yet, was not opened rightly: what votes name of such a term is of no account.
+ */
 export function openingOf(
   replica: SimReplica,
   term: number,
   rules: Rules,
 ): TermOpening | undefined {
-  const { rows, facts, finalSize } = replica;
-  const fact = facts.terms.find((one) => one.term === term);
+  if (rules.earlierStartsChecked && !areEarlierRight(replica, term, rules)) return undefined;
+  return openingIn(replica, term, rules);
+}
+
+/** Whether every term below this one that is not final was opened rightly, in this history. */
+export function areEarlierRight(ledger: Ledger, below: number, rules: Rules): boolean {
+  const terms = ledger.rows.at(-1)?.facts.terms ?? [];
+  return terms.every((fact) => {
+    if (fact.term === 0 || fact.term >= below || fact.since < ledger.finalSize) return true;
+    const opening = openingIn(ledger, fact.term, rules);
+    return opening !== undefined && isRightlyOpened(opening);
+  });
+}
+
+function openingIn(
+  { rows, finalSize, sim }: Ledger,
+  term: number,
+  rules: Rules,
+): TermOpening | undefined {
+  const fact = rows.at(-1)?.facts.terms.find((one) => one.term === term);
   if (fact === undefined) return undefined;
   const { votes, since } = fact;
-  const evidence = replica.sim.evidence.get(term);
+  const evidence = sim.evidence.get(term);
   const start = evidence === undefined ? fact.start : Number(evidence.start);
   const before = (rows[since - 1] as Row).facts;
   const question = questionOf(before, votes, { from: Math.min(finalSize, start), to: start });

@@ -11,6 +11,7 @@ import type { Replica } from "../ports.ts";
 import { readHead } from "./checkpoints.ts";
 import type { StartEvidence, StartVote } from "./term-start.ts";
 import type { Trust } from "./trust.ts";
+import { isRightlyOpened } from "./witness-terms.ts";
 import type { TermOpening } from "./witness-types.ts";
 
 /** What is asked of the own replica. */
@@ -59,6 +60,32 @@ export function openingOf(
     tree: replica,
     evidence,
   };
+}
+
+/**
+ * As `openingOf`; `undefined` also when an earlier term of which nothing is final was not opened rightly.
+ * Its sequencer may have signed, for nobody but itself, what a vote names of that term: nothing of it counts.
+ */
+export function trustedOpeningOf(
+  replica: OpeningSource,
+  term: bigint,
+  options: {
+    readonly verifier: Verifier;
+    readonly evidenceOf: (term: bigint) => StartEvidence | undefined;
+  },
+): TermOpening | undefined {
+  const { verifier, evidenceOf } = options;
+  const shown = (of: bigint): TermOpening | undefined =>
+    openingOf(replica, of, { verifier, evidence: evidenceOf(of) });
+  const finalSize = replica.final()?.size ?? 0n;
+  const earlier = replica
+    .state()
+    .terms.filter((fact) => fact.term > 0n && fact.term < term && fact.since >= finalSize);
+  const areRight = earlier.every((fact) => {
+    const opening = shown(fact.term);
+    return opening !== undefined && isRightlyOpened(opening);
+  });
+  return areRight ? shown(term) : undefined;
 }
 
 /** City of the gateway that was appointed for a term. */

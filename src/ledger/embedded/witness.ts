@@ -17,7 +17,7 @@ import { isOmitted, type LedgerLook } from "./omission.ts";
 import type { WitnessAnswer, WitnessPort } from "./ports.ts";
 import type { LedgerReplica } from "./replica.ts";
 import { parseStartEvidence } from "./start-evidence.ts";
-import { openingOf, termOfOriginText } from "./term-opening.ts";
+import { openingOf, termOfOriginText, trustedOpeningOf } from "./term-opening.ts";
 import type { StartEvidence } from "./term-start.ts";
 import { cosigningNow } from "./trust.ts";
 import { witnessAnswer } from "./witness-answers.ts";
@@ -234,10 +234,9 @@ export class Witness implements WitnessPort {
     const verdict = replica.vouch(size);
     const look = lookOf(replica);
     const omits = verdict.kind === "stands" && overdue.some((held) => isOmitted(held, size, look));
+    const evidenceOf = (of: bigint): StartEvidence | undefined => this.#evidence.get(of);
     const opening =
-      term === undefined
-        ? undefined
-        : openingOf(replica, term, { verifier, evidence: this.#evidence.get(term) });
+      term === undefined ? undefined : trustedOpeningOf(replica, term, { verifier, evidenceOf });
     const finalSize = replica.final()?.size ?? 0n;
     this.#take({ kind: "replica", id, verdict, finalSize, omits, opening });
   }
