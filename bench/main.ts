@@ -1,6 +1,8 @@
 /**
- * `npm run bench -- [--only exchanges|seal|replay] [--rounds N] [--seconds N] [--warm N]
- *  [--in-flight 1,32] [--node-flag FLAG]... [--json FILE]`
+ * `npm run bench -- [--only exchanges|seal|replay|ledger] [--rounds N] [--seconds N] [--warm N]
+ *  [--in-flight 1,32] [--size 4|5|6|7] [--node-flag FLAG]... [--json FILE]`
+ *
+ * `--size` is the power of ten of the leaves in the largest stored ledger; 7 takes ten minutes and 10 GB.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     warm: { type: "string", default: "15" },
     "in-flight": { type: "string", default: "1,32" },
     "node-flag": { type: "string", multiple: true, default: [] },
+    size: { type: "string", default: "6" },
     json: { type: "string" },
   },
 });
@@ -39,12 +42,18 @@ function rowsOf(only: readonly string[]): readonly RowName[] {
   });
 }
 
+function exponentOf(text: string): number {
+  if (!/^[4-7]$/.test(text)) throw new TypeError("--size is 4, 5, 6 or 7");
+  return Number(text);
+}
+
 const figures = await run(
   {
     rows: rowsOf(values.only ?? rowNames),
     rounds: numberOf("rounds", values.rounds),
     seconds: numberOf("seconds", values.seconds),
     warmSeconds: numberOf("warm", values.warm),
+    sizeExponent: exponentOf(values.size),
     inFlight: values["in-flight"].split(",").map((text) => numberOf("in-flight", text)),
     nodeFlags: [wasmFlag, ...values["node-flag"]],
   },

@@ -1,7 +1,9 @@
 /** The figures of a run as text. */
 import type { ChainFigures, Comparison } from "./figures.ts";
+import { formatLedgerReport } from "./ledger-report.ts";
 import type { ReplayMeasurement } from "./replay.ts";
 import type { RunFigures } from "./run.ts";
+import { table } from "./table.ts";
 
 /** What is aimed at. A figure that misses its aim is printed all the same. */
 const aims = { throughput: 1, addedP50Ms: 1, addedP99Ms: 3, evidence: 0.55 } as const;
@@ -11,7 +13,7 @@ export function formatReport(run: RunFigures): string {
   const lines = [
     `Node ${machine.node}, ${machine.cpus} x ${machine.cpu}, ${machine.platform}; flags ${plan.nodeFlags.join(" ")}`,
   ];
-  const { exchanges, seal, replay } = run;
+  const { exchanges, seal, replay, ledger } = run;
   if (exchanges !== undefined) {
     lines.push(
       `${plan.rounds} rounds of ${plan.seconds} s for each chain, interleaved, after ${plan.warmSeconds} s of warm-up; medians.`,
@@ -56,6 +58,8 @@ export function formatReport(run: RunFigures): string {
       : `records sealed/s: ${seal.sealsPerSecond} durable, of ${seal.recordBytes} bytes, ${seal.callers} callers, ` +
           `p50 ${seal.p50Ms} ms, p99 ${seal.p99Ms} ms, ${seal.recordsPerBatch} in a batch`,
     ...(replay === undefined ? ["records replayed/s: not measured"] : replay.map(replayLine)),
+    "",
+    ...(ledger === undefined ? ["the ledger: not measured"] : formatLedgerReport(ledger)),
   );
   return `${lines.join("\n")}\n`;
 }
@@ -104,17 +108,5 @@ function replayLine(r: ReplayMeasurement): string {
   return (
     `records replayed/s: ${r.recordsPerSecond.toFixed(0)}, ${depth} ` +
     `(${r.records} records in ${r.batches} batches, one thread, ${r.seconds.toFixed(1)} s)`
-  );
-}
-
-/** The first column left, all others right. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const all = [head, ...rows];
-  const widths = head.map((_, i) => Math.max(...all.map((row) => (row[i] ?? "").length)));
-  return all.map((row) =>
-    row
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
-      .join("  ")
-      .trimEnd(),
   );
 }

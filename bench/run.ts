@@ -18,15 +18,18 @@ import {
   type LedgerFigures,
   ledgerFigures,
 } from "./figures.ts";
+import { type LedgerMeasurement, ledgerPlan, measureLedger } from "./ledger.ts";
 import { measureReplay, type ReplayMeasurement } from "./replay.ts";
 import { measureRounds, type RoundPlan, type Sample } from "./rounds.ts";
 import { measureSeal, type SealFigures } from "./seal.ts";
 
-export const rowNames = ["exchanges", "seal", "replay"] as const;
+export const rowNames = ["exchanges", "seal", "replay", "ledger"] as const;
 export type RowName = (typeof rowNames)[number];
 
 export interface RunPlan extends RoundPlan {
   readonly rows: readonly RowName[];
+  /** The largest stored ledger has 10 to this power leaves. */
+  readonly sizeExponent: number;
   /** Given to every process of every chain alike. */
   readonly nodeFlags: readonly string[];
 }
@@ -55,6 +58,7 @@ export interface RunFigures {
   readonly seal: SealFigures | undefined;
   /** Of the ledger that the exchanges of this run have made; each depth once. */
   readonly replay: readonly ReplayMeasurement[] | undefined;
+  readonly ledger: LedgerMeasurement | undefined;
 }
 
 interface MeasuredExchanges {
@@ -63,7 +67,7 @@ interface MeasuredExchanges {
 }
 
 const answerBytes = 500;
-const sealLoad = { callers: 256, recordBytes: 300 } as const;
+const sealLoad = { callers: 256, record: new Uint8Array(300) };
 
 export function describeMachine(): Machine {
   const all = cpus();
@@ -82,9 +86,9 @@ export async function run(plan: RunPlan, progress: (what: string) => void): Prom
   // A replay needs a ledger that exchanges have made.
   const exchanges =
     wants("exchanges") || wants("replay") ? await measureExchanges(plan, progress) : undefined;
-  const ledger = exchanges?.ledger;
-  if (ledger !== undefined) progress("replaying the ledger of these exchanges");
-  const replay = ledger === undefined ? undefined : await replayBoth(ledger);
+  const made = exchanges?.ledger;
+  if (made !== undefined) progress("replaying the ledger of these exchanges");
+  const replay = made === undefined ? undefined : await replayBoth(made);
   if (wants("seal")) progress("sealing");
   const seal = wants("seal")
     ? await measureSeal({
@@ -93,8 +97,12 @@ export async function run(plan: RunPlan, progress: (what: string) => void): Prom
         measuredMs: plan.seconds * 1000,
       })
     : undefined;
+  const ledger = wants("ledger")
+    ? await measureLedger(ledgerPlan({ ...plan, exponent: plan.sizeExponent }), progress)
+    : undefined;
   const at = new Date().toISOString();
-  return { at, machine: describeMachine(), plan, exchanges: exchanges?.figures, seal, replay };
+  const machine = describeMachine();
+  return { at, machine, plan, exchanges: exchanges?.figures, seal, replay, ledger };
 }
 
 async function replayBoth(

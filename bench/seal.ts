@@ -11,8 +11,8 @@ import { openJournal } from "../src/ledger/journal/sealer.ts";
 export interface SealLoad {
   /** Callers that each seal one record after another. */
   readonly callers: number;
-  /** Bytes of each record. */
-  readonly recordBytes: number;
+  /** What each of them seals; the journal does not look into it. */
+  readonly record: Uint8Array;
   /** Milliseconds before anything is counted. */
   readonly warmMs: number;
   readonly measuredMs: number;
@@ -70,7 +70,7 @@ async function measure(journal: Journal, load: SealLoad): Promise<SealFigures> {
   const latenciesMs: number[] = [];
   const start = performance.now() + load.warmMs;
   const end = start + load.measuredMs;
-  const record = new Uint8Array(load.recordBytes);
+  const { record } = load;
   let firstBatch = 0;
   let cpuAtStart: NodeJS.CpuUsage | undefined;
   const caller = async (): Promise<void> => {
@@ -94,7 +94,7 @@ async function measure(journal: Journal, load: SealLoad): Promise<SealFigures> {
   const sorted = Float64Array.from(latenciesMs).sort();
   return {
     callers: load.callers,
-    recordBytes: load.recordBytes,
+    recordBytes: record.length,
     sealsPerSecond: Math.round((count * 1000) / load.measuredMs),
     recordsPerBatch: round(count / Math.max(1, batches)),
     p50Ms: round(sorted[Math.floor(count * 0.5)] ?? Number.NaN),

@@ -51,16 +51,18 @@ export async function createManyCities(
     readonly upstream?: string;
     readonly bounds?: Partial<Bounds>;
     readonly log?: string;
+    /** Behind proxies, unless this is `false`: then no wire can be cut. */
+    readonly proxied?: boolean;
     /** Members of the configuration of every gateway. */
     readonly config?: Readonly<Record<string, unknown>>;
   } = {},
 ): Promise<ManyCities> {
-  const { count = 4, quorum = 3, faults = 1, bounds = {} } = options;
+  const { count = 4, quorum = 3, faults = 1, bounds = {}, proxied = true } = options;
   const root = mkdtempSync(join(tmpdir(), "causeway-"));
   const members: Member[] = [];
   for (const [city, division, agency] of names.slice(0, count)) {
     const sequencer = city === "chengdu";
-    members.push(await createMember(root, { city, division, agency, sequencer, proxied: true }));
+    members.push(await createMember(root, { city, division, agency, sequencer, proxied }));
   }
   const [provider, consumer, sequencer] = members as [Member, Member, Member];
   const body = networkBody(members, sequencer, { quorum, faults, bounds });
@@ -92,7 +94,7 @@ export async function createManyCities(
   const statements = members.flatMap((member) => memberStatements(member, net));
   await found(sequencer, founding, [jws, ...statements.toSorted((a, b) => order(a) - order(b))]);
   const wires = new Wires();
-  for (const { city, addresses, published } of members) {
+  for (const { city, addresses, published } of proxied ? members : []) {
     await wires.open(city.card.id, published.peer, addresses.peer);
     await wires.open(city.card.id, published.witness, addresses.witness);
   }
