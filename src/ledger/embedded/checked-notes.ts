@@ -18,6 +18,13 @@ export interface OwnLedger {
   rootAt(size: bigint): Uint8Array | undefined;
 }
 
+/** The registry digest that came with a head. Its log has not signed it. */
+export interface ShownDigest {
+  readonly registryDigest: Uint8Array;
+  /** The sequencer itself said so: from anyone else it proves nothing against its log. */
+  readonly isSequencers: boolean;
+}
+
 /**
  * The heads and final notes that were shown for one ledger: what is final, how far a log has vouched for
  * the order, and whether it is still trusted. Notes come and are stored in order; nothing here is folded.
@@ -126,20 +133,24 @@ export class CheckedNotes {
     return { ...head, stands };
   }
 
-  takeHead(note: Uint8Array, registryDigest: Uint8Array): boolean {
+  takeHead(note: Uint8Array, shown: ShownDigest): boolean {
     const { term, size, stands } = this.compare(note);
     if (term < newestTerm(this.#own.trust()).term) return true;
-    const held = this.#heldHead();
-    const fork = { reason: "LEDGER_FORK", term } as const;
-    if (held !== undefined && held.term === term && size < held.size) {
-      return this.#contradict(fork, held.note, note);
-    }
     if (stands === undefined) {
       throw new CausewayError("LEDGER_BEHIND", "a head without its batches");
     }
+    const held = this.#heldHead();
+    const fork = { reason: "LEDGER_FORK", term } as const;
     if (!stands) return this.#contradict(fork, held?.note, note);
-    if (size > 0n && !equalBytes(this.#digestAt(size), registryDigest)) {
-      return this.#contradict({ reason: "DIGEST_DIVERGES", term }, held?.note, note);
+    if (held !== undefined && held.term === term && size < held.size) {
+      // Whoever is behind shows an old head of a log that did not shrink.
+      return shown.isSequencers ? this.#contradict(fork, held.note, note) : true;
+    }
+    if (size > 0n && !equalBytes(this.#digestAt(size), shown.registryDigest)) {
+      if (shown.isSequencers) {
+        return this.#contradict({ reason: "DIGEST_DIVERGES", term }, held?.note, note);
+      }
+      throw new CausewayError("DIGEST_DIVERGES", "a member shows another registry digest");
     }
     if (held === undefined || size > held.size || term > held.term) {
       this.#store.setHead({ size, note });

@@ -234,7 +234,10 @@ export class Follower {
       case "head":
         if (this.#state.isPending) return true;
         await this.#assertOwnTree(effect.note);
-        return replica.takeHead(effect.note, effect.registryDigest);
+        return replica.takeHead(effect.note, {
+          registryDigest: effect.registryDigest,
+          isSequencers: this.#source?.isSequencer === true,
+        });
       case "final":
         if (this.#isPassedOver(effect.note)) return true;
         await this.#assertOwnTree(effect.note);
@@ -254,11 +257,17 @@ export class Follower {
     const { replica } = this.#options;
     const { term, stands } = replica.compare(note);
     if (stands !== false || term < replica.term().term) return;
-    const confirmed = replica.confirmedSize(term);
-    const isDirect = this.#source?.isSequencer === true && this.#directFrom <= confirmed;
-    if (isDirect || replica.state().size === confirmed) return;
+    if (!this.#isOthersOrder(term)) return;
     await replica.dropUnconfirmed(term);
     throw new CausewayError("PROOF_INVALID", "the batches are not those of the signed head");
+  }
+
+  /** Whether leaves stand here that no head covers and that did not come from the sequencer itself. */
+  #isOthersOrder(term: bigint): boolean {
+    const { replica } = this.#options;
+    const confirmed = replica.confirmedSize(term);
+    const isDirect = this.#source?.isSequencer === true && this.#directFrom <= confirmed;
+    return !isDirect && replica.state().size > confirmed;
   }
 
   /** What is above the start of a term that is not open yet; it comes again once it is. */
@@ -329,12 +338,16 @@ export class Follower {
   }
 
   /** What structure refuses has no index on this ledger: a sequencer that gives it one is not followed. */
-  #refuse(index: bigint, reason: NonNullable<LedgerReport["reason"]>): false {
+  async #refuse(index: bigint, reason: NonNullable<LedgerReport["reason"]>): Promise<false> {
     const { replica } = this.#options;
-    if (this.#source?.isSequencer !== true || this.#pending !== undefined) {
+    const { term } = replica.term();
+    const isOthersOrder = this.#isOthersOrder(term);
+    if (this.#source?.isSequencer !== true || this.#pending !== undefined || isOthersOrder) {
+      // The place may be another's doing, who sent what stands before it.
+      if (isOthersOrder && this.#pending === undefined) await replica.dropUnconfirmed(term);
       throw new CausewayError(reason, `a batch at ${index} that has no place there`);
     }
-    replica.distrust({ reason, index, term: replica.term().term });
+    replica.distrust({ reason, index, term });
     return false;
   }
 }

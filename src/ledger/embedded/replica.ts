@@ -12,7 +12,7 @@ import { view } from "../../registry/view.ts";
 import type { FinalCheckpoint, IncludedBatch, Replica, SealedBatch } from "../ports.ts";
 import type { BatchRow, Fault, LedgerReader, LedgerWriter, StoredBatch } from "../store/store.ts";
 import { parseBody } from "./bodies.ts";
-import { CheckedNotes, type OwnLedger } from "./checked-notes.ts";
+import { CheckedNotes, type OwnLedger, type ShownDigest } from "./checked-notes.ts";
 import type { SignedHead } from "./checkpoints.ts";
 import { GrowingTree } from "./growing-tree.ts";
 import { type Inclusion, judgeBatch } from "./judge-batch.ts";
@@ -346,13 +346,14 @@ export class LedgerReplica implements Replica {
   }
 
   /**
-   * Compares a head that the log signed with the own tree and registry. A head of another root, of a
-   * smaller size than one seen before, or with another digest ends the trust in this log: `false`.
-   * A head of an earlier term says nothing any more.
-   * Throws when the note is not a head of this log, and LEDGER_BEHIND when it is ahead of this replica.
+   * Compares a head that the log signed with the own tree and registry. A head of another root ends the
+   * trust in this log: `false`; so does, when the sequencer itself shows it, one of a smaller size than
+   * one seen before, or with another digest. A head of an earlier term says nothing any more.
+   * Throws when the note is not a head of this log, LEDGER_BEHIND when it is ahead of this replica, and
+   * DIGEST_DIVERGES for another member's digest.
    */
-  takeHead(note: Uint8Array, registryDigest: Uint8Array): boolean {
-    return this.#notes.takeHead(note, registryDigest);
+  takeHead(note: Uint8Array, shown: ShownDigest): boolean {
+    return this.#notes.takeHead(note, shown);
   }
 
   /**
