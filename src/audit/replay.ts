@@ -225,8 +225,7 @@ class Replay {
   }
 
   #count({ batch }: FoldedBatch): void {
-    for (const { body } of batch.records) {
-      const name = body.case ?? "";
+    for (const name of batch.recordCases) {
       this.#records[name] = (this.#records[name] ?? 0) + 1;
     }
   }

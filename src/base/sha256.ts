@@ -8,7 +8,7 @@ import { sha256 as portableSha256 } from "@noble/hashes/sha2.js";
 import { concatBytes } from "./bytes.ts";
 
 interface NativeCrypto {
-  hash?(algorithm: string, data: Uint8Array, encoding: "buffer"): Uint8Array;
+  hash?(algorithm: string, data: Uint8Array, encoding: "latin1"): string;
 }
 interface Runtime {
   getBuiltinModule?(id: string): NativeCrypto | undefined;
@@ -20,10 +20,15 @@ const native = runtime?.getBuiltinModule?.("node:crypto");
 export const sha256: (data: Uint8Array) => Uint8Array =
   native?.hash === undefined ? portableSha256 : nativeSha256;
 
-// A plain view of the digest: a Buffer compares unequal to the same bytes, and its `slice` is no copy.
+const digestBytes = 32;
+
+// A text with a character for each byte: the runtime makes it in less than half of the time that a
+// buffer takes, which is most of the time of a short hash.
 function nativeSha256(data: Uint8Array): Uint8Array {
-  const digest = (native as Required<NativeCrypto>).hash("sha256", data, "buffer");
-  return new Uint8Array(digest.buffer, digest.byteOffset, digest.length);
+  const text = (native as Required<NativeCrypto>).hash("sha256", data, "latin1");
+  const digest = new Uint8Array(digestBytes);
+  for (let i = 0; i < digestBytes; i++) digest[i] = text.charCodeAt(i);
+  return digest;
 }
 
 const blockBytes = 64;

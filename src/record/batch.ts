@@ -11,8 +11,8 @@ import { leafHash } from "../merkle/hash.ts";
 import { encodeHeader, headerVersion } from "./header.ts";
 import type { OpenedLeaf } from "./leaf.ts";
 import { keyDigest, openLeaf, signedBytes } from "./leaf.ts";
-import type { LedgerRecord, RecordKind } from "./record.ts";
-import { kindOfRecord, openRecord, recordHash } from "./record.ts";
+import type { LedgerRecord, RecordCase, RecordKind } from "./record.ts";
+import { checkRecord, kindOfCase, buildRecord, recordHash } from "./record.ts";
 
 /** What the sealing gateway says of a batch; the rest of the header follows from records and key. */
 export interface BatchFields {
@@ -50,7 +50,12 @@ export interface CreatedBatch extends BatchBytes {
 
 /** A batch that agrees with its header; its signature is for `verifyLeaf`. */
 export interface OpenedBatch extends OpenedLeaf {
+  /**
+   * All of them are checked, and built when they are first asked for: whoever only verifies never looks
+   * into evidence. Until then the bytes of the batch may not change.
+   */
   readonly records: readonly LedgerRecord[];
+  readonly recordCases: readonly RecordCase[];
   readonly recordHashes: readonly Uint8Array[];
 }
 
@@ -119,14 +124,22 @@ export function createHeader(
 export function openBatch(batch: BatchBytes): OpenedBatch {
   const { opened, recordHashes } = checkBatch(batch);
   const kind = kindOfBatch(opened.header);
-  const records = batch.records.map((bytes, position) => {
-    const record = openRecordAt(bytes, position);
-    if (kindOfRecord(record) !== kind) {
+  const recordCases = batch.records.map((bytes, position) => {
+    const name = checkRecordAt(bytes, position);
+    if (kindOfCase(name) !== kind) {
       throw invalid(`a record of the other kind in a batch of ${kind}`, position);
     }
-    return record;
+    return name;
   });
-  return { ...opened, records, recordHashes };
+  let records: readonly LedgerRecord[] | undefined;
+  return {
+    ...opened,
+    recordCases,
+    recordHashes,
+    get records() {
+      return (records ??= batch.records.map(buildRecord));
+    },
+  };
 }
 
 /** Bytes of all records. */
@@ -155,9 +168,9 @@ function checkBatch(batch: BatchBytes): {
   return { opened, recordHashes };
 }
 
-function openRecordAt(bytes: Uint8Array, position: number): LedgerRecord {
+function checkRecordAt(bytes: Uint8Array, position: number): RecordCase {
   try {
-    return openRecord(bytes);
+    return checkRecord(bytes);
   } catch (cause) {
     if (!(cause instanceof CausewayError)) throw cause;
     const fields = { position: String(position) };

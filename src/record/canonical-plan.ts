@@ -24,6 +24,8 @@ export interface FieldPlan {
   readonly property: string;
   /** Property of the oneof that the field belongs to. */
   readonly oneof: string | undefined;
+  /** The bit of that oneof in its message; 0 for a field of none. */
+  readonly oneofBit: number;
   /** Field number and wire type as they stand on the wire. */
   readonly tag: number;
   readonly kind: ValueKind;
@@ -49,6 +51,8 @@ export interface OneofPlan {
   readonly property: string;
   readonly cases: ReadonlySet<string>;
   readonly required: boolean;
+  /** One bit of its own in each message type. */
+  readonly bit: number;
 }
 
 /** The properties of a generated message, by name. */
@@ -58,7 +62,11 @@ export interface MessagePlan {
   readonly typeName: string;
   /** Ascending by number. */
   readonly fields: readonly FieldPlan[];
+  /** The tag of each of `fields`. */
+  readonly tags: readonly number[];
   readonly oneofs: readonly OneofPlan[];
+  /** Bits of the oneofs that must have a member. */
+  readonly requiredOneofBits: number;
   /**
    * At i, the index of the first required field that is not before i; the number of fields when there
    * is none.
@@ -71,6 +79,10 @@ export interface MessagePlan {
 const implicit = FeatureSet_FieldPresence.IMPLICIT;
 const varint = 0;
 const delimited = 2;
+/** What stands for no bound: no list or value comes near it, and it is a small integer like every bound. */
+const unbounded = 0x7fff_ffff;
+/** Oneofs of one message type: each has a bit of a small integer. */
+const oneofsMax = 30;
 const noNumbers: ReadonlySet<number> = new Set();
 const plans = new WeakMap<DescMessage, MessagePlan>();
 
@@ -83,16 +95,21 @@ export function planOf(desc: DescMessage): MessagePlan {
 }
 
 function compile(desc: DescMessage): MessagePlan {
+  if (desc.oneofs.length > oneofsMax) throw new TypeError(`${desc.typeName}: too many oneofs`);
   const fields: FieldPlan[] = [];
+  const tags: number[] = [];
   const nextRequired: number[] = [];
   const zero = createZero(desc);
   const oneofs = desc.oneofs.map(compileOneof);
-  const plan = { typeName: desc.typeName, fields, oneofs, nextRequired, zero };
+  const requiredOneofBits = oneofs.reduce((bits, it) => (it.required ? bits | it.bit : bits), 0);
+  const { typeName } = desc;
+  const plan = { typeName, fields, tags, oneofs, requiredOneofBits, nextRequired, zero };
   // Known before its fields are compiled: a record may hold the encoding of a record.
   plans.set(desc, plan);
   try {
     const ascending = [...desc.fields].sort((a, b) => a.number - b.number);
     for (const field of ascending) fields.push(compileField(field));
+    for (const { tag } of fields) tags.push(tag);
   } catch (error) {
     plans.delete(desc);
     throw error;
@@ -105,12 +122,13 @@ function compile(desc: DescMessage): MessagePlan {
   return plan;
 }
 
-function compileOneof(oneof: DescOneof): OneofPlan {
+function compileOneof(oneof: DescOneof, at: number): OneofPlan {
   return {
     name: `${oneof.parent.typeName}.${oneof.name}`,
     property: oneof.localName,
     cases: new Set(oneof.fields.map((field) => field.localName)),
     required: getOption(oneof, one_required),
+    bit: 1 << at,
   };
 }
 
@@ -129,18 +147,15 @@ function compileField(field: DescField): FieldPlan {
     name: `${field.parent.typeName}.${field.name}`,
     property: field.localName,
     oneof: field.oneof?.localName,
+    oneofBit: field.oneof === undefined ? 0 : 1 << field.parent.oneofs.indexOf(field.oneof),
     tag: field.number * 8 + wireTypeOf(kind),
     kind,
     repeated,
     sorted: rules.sorted,
     required: !repeated && (rules.required || kind === "enum" || (exact && !rules.mayBeAbsent)),
-    elementsMax: repeated && rules.max > 0 ? rules.max : Number.POSITIVE_INFINITY,
+    elementsMax: repeated && rules.max > 0 ? rules.max : unbounded,
     bytesMin: rules.length,
-    bytesMax: fixed
-      ? rules.length
-      : !repeated && rules.max > 0
-        ? rules.max
-        : Number.POSITIVE_INFINITY,
+    bytesMax: fixed ? rules.length : !repeated && rules.max > 0 ? rules.max : unbounded,
     alphabet: rules.integer ? "integer" : rules.unicode ? "unicode" : "printable",
     numbers: field.enum === undefined ? noNumbers : numbersOf(field.enum),
     inner,

@@ -2,8 +2,8 @@
 import { compareBytes, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { canonicalDepthMax } from "../base/limits.ts";
+import { checkCanonical } from "./canonical-check.ts";
 import type { FieldPlan, MessagePlan, Properties } from "./canonical-plan.ts";
-import { readCanonical } from "./canonical-reader.ts";
 import { alphabetNames, isInteger64, isWellFormed } from "./canonical-text.ts";
 
 const keptBytesMax = 64 * 1024;
@@ -152,7 +152,7 @@ function assertEncodes(
   depth: number,
 ): void {
   try {
-    readCanonical(inner, value, depth);
+    checkCanonical(inner, value, depth);
   } catch (cause) {
     if (!(cause instanceof CausewayError)) throw cause;
     throw new RangeError(`${field.name}: not a canonical ${inner.typeName}`, { cause });

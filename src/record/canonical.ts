@@ -8,6 +8,7 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { compareBytes, compareText } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
+import { checkCanonical } from "./canonical-check.ts";
 import type { Properties } from "./canonical-plan.ts";
 import { planOf } from "./canonical-plan.ts";
 import { readCanonical } from "./canonical-reader.ts";
@@ -40,10 +41,34 @@ export function decodeCanonical<Desc extends DescMessage>(
   bytes: Uint8Array,
   limits: { readonly maxBytes: number },
 ): MessageShape<Desc> {
+  assertCanonical(schema, bytes, limits);
+  return buildCanonical(schema, bytes);
+}
+
+/**
+ * Checks that `bytes` are the canonical encoding of a message, and builds none. Throws as
+ * `decodeCanonical` does.
+ */
+export function assertCanonical(
+  schema: DescMessage,
+  bytes: Uint8Array,
+  limits: { readonly maxBytes: number },
+): void {
   if (bytes.length > limits.maxBytes) {
     const why = `${schema.typeName}: ${bytes.length} bytes, at most ${limits.maxBytes} are taken`;
     throw new CausewayError("TOO_LARGE", why);
   }
+  checkCanonical(planOf(schema), bytes);
+}
+
+/**
+ * The message that `bytes` encode, which `assertCanonical` has taken and nobody has changed since. Its
+ * bytes fields are views. Checks nothing: of any other bytes the result means nothing.
+ */
+export function buildCanonical<Desc extends DescMessage>(
+  schema: Desc,
+  bytes: Uint8Array,
+): MessageShape<Desc> {
   // A schema's plan builds messages of that schema.
   return readCanonical(planOf(schema), bytes) as MessageShape<Desc>;
 }

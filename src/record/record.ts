@@ -1,9 +1,10 @@
 /** The envelope of every record: its encoding is what is hashed, carried and kept. */
+import { assertInvariant } from "../base/errors.ts";
 import { recordBytesMax } from "../base/limits.ts";
 import type { Record as LedgerRecord } from "../gen/causeway/record/v1/record_pb.ts";
 import { RecordSchema } from "../gen/causeway/record/v1/record_pb.ts";
 import { leafHash } from "../merkle/hash.ts";
-import { decodeCanonical, encodeCanonical } from "./canonical.ts";
+import { assertCanonical, buildCanonical, encodeCanonical } from "./canonical.ts";
 
 export type { LedgerRecord };
 
@@ -12,6 +13,9 @@ export type RecordCase = NonNullable<LedgerRecord["body"]["case"]>;
 
 /** Kind of the batches that hold a record. */
 export type RecordKind = "governance" | "evidence";
+
+/** Wire type of messages, strings and bytes. */
+const delimited = 2;
 
 const kinds: Readonly<Record<RecordCase, RecordKind>> = {
   statement: "governance",
@@ -42,13 +46,47 @@ export function encodeRecord(record: LedgerRecord): Uint8Array {
  * Throws TOO_LARGE, MALFORMED or NOT_CANONICAL.
  */
 export function openRecord(bytes: Uint8Array): LedgerRecord {
-  return decodeCanonical(RecordSchema, bytes, { maxBytes: recordBytesMax });
+  checkRecord(bytes);
+  return buildRecord(bytes);
 }
+
+/**
+ * Which body the record has that `bytes` encode. Everything is checked that `openRecord` checks, and
+ * nothing is built. Throws as it does.
+ */
+export function checkRecord(bytes: Uint8Array): RecordCase {
+  assertCanonical(RecordSchema, bytes, { maxBytes: recordBytesMax });
+  const name = caseByStart.get(startOf(bytes));
+  assertInvariant(name !== undefined, "a checked record has no body");
+  return name;
+}
+
+/** The record that `bytes` encode, which `checkRecord` has taken and nobody has changed since. */
+export function buildRecord(bytes: Uint8Array): LedgerRecord {
+  return buildCanonical(RecordSchema, bytes);
+}
+
+// A record has one field, its body: the tag that it begins with has one or two bytes.
+function startOf([first = 0, second = 0]: Uint8Array): number {
+  return first < 128 ? first : (first & 127) + second * 128;
+}
+
+const caseByStart: ReadonlyMap<number, RecordCase> = new Map(
+  RecordSchema.fields.map(({ number, localName }) => [
+    number * 8 + delimited,
+    localName as RecordCase,
+  ]),
+);
 
 /** Kind of the batches that hold the record. Throws RangeError for one without a body, which has no encoding. */
 export function kindOfRecord(record: LedgerRecord): RecordKind {
   if (record.body.case === undefined) throw new RangeError("a record has a body");
-  return kinds[record.body.case];
+  return kindOfCase(record.body.case);
+}
+
+/** Kind of the batches that hold records with this body. */
+export function kindOfCase(name: RecordCase): RecordKind {
+  return kinds[name];
 }
 
 /** The record's name before it has an address: the RFC 6962 leaf hash of its encoding. */

@@ -81,7 +81,15 @@ export async function verifyBatch(
     verifyLeaf({ leaf: opened, publicKey: batchKey, verifier });
     const facts = await verifyFacts(state, openFacts(opened), verifier);
     const recordKind = kindOfBatch(header);
-    return { ...opened, kind: "verified", recordKind, batchKey, facts, stateSize: state.size };
+    const verified = {
+      kind: "verified",
+      recordKind,
+      batchKey,
+      facts,
+      stateSize: state.size,
+    } as const;
+    // Added to what was opened, not spread: that would build the records, which evidence is verified without.
+    return Object.assign(opened, verified);
   } catch (cause) {
     if (cause instanceof CausewayError) return rejected(cause.code);
     throw cause;
@@ -111,9 +119,10 @@ export function rejected(reason: ReasonCode): Rejection {
   return { kind: "rejected", reason };
 }
 
-function openFacts({ header, records, recordHashes }: OpenedBatch): readonly OpenedFact[] {
+function openFacts(opened: OpenedBatch): readonly OpenedFact[] {
+  const { header, recordHashes } = opened;
   if (kindOfBatch(header) === "evidence") return [];
-  return records.map((record, i) => openFact(record, recordHashes[i] as Uint8Array));
+  return opened.records.map((record, i) => openFact(record, recordHashes[i] as Uint8Array));
 }
 
 function openFact({ body }: LedgerRecord, recordHash: Uint8Array): OpenedFact {

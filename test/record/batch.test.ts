@@ -64,6 +64,8 @@ test("opening a sealed batch gives its header, records and hashes, and its leaf 
       assert.deepEqual(opened.header, sealed.header);
       assert.deepEqual(opened.leafHash, sealed.leafHash);
       assert.deepEqual(opened.recordHashes, sealed.records.map(recordHash));
+      const cases = sealed.records.map((record) => openRecord(record).body.case);
+      assert.deepEqual(opened.recordCases, cases);
       assert.deepEqual(opened.records.map(encodeRecord), sealed.records);
       assert.equal(opened.header.bodyBytes, totalBytes(sealed.records));
       verifyLeaf({ leaf: opened, publicKey: signer.publicKey, verifier });
