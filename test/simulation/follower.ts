@@ -91,7 +91,8 @@ export class SimFollower implements Role {
   }
 
   #heard(): void {
-    this.#hasNews = true;
+    // A heartbeat of what is final is no news of a later term.
+    if (!this.#state.isPending) this.#hasNews = true;
     this.#watchQuiet();
   }
 

@@ -115,12 +115,12 @@ class Schedule {
   }
 
   /**
-   * Whether no progress is owed: more is lost than a network recovers from, or half of the cities were
-   * changed under a sequencer that lies, so that the start of the next term cannot be told.
+   * Whether no progress is owed: more is lost than a network recovers from, or half of the cities change
+   * between two final sizes, so that the start of a term in between may not be told.
    */
   #mayStand(): boolean {
-    const { config, liar } = this.sim;
-    return this.isReckless || (liar !== undefined && config.cities > config.founding);
+    const { config } = this.sim;
+    return this.isReckless || config.cities > config.founding;
   }
 
   pickNode(): SimNode {
@@ -284,6 +284,8 @@ const lostLedger: Trouble = (schedule) => {
   const { world, checker } = schedule.sim;
   const { liar } = schedule.sim;
   const isMuch =
+    // Where no city may be at fault, what a witness cosigned alone is gone with its ledger.
+    schedule.sim.config.faults === 0 ||
     liar !== undefined ||
     schedule.hasLostWitness ||
     schedule.hasLostLedger ||

@@ -98,7 +98,8 @@ export class Follower {
   }
 
   #heard(): void {
-    this.#hasNews = true;
+    // A heartbeat of what is final is no news of a later term.
+    if (!this.#state.isPending) this.#hasNews = true;
     this.#watchQuiet();
   }
 
