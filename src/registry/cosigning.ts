@@ -47,6 +47,11 @@ export function logKeyOf(state: RegistryState, { term, logKey }: TermFact): Veri
   return createVerifierKey({ name, type: ed25519Type, publicKey: logKey });
 }
 
+/** Whether the log of a term, opened where the fact says, may sign a size: each holds the leaf that opened it. */
+export function isSizeOfTerm({ term, since }: TermFact, size: bigint): boolean {
+  return term === 0n || size > since;
+}
+
 /** The rule for a size: the cities that its leaves leave, and their quorum. */
 export function cosigningRuleAt(state: RegistryState, size: bigint): CosigningRule {
   const cities = [...state.cities].flatMap(([id, facts]) =>

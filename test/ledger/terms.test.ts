@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { CausewayError } from "../../src/base/errors.ts";
+import { signHead } from "../../src/ledger/embedded/checkpoints.ts";
 import type { FollowItem, LedgerClient } from "../../src/ledger/embedded/ports.ts";
+import { formatAddCheckpoint } from "../../src/note/add-checkpoint.ts";
 import { parseCheckpoint } from "../../src/note/checkpoint.ts";
 import { parseNote } from "../../src/note/note.ts";
 import { originOf } from "../../src/registry/cosigning.ts";
@@ -197,6 +199,32 @@ test("a second appointment goes on from the first one's tree", async (t) => {
       ],
     );
   }
+});
+
+test("what a log signs below the opening of its own term is taken by no replica and cosigned by no witness", async (t) => {
+  const cities = await FourCities.found(t);
+  await cities.startAll();
+  const { ledger, network } = cities;
+  const { batch } = await ledger.appendEvidence(network.provider.gateway);
+  await cities.member("hangzhou").running.engine.submit(batch);
+  await cities.final(2n);
+  // Tianjin's witness takes no part in the term at first.
+  await cities.member("tianjin").stop();
+  const voters = ["hangzhou", "shenzhen", "wuhan"];
+  await open(cities, ledger, { term: 1, to: "shenzhen", voters });
+  await cities.final(ledger.size);
+  const { replica, witness } = await cities.start("tianjin");
+  await until(() => replica.term().term === 1n, "the term at Tianjin");
+  const head = { size: 2n, root: ledger.rootAt(2n) as Uint8Array };
+  const signer = network.signer("log of term 1");
+  const checkpoint = signHead(originOf(network.id, 1n), head, signer);
+  const request = formatAddCheckpoint({ oldSize: 0n, proof: [], checkpoint });
+  assert.equal((await witness?.addCheckpoint(request))?.status, 400);
+  const { digest } = ledger.states[2] ?? {};
+  assert.ok(digest !== undefined);
+  const shown = { registryDigest: digest, isSequencers: true };
+  assert.throws(() => replica.takeHead(checkpoint, shown), { code: "CHECKPOINT_INVALID" });
+  assert.equal(replica.fault(), undefined);
 });
 
 test("the batches of the appointed gateway that were not included come before its votes", async (t) => {

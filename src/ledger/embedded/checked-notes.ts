@@ -2,6 +2,7 @@ import { equalBytes } from "../../base/bytes.ts";
 import type { Clock } from "../../base/clock.ts";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
 import type { Verifier } from "../../crypto/ports.ts";
+import { isSizeOfTerm } from "../../registry/cosigning.ts";
 import type { TermFact } from "../../registry/state.ts";
 import type { FinalCheckpoint } from "../ports.ts";
 import type { Fault, LedgerWriter } from "../store/store.ts";
@@ -135,7 +136,11 @@ export class CheckedNotes {
 
   takeHead(note: Uint8Array, shown: ShownDigest): boolean {
     const { term, size, stands } = this.compare(note);
-    if (term < newestTerm(this.#own.trust()).term) return true;
+    const newest = newestTerm(this.#own.trust());
+    if (term < newest.term) return true;
+    if (!isSizeOfTerm(newest, size)) {
+      throw new CausewayError("CHECKPOINT_INVALID", "a head without the leaf that opened its term");
+    }
     if (stands === undefined) {
       throw new CausewayError("LEDGER_BEHIND", "a head without its batches");
     }

@@ -17,6 +17,7 @@ import {
   type CityWitness,
   cosignersBetween,
   cosigningRules,
+  isSizeOfTerm,
   logKeyOf,
   originOf,
   termOfOrigin,
@@ -116,6 +117,8 @@ export function readForWitness(
     }
     if (extensions.length > 0) return { kind: "malformed" };
     const { term, size, root } = readHead(trust, note, verifier);
+    // Cosigned, it would be the highest of this city, and a later term could begin nowhere.
+    if (!isSizeOfTerm(termOfNote(trust.state, note), size)) return { kind: "malformed" };
     // Its sequencer may go on for a while with a tree that this replica has left.
     if (term < newestTerm(trust).term) return { kind: "ended" };
     return { kind: "signed", checkpoint: { term, origin, size, root, note } };

@@ -349,8 +349,8 @@ export class LedgerReplica implements Replica {
    * Compares a head that the log signed with the own tree and registry. A head of another root ends the
    * trust in this log: `false`; so does, when the sequencer itself shows it, one of a smaller size than
    * one seen before, or with another digest. A head of an earlier term says nothing any more.
-   * Throws when the note is not a head of this log, LEDGER_BEHIND when it is ahead of this replica, and
-   * DIGEST_DIVERGES for another member's digest.
+   * Throws when the note is not a head of this log, CHECKPOINT_INVALID for one below the opening of its
+   * term, LEDGER_BEHIND when it is ahead of this replica, and DIGEST_DIVERGES for another member's digest.
    */
   takeHead(note: Uint8Array, shown: ShownDigest): boolean {
     return this.#notes.takeHead(note, shown);
