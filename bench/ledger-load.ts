@@ -34,7 +34,7 @@ export interface LoadedLedger {
   readonly finalPerSecond: number;
   readonly leavesPerSecond: number;
   readonly finalSizesPerSecond: number;
-  /** Milliseconds, of the records whose seal began while it measured. */
+  /** Milliseconds, of the records whose seal began while it measured; of all of them where none did. */
   readonly seal: Spread;
   readonly sealToFinal: Spread;
   /** Seconds after the last seal until everything was final. */
@@ -52,6 +52,12 @@ interface Finality {
   readonly leaves: number;
 }
 
+/** What took how long, in milliseconds. */
+interface Timed {
+  readonly beganMs: number;
+  readonly ms: number;
+}
+
 interface Durable {
   /** When the seal of each record began. */
   readonly beganMs: number[];
@@ -66,7 +72,7 @@ export class FinalWatch {
   readonly #included: { readonly index: bigint; readonly leaf: string }[] = [];
   readonly #waiting: (() => void)[] = [];
   readonly finalities: Finality[] = [];
-  sealToFinal: { readonly beganMs: number; readonly ms: number }[] = [];
+  sealToFinal: Timed[] = [];
   notFinal = 0;
 
   /** The same store, watched. */
@@ -117,7 +123,8 @@ export class FinalWatch {
     }
     this.#included.splice(0, count);
     this.notFinal -= records;
-    this.finalities.push({ atMs, records, leaves });
+    // A size that another gateway's batches made, or a heartbeat, is none of this load's.
+    if (leaves > 0) this.finalities.push({ atMs, records, leaves });
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }
@@ -130,7 +137,7 @@ export async function runLedgerLoad(
 ): Promise<LoadedLedger> {
   watch.finalities.splice(0);
   watch.sealToFinal = [];
-  const seals: { readonly beganMs: number; readonly ms: number }[] = [];
+  const seals: Timed[] = [];
   let next = 0;
   const sealOne = async (): Promise<void> => {
     const record = records[next++ % records.length] as Uint8Array;
@@ -152,10 +159,10 @@ export async function runLedgerLoad(
   const sealedMs = performance.now();
   while (watch.notFinal > 0) await watch.next();
   const settleSeconds = (performance.now() - sealedMs) / 1000;
-  const isMeasured = ({ beganMs }: { readonly beganMs: number }): boolean =>
-    beganMs >= startMs && beganMs < endMs;
-  const spreadIn = (all: typeof seals): Spread =>
-    spreadOf(all.filter(isMeasured).map(({ ms }) => ms));
+  const spreadIn = (all: readonly Timed[]): Spread => {
+    const measured = all.filter(({ beganMs: at }) => at >= startMs && at < endMs);
+    return spreadOf((measured.length === 0 ? all : measured).map(({ ms }) => ms));
+  };
   return {
     recordsInAll: seals.length,
     batchesInAll: watch.finalities.reduce((sum, { leaves }) => sum + leaves, 0),
