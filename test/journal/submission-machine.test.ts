@@ -109,6 +109,22 @@ describe("submission", () => {
     assert.deepEqual(refused, [{ kind: "refused", number: 1, reason: "BATCH_INVALID" }]);
   });
 
+  it("takes a gap behind what was included for a term that goes on without it, and submits that again", () => {
+    const { state } = startWith(2, 1);
+    stepSubmission(state, included(1));
+    assert.deepEqual(submits(stepSubmission(state, { kind: "sealed", count: 3 })), [2]);
+    const effects = stepSubmission(state, { kind: "rejected", number: 2, reason: "CHAIN_GAP" });
+    assert.deepEqual(timers(effects), [100]);
+    assert.deepEqual(submits(stepSubmission(state, { kind: "timer" })), [1]);
+    assert.deepEqual(submits(stepSubmission(state, included(1))), [2]);
+  });
+
+  it("stops at a gap behind what is final", () => {
+    const { state } = startWith(2, 1);
+    const refused = stepSubmission(state, { kind: "rejected", number: 1, reason: "CHAIN_GAP" });
+    assert.deepEqual(refused, [{ kind: "refused", number: 1, reason: "CHAIN_GAP" }]);
+  });
+
   it("tries again while a blob is missing", () => {
     const { state } = startWith(1);
     const effects = stepSubmission(state, { kind: "rejected", number: 0, reason: "BLOB_MISSING" });
@@ -234,10 +250,10 @@ class World {
     this.send({ kind: "sealed", count: this.sealed });
   }
 
-  /** The ledger goes on from what is final and `kept` more. */
-  changeTerm(kept: number): void {
+  /** The ledger goes on from what is final and `kept` more, and that may not be known here yet. */
+  changeTerm(kept: number, isKnown: boolean): void {
     this.length = Math.min(this.length, this.finalLength + kept);
-    this.send({ kind: "term-changed" });
+    if (isKnown) this.send({ kind: "term-changed" });
   }
 }
 
@@ -265,10 +281,10 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
       (world) =>
         world.crash(forgotten),
   ),
-  fc.nat(3).map(
-    (kept): Act =>
+  fc.tuple(fc.nat(3), fc.boolean()).map(
+    ([kept, isKnown]): Act =>
       (world) =>
-        world.changeTerm(kept),
+        world.changeTerm(kept, isKnown),
   ),
 );
 

@@ -180,6 +180,11 @@ function reject(
   const { number, reason, call } = event;
   // A blob that a statement names may still be under way to the engine.
   if (reason === "BLOB_MISSING") return backOff(state, effects);
+  // The batch before it was included and is not final: a term that is not known here goes on without it.
+  if (call.conclusive && reason === "CHAIN_GAP" && number > state.finalCount) {
+    takeBackIncluded(state, effects);
+    return backOff(state, effects);
+  }
   if (call.conclusive) {
     state.phase = "refused";
     effects.push({ kind: "refused", number, reason });
