@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import {
+  type OpeningSource,
+  openingOf,
+  trustedOpeningOf,
+} from "../../src/ledger/embedded/term-opening.ts";
+import { isRightlyOpened } from "../../src/ledger/embedded/witness-terms.ts";
+import { TestLedger } from "../support/ledger.ts";
+import { createTestNetwork, fourCities, type TestCity } from "../support/network.ts";
+import { type AppointedTerm, sayAppointment, signedHead } from "../support/statements.ts";
+
+const network = createTestNetwork(fourCities);
+const [hangzhou, shenzhen, suzhou, tianjin] = network.cities as readonly [
+  TestCity,
+  TestCity,
+  TestCity,
+  TestCity,
+];
+/** Hangzhou's gateway is the sequencer of term 0, Shenzhen's of term 1. */
+const first = {
+  gateway: network.consumer.gateway,
+  term: 1,
+  log: network.signer("log 1"),
+};
+const second = {
+  gateway: network.provider.gateway,
+  term: 2,
+  log: network.signer("log 2"),
+};
+
+/** The replica of somebody who has this ledger, of which a size is final. */
+function replicaOf(ledger: TestLedger, finalSize: bigint): OpeningSource {
+  const final = { size: finalSize, root: new Uint8Array(32), timeMs: 0, note: new Uint8Array() };
+  return {
+    state: () => ledger.state,
+    final: () => final,
+    rootAt: ledger.rootAt,
+    trust: () => ({ state: ledger.state, skewMs: 0 }),
+    voidReason: () => undefined,
+    batch: (index) => {
+      const batch = ledger.batches[Number(index)];
+      return batch && { ...batch, index };
+    },
+  };
+}
+
+/**
+ * Three leaves are final, cosigned as four: whoever opens term 1 drops two of them, as if Hangzhou had
+ * signed two histories. Term 2 goes on from there, by a vote that names term 1.
+ */
+async function misled(): Promise<TestLedger> {
+  const ledger = await TestLedger.founded(network);
+  await ledger.appendEvidence(network.provider.gateway);
+  const wrong = ledger.fork();
+  await ledger.appendEvidence(network.provider.gateway);
+  await ledger.appendEvidence(network.provider.gateway);
+  const vote = (of: TestLedger, city: TestCity, on: AppointedTerm, size: bigint, term = 0n) => {
+    const root = of.rootAt(size);
+    assert.ok(root !== undefined);
+    const by = term === 0n ? {} : { term, log: first.log };
+    return sayAppointment(network, city, on, signedHead(network, { size, root }, by));
+  };
+  await wrong.append(first.gateway, [
+    vote(ledger, hangzhou, first, 4n),
+    vote(ledger, shenzhen, first, 4n),
+    vote(ledger, suzhou, first, 4n),
+    vote(wrong, tianjin, first, 2n),
+  ]);
+  assert.equal(wrong.state.terms.at(-1)?.term, 1n);
+  await wrong.append(second.gateway, [
+    vote(wrong, shenzhen, second, 3n, 1n),
+    vote(ledger, suzhou, second, 4n),
+    vote(wrong, tianjin, second, 2n),
+  ]);
+  assert.deepEqual(
+    wrong.state.terms.map(({ term, start }) => [term, start]),
+    [
+      [0n, 0n],
+      [1n, 2n],
+      [2n, 3n],
+    ],
+  );
+  return wrong;
+}
+
+const options = { verifier: network.verifier, evidenceOf: () => undefined };
+
+test("a term that goes on from one that was not rightly opened has no opening that a witness trusts", async () => {
+  const replica = replicaOf(await misled(), 2n);
+  const earlier = openingOf(replica, 1n, options);
+  assert.equal(earlier !== undefined && isRightlyOpened(earlier), false);
+  const later = openingOf(replica, 2n, options);
+  assert.equal(later !== undefined && isRightlyOpened(later), true, "by its own votes");
+  assert.equal(trustedOpeningOf(replica, 2n, options), undefined);
+});
+
+test("a term whose opening is final was judged by those who cosigned it", async () => {
+  const opening = trustedOpeningOf(replicaOf(await misled(), 3n), 2n, options);
+  assert.equal(opening !== undefined && isRightlyOpened(opening), true);
+});
