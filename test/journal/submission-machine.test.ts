@@ -303,7 +303,7 @@ function settle(world: World): void {
 describe("submission under any order of events", () => {
   it("brings every batch to an honest ledger exactly once and is never refused", () => {
     fc.assert(
-      fc.property(fc.array(acts, { maxLength: 120 }), (sequence) => {
+      fc.property(fc.array(acts, { maxLength: 120, size: "max" }), (sequence) => {
         const world = new World(-1);
         for (const act of sequence) act(world);
         settle(world);
@@ -317,7 +317,7 @@ describe("submission under any order of events", () => {
 
   it("names exactly the batch that the ledger refuses, and brings all those before it", () => {
     fc.assert(
-      fc.property(fc.array(acts, { maxLength: 80 }), fc.nat(6), (sequence, refused) => {
+      fc.property(fc.array(acts, { maxLength: 80, size: "max" }), fc.nat(6), (sequence, refused) => {
         const world = new World(refused);
         world.seal(refused + 2);
         for (const act of sequence) if (world.refusal === undefined) act(world);
