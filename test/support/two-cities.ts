@@ -49,15 +49,25 @@ export const getDivision: string = "/causeway.demo.v1.DivisionService/GetDivisio
 export const reportCorrection: string = "/causeway.demo.v1.DivisionService/ReportCorrection";
 export const listVillages: string = "/causeway.demo.v1.DivisionService/ListVillages";
 
+/** Ports below those that the system gives to outgoing connections, in parts for processes that run at one time. */
+const portsFrom = 10_000;
+const portsOfProcess = 500;
+const processesApart = 44;
+const givenPorts = new Set<number>();
+
 /**
- * A free TCP port of the loopback interface, below those that the system gives to outgoing connections:
- * a gateway that is restarted finds it free again.
+ * A free TCP port of the loopback interface that nobody else is given meanwhile: a gateway that is started
+ * later, or again, finds it free.
  */
 export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(10_000, 32_000);
+  const first = portsFrom + (process.pid % processesApart) * portsOfProcess;
+  while (givenPorts.size < portsOfProcess) {
+    const port = first + randomInt(portsOfProcess);
+    if (givenPorts.has(port)) continue;
+    givenPorts.add(port);
     if (await isFree(port)) return port;
   }
+  throw new Error("every port of this process was given");
 }
 
 function isFree(port: number): Promise<boolean> {
