@@ -60,7 +60,9 @@ export class Checker {
     if (row === undefined) return;
     const { liar } = this.#sim;
     const willing = liar === undefined ? cities : new Set([...cities, liar.city]);
-    const from = Math.min(this.final.length, note.size);
+    // Whoever could take it holds as final what its tree has of the final history.
+    let from = Math.min(this.final.length, note.size);
+    while (from > 0 && ancestor(row, from - 1) !== this.final[from - 1]) from -= 1;
     if (satisfies(row.facts, { from, to: note.size }, willing)) {
       this.#makeFinal(row, `a quorum with ${node.name} cosigned`);
     }

@@ -201,7 +201,8 @@ export class SimFollower implements Role {
     if (this.#isClosed) return;
     const replica = this.#replica;
     if (!this.#isTaken(effect)) {
-      this.#take({ kind: "failed", storedSize: BigInt(replica.size) });
+      const isUnfit = effect.kind === "apply";
+      this.#take({ kind: "failed", storedSize: BigInt(replica.size), isUnfit });
       return;
     }
     if (replica.size > Number(this.#state.storedSize)) this.#hasNews = true;

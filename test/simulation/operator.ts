@@ -46,7 +46,8 @@ export class Operator {
 
   /** Every city is asked for its vote on one gateway; with enough of them it opens its term. */
   appoint(node: SimNode): void {
-    if (this.#isAppointing) return;
+    // Before batch 0 is final there is no network that could vote.
+    if (this.#isAppointing || this.#sim.checker.final.length === 0) return;
     const { world, nodes, notes } = this.#sim;
     this.#isAppointing = true;
     const term = Math.max(this.#term, ...nodes.map((one) => one.process?.replica.term ?? 0)) + 1;
@@ -139,8 +140,17 @@ export class Operator {
       process.gateway.halted === undefined &&
       process.replica.fault === undefined &&
       process.replica.finalSize >= checker.final.length;
+    const canSeal = ({ process }: SimNode): boolean =>
+      process !== undefined && process.gateway.halted === undefined;
     const isUp = ({ process }: SimNode): boolean => process !== undefined;
-    const best = [others.filter(isWell), honest.filter(isWell), others.filter(isUp), honest];
+    const best = [
+      others.filter(isWell),
+      honest.filter(isWell),
+      others.filter(canSeal),
+      honest.filter(canSeal),
+      others.filter(isUp),
+      honest,
+    ];
     return world.random.pick(best.find((some) => some.length > 0) as SimNode[]);
   }
 

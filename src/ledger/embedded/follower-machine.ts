@@ -55,6 +55,8 @@ export type FollowerEvent =
       readonly kind: "failed";
       /** Batches stored here, when some were dropped. */
       readonly storedSize?: bigint;
+      /** A batch had no place behind the leaves here: they may be the ones that are wrong. */
+      readonly isUnfit?: boolean;
     }
   | { readonly kind: "distrusted" }
   /** A later term has begun: its log is trusted again. */
@@ -126,7 +128,8 @@ export function stepFollower(state: FollowerState, event: FollowerEvent): Follow
       return afterWork({ ...state, ...done, isDoubtful: false, failures: 0 });
     }
     case "failed": {
-      const after = { ...state, storedSize: event.storedSize ?? state.storedSize };
+      const { storedSize = state.storedSize, isUnfit = false } = event;
+      const after = { ...state, storedSize, isPending: state.isPending || isUnfit };
       return state.phase === "open"
         ? wait({ ...after, isBusy: false }, [{ kind: "disconnect" }])
         : afterWork(after);

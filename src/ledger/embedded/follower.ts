@@ -52,6 +52,8 @@ export class Follower {
   #pending: PendingTerm | undefined;
   /** The term that was pending is open, by what was taken last. */
   #hasOpened = false;
+  /** What was taken last had no place behind the leaves here. */
+  #isUnfit = false;
   #cancelWait: () => void = () => undefined;
   #cancelQuiet: () => void = () => undefined;
   #cancelRelay: () => void = () => undefined;
@@ -204,7 +206,8 @@ export class Follower {
       // Bytes that anyone on the way could have sent prove nothing against the log: the stream is begun anew.
       const reason = cause instanceof CausewayError ? cause.code : "LEDGER_UNAVAILABLE";
       this.#options.onReport({ event: "follow interrupted", reason, cause });
-      this.#take({ kind: "failed", storedSize: replica.state().size });
+      this.#take({ kind: "failed", storedSize: replica.state().size, isUnfit: this.#isUnfit });
+      this.#isUnfit = false;
       return;
     }
     const storedSize = replica.state().size;
@@ -346,6 +349,7 @@ export class Follower {
     if (this.#source?.isSequencer !== true || this.#pending !== undefined || isOthersOrder) {
       // The place may be another's doing, who sent what stands before it.
       if (isOthersOrder && this.#pending === undefined) await replica.dropUnconfirmed(term);
+      this.#isUnfit = true;
       throw new CausewayError(reason, `a batch at ${index} that has no place there`);
     }
     replica.distrust({ reason, index, term });
