@@ -1,14 +1,22 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import test from "node:test";
+import { systemClock } from "../../gateway/runtime.ts";
+import { ledgerFile } from "../../src/ledger/embedded/ledger-node.ts";
+import { readLedgerNetwork } from "../../src/ledger/embedded/network.ts";
+import { LedgerReplica } from "../../src/ledger/embedded/replica.ts";
 import {
   type OpeningSource,
   openingOf,
   trustedOpeningOf,
 } from "../../src/ledger/embedded/term-opening.ts";
 import { isRightlyOpened } from "../../src/ledger/embedded/witness-terms.ts";
+import type { SealedBatch } from "../../src/ledger/ports.ts";
+import { SqliteLedgerStore } from "../../src/ledger/store/sqlite-store.ts";
 import { TestLedger } from "../support/ledger.ts";
 import { createTestNetwork, fourCities, type TestCity } from "../support/network.ts";
 import { type AppointedTerm, sayAppointment, signedHead } from "../support/statements.ts";
+import { temporaryFolder } from "./support.ts";
 
 const network = createTestNetwork(fourCities);
 const [hangzhou, shenzhen, suzhou, tianjin] = network.cities as readonly [
@@ -49,7 +57,7 @@ function replicaOf(ledger: TestLedger, finalSize: bigint): OpeningSource {
  * Three leaves are final, cosigned as four: whoever opens term 1 drops two of them, as if Hangzhou had
  * signed two histories. Term 2 goes on from there, by a vote that names term 1.
  */
-async function misled(): Promise<TestLedger> {
+async function misled(): Promise<{ readonly ledger: TestLedger; readonly wrong: TestLedger }> {
   const ledger = await TestLedger.founded(network);
   await ledger.appendEvidence(network.provider.gateway);
   const wrong = ledger.fork();
@@ -81,13 +89,14 @@ async function misled(): Promise<TestLedger> {
       [2n, 3n],
     ],
   );
-  return wrong;
+  return { ledger, wrong };
 }
 
-const options = { verifier: network.verifier, evidenceOf: () => undefined };
+const { verifier } = network;
+const options = { verifier, evidenceOf: () => undefined };
 
 test("a term that goes on from one that was not rightly opened has no opening that a witness trusts", async () => {
-  const replica = replicaOf(await misled(), 2n);
+  const replica = replicaOf((await misled()).wrong, 2n);
   const earlier = openingOf(replica, 1n, options);
   assert.equal(earlier !== undefined && isRightlyOpened(earlier), false);
   const later = openingOf(replica, 2n, options);
@@ -96,6 +105,26 @@ test("a term that goes on from one that was not rightly opened has no opening th
 });
 
 test("a term whose opening is final was judged by those who cosigned it", async () => {
-  const opening = trustedOpeningOf(replicaOf(await misled(), 3n), 2n, options);
+  const opening = trustedOpeningOf(replicaOf((await misled()).wrong, 3n), 2n, options);
   assert.equal(opening !== undefined && isRightlyOpened(opening), true);
+});
+
+test("a replica that holds what the votes agree on does not drop it; one that does not cannot know", async (t) => {
+  const { ledger, wrong } = await misled();
+  for (const held of [4, 3]) {
+    const store = new SqliteLedgerStore(join(temporaryFolder(t), ledgerFile));
+    t.after(() => store.close());
+    const founding = readLedgerNetwork(network.payload);
+    const clock = systemClock;
+    const replica = await LedgerReplica.open({ network: founding, store, verifier, clock });
+    await replica.include(ledger.batches.slice(0, held), "stop");
+    const pending = await replica.beginTerm(1n, 2n);
+    await pending.include(wrong.batches[2] as SealedBatch);
+    assert.equal(pending.opened?.term, 1n);
+    const opening = replica.openTerm(pending);
+    if (held === 4) await assert.rejects(opening, { code: "TERM_INVALID" });
+    else await opening;
+    assert.equal(replica.term().term, held === 4 ? 0n : 1n);
+    assert.equal(replica.reader.droppedLeaves().length, held === 4 ? 0 : 1);
+  }
 });

@@ -1,11 +1,13 @@
 import { equalBytes } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { pendingTermBytesMax } from "../../base/limits.ts";
+import type { ReasonCode } from "../../base/reasons.ts";
 import type { Verifier } from "../../crypto/ports.ts";
 import { openLeaf } from "../../record/leaf.ts";
 import type { RegistryState, TermFact } from "../../registry/state.ts";
 import type { SealedBatch } from "../ports.ts";
 import type { BatchRow, ChainPlace, LedgerReader } from "../store/store.ts";
+import { parseBody } from "./bodies.ts";
 import { GrowingTree } from "./growing-tree.ts";
 import { type Inclusion, judgeBatch } from "./judge-batch.ts";
 
@@ -57,6 +59,22 @@ export class PendingTerm {
     return fact !== undefined && fact.term >= this.term && fact.since >= this.start
       ? fact
       : undefined;
+  }
+
+  rootAt(size: bigint): Uint8Array | undefined {
+    return this.#tree.rootAt(size);
+  }
+
+  /** A batch from the start on. */
+  batch(index: bigint): { readonly records: readonly Uint8Array[] } | undefined {
+    const row = this.#rows[Number(index - this.start)];
+    return row && { records: parseBody(row.body) };
+  }
+
+  /** Why a record of such a batch had no effect. */
+  voidReason(index: bigint, position: number): ReasonCode | undefined {
+    const row = this.#rows[Number(index - this.start)];
+    return row?.voids.find((one) => one.position === position)?.reason;
   }
 
   /** The index of a leaf that stands here already at its place of the chain. */

@@ -20,6 +20,7 @@ import { Listeners } from "./listeners.ts";
 import type { LedgerNetwork } from "./network.ts";
 import { PendingTerm } from "./pending-term.ts";
 import { refoldTo, reloadState } from "./reload.ts";
+import { assertKeepsStart } from "./term-opening.ts";
 import { newestTerm, type Trust, trustOf } from "./trust.ts";
 import type { ReplicaVerdict } from "./witness-machine.ts";
 
@@ -283,7 +284,8 @@ export class LedgerReplica implements Replica {
   /**
    * Stores what a term has put in the place of the leaves from its start on, in one transaction: those
    * that were there are dropped, the registry is the one after the new ones.
-   * Throws as `beginTerm` does when more became final meanwhile.
+   * Throws as `beginTerm` does when more became final meanwhile, and TERM_INVALID when leaves would be
+   * dropped up to which the votes' checkpoints agree.
    */
   openTerm(pending: PendingTerm): Promise<void> {
     const run = this.#work.then(() => this.#openTerm(pending));
@@ -296,6 +298,7 @@ export class LedgerReplica implements Replica {
     const { opened } = pending;
     assertInvariant(opened !== undefined, "a term is opened by its votes");
     this.#assertMayDrop(start);
+    assertKeepsStart(this, pending, this.#verifier);
     this.#truncate(start, { term: opened.term, rows });
     this.#advance(state, rows);
   }

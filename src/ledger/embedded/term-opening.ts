@@ -7,15 +7,18 @@ import type { Verifier } from "../../crypto/ports.ts";
 import { openRecord } from "../../record/record.ts";
 import { cosigningRules } from "../../registry/cosigning.ts";
 import type { RegistryState, TermFact } from "../../registry/state.ts";
-import type { Replica } from "../ports.ts";
+import type { IncludedBatch, Replica } from "../ports.ts";
 import { readHead } from "./checkpoints.ts";
-import type { StartEvidence, StartVote } from "./term-start.ts";
-import type { Trust } from "./trust.ts";
+import type { LedgerNetwork } from "./network.ts";
+import type { PendingTerm } from "./pending-term.ts";
+import { isStartDropped, type StartEvidence, type StartVote } from "./term-start.ts";
+import { type Trust, trustOf } from "./trust.ts";
 import { isRightlyOpened } from "./witness-terms.ts";
 import type { TermOpening } from "./witness-types.ts";
 
-/** What is asked of the own replica. */
-export type OpeningSource = Pick<Replica, "state" | "final" | "rootAt" | "batch" | "voidReason"> & {
+/** What is asked of the own replica, or of the leaves that are about to be its newest. */
+export type OpeningSource = Pick<Replica, "state" | "final" | "rootAt" | "voidReason"> & {
+  batch(index: bigint): Pick<IncludedBatch, "records"> | undefined;
   trust(): Trust;
 };
 
@@ -86,6 +89,29 @@ export function trustedOpeningOf(
     return opening !== undefined && isRightlyOpened(opening);
   });
   return areRight ? shown(term) : undefined;
+}
+
+/**
+ * The fold cannot tell a checkpoint that is not on its tree from a lie; whoever holds what the checkpoints
+ * cover can. Throws TERM_INVALID when a term that has opened would drop what its votes keep.
+ */
+export function assertKeepsStart(
+  own: Pick<Replica, "final" | "rootAt"> & { readonly network: LedgerNetwork },
+  pending: PendingTerm,
+  verifier: Verifier,
+): void {
+  const term = pending.opened?.term ?? 0n;
+  const source: OpeningSource = {
+    state: () => pending.state,
+    final: () => own.final(),
+    rootAt: (size) => pending.rootAt(size),
+    voidReason: (index, position) => pending.voidReason(index, position),
+    batch: (index) => pending.batch(index),
+    trust: () => trustOf(own.network, pending.state),
+  };
+  const opening = openingOf(source, term, { verifier });
+  if (opening === undefined || !isStartDropped(opening.question, own, source)) return;
+  throw new CausewayError("TERM_INVALID", `term ${term} would drop what its votes keep`);
 }
 
 /** City of the gateway that was appointed for a term. */

@@ -129,19 +129,34 @@ export function verifyStart(
 function verifyAgreed(question: StartQuestion, own: PrefixRoots, start: bigint): StartVerdict {
   if (!isVoted(question)) return "too few votes";
   const newest = newestVotes(question);
-  const stands = newest.every(({ size, root }) => {
-    const held = size > start ? undefined : own.rootAt(size);
-    return held !== undefined && equalBytes(held, root);
-  });
+  const stands = newest.every((vote) => vote.size <= start && isHeld(own, vote));
   return stands && newest.some(({ size }) => size === start) ? "right" : "wrong";
 }
 
-/** Votes whose checkpoint is of the highest term that any names. */
-function newestVotes({ votes }: StartQuestion): readonly StartVote[] {
+/** Votes whose checkpoint is of the highest term that any names. Throws RangeError without votes. */
+export function newestVotes({ votes }: StartQuestion): readonly StartVote[] {
   const [first] = votes;
   if (first === undefined) throw new RangeError("a start is worked out from votes");
   const term = votes.reduce((highest, vote) => (vote.term > highest ? vote.term : highest), 0n);
   return votes.filter((vote) => vote.term === term);
+}
+
+/**
+ * Whether the checkpoints that give the start agree in one tree and do not all stand in another, which a
+ * term would put in its place: it would begin below the highest of them, and nobody has lied.
+ */
+export function isStartDropped(
+  question: StartQuestion,
+  own: PrefixRoots,
+  next: PrefixRoots,
+): boolean {
+  const newest = newestVotes(question);
+  return newest.every((vote) => isHeld(own, vote)) && !newest.every((vote) => isHeld(next, vote));
+}
+
+function isHeld(tree: PrefixRoots, { size, root }: StartVote): boolean {
+  const held = tree.rootAt(size);
+  return held !== undefined && equalBytes(held, root);
 }
 
 function otherVotes({ votes, sequencerCity }: StartQuestion): readonly StartVote[] {
