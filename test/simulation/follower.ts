@@ -202,6 +202,7 @@ export class SimFollower implements Role {
     const replica = this.#replica;
     if (!this.#isTaken(effect)) {
       const isUnfit = effect.kind === "apply";
+      this.#hasNews = false;
       this.#take({ kind: "failed", storedSize: BigInt(replica.size), isUnfit });
       return;
     }

@@ -115,12 +115,14 @@ class Schedule {
   }
 
   /**
-   * Whether no progress is owed: more is lost than a network recovers from, or half of the cities change
+   * Whether no progress is owed: more is lost than a network recovers from, its first sequencer never let
+   * it be founded, or half of the cities change
    * between two final sizes, so that the start of a term in between may not be told.
    */
   #mayStand(): boolean {
-    const { config } = this.sim;
-    return this.isReckless || config.cities > config.founding;
+    const { config, checker } = this.sim;
+    const isFounded = checker.final.length > 0;
+    return this.isReckless || config.cities > config.founding || !isFounded;
   }
 
   pickNode(): SimNode {

@@ -194,7 +194,7 @@ export class Follower {
     const { stream } = this.#state;
     try {
       if (!(await this.#isTrusted(effect, stream))) {
-        this.#take({ kind: "failed", storedSize: replica.state().size });
+        this.#fail();
         return;
       }
     } catch (cause) {
@@ -206,8 +206,7 @@ export class Follower {
       // Bytes that anyone on the way could have sent prove nothing against the log: the stream is begun anew.
       const reason = cause instanceof CausewayError ? cause.code : "LEDGER_UNAVAILABLE";
       this.#options.onReport({ event: "follow interrupted", reason, cause });
-      this.#take({ kind: "failed", storedSize: replica.state().size, isUnfit: this.#isUnfit });
-      this.#isUnfit = false;
+      this.#fail();
       return;
     }
     const storedSize = replica.state().size;
@@ -229,6 +228,14 @@ export class Follower {
   #isPendingOn(stream: number): boolean {
     if (this.#pending !== undefined) return true;
     return stream === this.#state.stream && this.#state.isPending && !this.#hasOpened;
+  }
+
+  /** What could not be taken is no news: another source may have better. */
+  #fail(): void {
+    this.#hasNews = false;
+    const isUnfit = this.#isUnfit;
+    this.#isUnfit = false;
+    this.#take({ kind: "failed", storedSize: this.#options.replica.state().size, isUnfit });
   }
 
   /** `false` when the trust in the log has ended with it. */
