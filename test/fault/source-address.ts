@@ -19,10 +19,11 @@ function optionsOf(first: unknown): Options | undefined {
 }
 
 if (source !== undefined) {
-  const connect = net.Socket.prototype.connect as (...args: unknown[]) => net.Socket;
-  net.Socket.prototype.connect = function (this: net.Socket, ...args: unknown[]): net.Socket {
+  const prototype = net.Socket.prototype as { connect: (...args: unknown[]) => net.Socket };
+  const connect: unknown = Reflect.get(prototype, "connect");
+  prototype.connect = function (this: net.Socket, ...args: unknown[]): net.Socket {
     const options = optionsOf(args[0]);
     if (options?.port !== undefined && options.path === undefined) options.localAddress ??= source;
-    return connect.apply(this, args);
-  } as typeof net.Socket.prototype.connect;
+    return Reflect.apply(connect as (...args: unknown[]) => net.Socket, this, args);
+  };
 }
