@@ -2,6 +2,7 @@ import { toHex } from "../../src/base/bytes.ts";
 import { satisfies } from "./facts.ts";
 import type { Row, Rows, SimBatch } from "./history.ts";
 import type { LogKey, Note } from "./notes.ts";
+import { isOmitted } from "./witness.ts";
 import type { SimNode } from "./node.ts";
 import type { Sim } from "./sim.ts";
 import { Violation } from "./world.ts";
@@ -131,6 +132,8 @@ export class Checker {
       config.inclusionBoundMs + config.maxStalenessMs + boundSlackMs + this.clockErrorMs;
     const holders = nodes.filter((one) => {
       const held = one.isLiar ? undefined : one.process?.witness.state.held.get(leafHash);
+      const replica = one.process?.replica;
+      if (replica === undefined || !isOmitted(replica, batch, replica.finalSize)) return false;
       return held?.isForwarded === true && world.nowMs - held.heldAtMs > boundMs;
     });
     if (config.founding - holders.length < config.quorum) {

@@ -116,12 +116,14 @@ class Schedule {
 
   /**
    * Whether no progress is owed: more is lost than a network recovers from, its first sequencer never let
-   * it be founded, or half of the cities change
+   * it be founded, the cities chose the liar themselves, or half of the cities change
    * between two final sizes, so that the start of a term in between may not be told.
    */
   #mayStand(): boolean {
-    const { config, checker } = this.sim;
+    const { config, checker, liar } = this.sim;
     const isFounded = checker.final.length > 0;
+    const isLiarAppointed = (liar?.node.logKeys.size ?? 0) > (liar?.city === 0 ? 1 : 0);
+    if (isLiarAppointed) return true;
     return this.isReckless || config.cities > config.founding || !isFounded;
   }
 
@@ -268,6 +270,9 @@ const lostJournal: Trouble = (schedule) => {
   // One journal after another: what is in no journal and on no ledger is nowhere.
   const isOther = sim.config.faults === 0 && schedule.hasLostLedger;
   if ((checker.setBack.size > 0 || isOther) && !schedule.isReckless) return;
+  // A chain of which the ledger has no leaf has nothing that a new epoch could rest on.
+  const hasLeaf = checker.final.some(({ batch }) => batch.gateway === node.city);
+  if (!hasLeaf && !schedule.isReckless) return;
   const { journal } = node.disks;
   const count = world.random.int(journal.content.batches.length + 1);
   const content = {
