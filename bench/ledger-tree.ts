@@ -62,11 +62,13 @@ export async function measureTree(
   const trees: OpenTree[] = [];
   try {
     for (const leaves of plan.sizes) trees.push(await openTree(folder, leaves, progress));
-    await measureOnce(trees, plan.times);
     const rounds: Times[] = [];
-    for (let round = 1; round <= plan.rounds; round++) {
-      progress(`proofs, round ${round} of ${plan.rounds}`);
-      rounds.push(await measureOnce(trees, plan.times));
+    for (const [operations, times] of phases(plan.times)) {
+      progress(`measuring ${operations.join(", ")}`);
+      await measureOnce(trees, operations, times);
+      for (let round = 0; round < plan.rounds; round++) {
+        rounds.push(await measureOnce(trees, operations, times));
+      }
     }
     return {
       operations: storeOperations.flatMap((operation) =>
@@ -78,6 +80,16 @@ export async function measureTree(
     for (const { child } of trees) await child.stop();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Appends come last and are fewer: they make the ledger longer. */
+function phases(times: number): readonly (readonly [readonly StoreOperation[], number])[] {
+  const appends: readonly StoreOperation[] = ["append, 1 leaf", "append, 64 leaves"];
+  return [
+    [storeOperations.filter((operation) => !appends.includes(operation)), times],
+    [["append, 1 leaf"], Math.ceil(times / 2)],
+    [["append, 64 leaves"], Math.ceil(times / 10)],
+  ];
 }
 
 /** Filled by one process and opened by another, so that nothing of the filling is in its memory. */
@@ -108,9 +120,13 @@ type Times = ReadonlyMap<string, readonly number[]>;
 
 const nameOf = (operation: StoreOperation, leaves: number): string => `${leaves} ${operation}`;
 
-async function measureOnce(trees: readonly OpenTree[], times: number): Promise<Times> {
+async function measureOnce(
+  trees: readonly OpenTree[],
+  operations: readonly StoreOperation[],
+  times: number,
+): Promise<Times> {
   const measured = new Map<string, readonly number[]>();
-  for (const operation of storeOperations) {
+  for (const operation of operations) {
     for (const { child, leaves } of trees) {
       const taken = await ask(child, { kind: "measure", operation, times });
       measured.set(nameOf(operation, leaves), taken as readonly number[]);
@@ -125,10 +141,11 @@ function figuresOf(
   leaves: number,
   smallest: number,
 ): TreeFigures {
+  const own = rounds.filter((round) => round.has(nameOf(operation, leaves)));
   const of = (round: Times, size: number): readonly number[] =>
     round.get(nameOf(operation, size)) ?? [];
-  const { p50, p99 } = spreadOf(rounds.flatMap((round) => of(round, leaves)));
-  const ratios = rounds.map(
+  const { p50, p99 } = spreadOf(own.flatMap((round) => of(round, leaves)));
+  const ratios = own.map(
     (round) => spreadOf(of(round, leaves)).p50 / spreadOf(of(round, smallest)).p50,
   );
   return { operation, leaves, p50Us: p50, p99Us: p99, toSmallest: median(ratios) };

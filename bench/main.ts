@@ -2,7 +2,7 @@
  * `npm run bench -- [--only exchanges|seal|replay|ledger] [--rounds N] [--seconds N] [--warm N]
  *  [--in-flight 1,32] [--size 4|5|6|7] [--node-flag FLAG]... [--json FILE]`
  *
- * `--size` is the power of ten of the leaves in the largest stored ledger; 7 takes ten minutes and 10 GB.
+ * `--size` is the power of ten of the leaves in the largest stored ledger; 7 takes a quarter of an hour or more, and 10 GB.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
