@@ -40,6 +40,8 @@ export interface RecoveredJournal {
   readonly peers: readonly PeerAnswer[];
   /** What the statement of the new epoch has to say; absent when none is needed. */
   readonly epoch: EpochBody | undefined;
+  /** Nothing is sealed before a new epoch has begun. */
+  readonly awaits: boolean;
 }
 
 /**
@@ -73,19 +75,24 @@ async function recoverLocked(recovery: Recovery): Promise<RecoveredJournal> {
     const tip = replica.state().chains.get(gateway);
     const told = { tip, isFinal: isFinal(tip, replica), submitted, peers };
     const kept = keptJournal(old, { tip, peers, isFrozen: isFrozen(recovery) });
-    if (kept === "whole") return { kind: "whole", ...told, replaced: undefined, epoch: undefined };
-    const epoch = tip === undefined ? undefined : nextEpoch(tip, { ...recovery, peers });
-    if (kept === "awaiting") return { kind: "rebuilt", ...told, replaced: undefined, epoch };
+    if (kept === "whole") {
+      return { kind: "whole", ...told, replaced: undefined, epoch: undefined, awaits: false };
+    }
+    const next = nextEpoch(old, { tip, peers });
+    const awaits = next > 0n;
+    const epoch = tip === undefined ? undefined : epochAfter(tip, next, recovery);
+    if (kept === "awaiting")
+      return { kind: "rebuilt", ...told, replaced: undefined, epoch, awaits };
     old.close();
     const { replaced } = rebuildJournal({
       path,
       identity: owner,
       verifier,
       batches: ownChain(replica, gateway),
-      awaitedEpoch: epoch === undefined ? undefined : BigInt(epoch.epoch),
+      awaitedEpoch: awaits ? next : undefined,
       ...(overrides.rename === undefined ? {} : { rename: overrides.rename }),
     });
-    return { kind: "rebuilt", ...told, replaced, epoch };
+    return { kind: "rebuilt", ...told, replaced, epoch, awaits };
   } finally {
     old.close();
   }
@@ -115,15 +122,23 @@ function isFrozen({ replica, owner }: Recovery): boolean {
   return replica.state().chainStops.get(owner.gateway)?.frozen !== undefined;
 }
 
-/** Above every epoch that anybody has shown. */
+/**
+ * Above every epoch that the ledger, a peer or the old journal has shown: what was signed for a place of the
+ * chain, submitted or not, is never signed again. 0 when nobody has shown anything of the chain.
+ */
 function nextEpoch(
-  tip: ChainTip,
-  { clock, peers }: { readonly clock: Recovery["clock"]; readonly peers: readonly PeerAnswer[] },
-): EpochBody {
-  const shown = peers.flatMap((peer) => (peer.shown === undefined ? [] : [peer.shown.epoch]));
-  const newest = shown.reduce((most, epoch) => (epoch > most ? epoch : most), tip.epoch);
+  old: InspectedJournal,
+  { tip, peers }: { readonly tip: ChainTip | undefined; readonly peers: readonly PeerAnswer[] },
+): bigint {
+  const { tip: sealed, awaitedEpoch } = old.kind === "usable" ? old : {};
+  const known = [tip, sealed, ...peers.map(({ shown }) => shown)];
+  const epochs = known.flatMap((place) => (place === undefined ? [] : [place.epoch + 1n]));
+  return [awaitedEpoch ?? 0n, ...epochs].reduce((most, epoch) => (epoch > most ? epoch : most));
+}
+
+function epochAfter(tip: ChainTip, epoch: bigint, { clock }: Pick<Recovery, "clock">): EpochBody {
   return {
-    epoch: Number(newest) + 1,
+    epoch: Number(epoch),
     last: { epoch: Number(tip.epoch), seq: Number(tip.seq), leaf: toHex(tip.leafHash) },
     reason: "journal-lost",
     lost_from: Math.floor(Number(tip.sealedAt) / 1000),

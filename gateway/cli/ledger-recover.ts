@@ -73,7 +73,7 @@ async function recover(
   );
   for (const { gateway, shown } of above) {
     io.warn(
-      `${gateway} holds batch ${shown?.epoch}/${shown?.seq} of this gateway, which the ledger does not have. Whoever holds it submits it; then run this again.\n`,
+      `${gateway} holds batch ${shown?.epoch}/${shown?.seq} of this gateway, which the ledger does not have. It comes from the journal that sealed it, or from a witness that holds it; then run this again.\n`,
     );
   }
   if (above.length > 0) {
@@ -86,6 +86,12 @@ async function recover(
     return;
   }
   if (epoch === undefined || file === undefined || tip === undefined) {
+    if (recovered.awaits) {
+      throw new CausewayError(
+        "LEDGER_BEHIND",
+        "batches of this gateway were seen that the ledger does not have: nothing is sealed before they are on it. If nobody holds them any more, the agency enrols another gateway",
+      );
+    }
     io.warn(
       "The ledger has no batch of this gateway: its journal begins anew. Start the gateway.\n",
     );

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -10,10 +10,14 @@ import { createGateway } from "../../gateway/app.ts";
 import { readConfig } from "../../gateway/config.ts";
 import { sealEpoch } from "../../gateway/recover-epoch.ts";
 import { peersAbove, type RecoveredJournal, recoverJournal } from "../../gateway/recover.ts";
+import { systemClock, systemRandom, systemScheduler } from "../../gateway/runtime.ts";
 import { toHex } from "../../src/base/bytes.ts";
+import { openJournal } from "../../src/ledger/journal/sealer.ts";
 import { openSqliteJournalReader } from "../../src/ledger/journal/sqlite-reader.ts";
+import { openLeaf } from "../../src/record/leaf.ts";
 import { eventually } from "../support/admin-client.ts";
 import { signEpoch } from "../support/epochs.ts";
+import { statusRecord } from "../support/ledger.ts";
 import { type Running, startTwoCities } from "../support/running.ts";
 
 const waitMs = 20_000;
@@ -135,6 +139,75 @@ describe("ledger recover", () => {
       });
     });
   }
+});
+
+/** Seals one batch more in a journal that no gateway has open. */
+async function sealOne(journal: string, { cities }: Running): Promise<void> {
+  const reader = openSqliteJournalReader(journal);
+  const tip = reader.tip();
+  assert.ok(tip !== undefined);
+  const { seenSize: size, seenRoot: root } = openLeaf(tip.leaf).header;
+  reader.close();
+  const { gateway } = cities.consumer;
+  const opened = await openJournal({
+    path: journal,
+    gateway: gateway.card.id,
+    network: Buffer.from(cities.networkId, "hex"),
+    batchKeySeed: gateway.batch.seed,
+    boot: systemRandom(16),
+    clock: systemClock,
+    scheduler: systemScheduler,
+    seen: () => ({ size, root }),
+    queueBytesMax: 1 << 20,
+    onFatal: assert.ifError,
+  });
+  const decidedAtMs = systemClock.nowMs();
+  await opened.sealer.seal({ kind: "evidence", record: statusRecord(), decidedAtMs, states: [] });
+  await opened.close();
+}
+
+describe("ledger recover, when a batch that was lost comes to the ledger late", () => {
+  it("begins another epoch than the one that its journal has begun already", async () => {
+    await withLost(
+      () => undefined,
+      async (running, journal) => {
+        const config = readConfig(running.cities.consumer.configFile);
+        await sealOne(journal, running);
+        const late = `${journal}.late`;
+        copyFileSync(journal, late);
+        removeJournal(journal);
+        const lost = await recoverJournal({ config, waitMs });
+        assert.equal(lost.epoch?.epoch, 1);
+        await sealEpoch(signed(running, lost), { config, waitMs });
+        const begun = `${journal}.begun`;
+        copyFileSync(journal, begun);
+
+        // Whoever holds it hands it in.
+        copyFileSync(late, journal);
+        const told = await recoverJournal({ config, waitMs });
+        assert.deepEqual([told.kind, told.submitted], ["whole", 1]);
+        removeJournal(journal);
+        copyFileSync(begun, journal);
+        const recovered = await recoverJournal({ config, waitMs });
+        assert.equal(recovered.kind, "rebuilt");
+        assert.equal(recovered.tip?.index, told.tip?.index);
+        assert.equal(recovered.epoch?.epoch, 2);
+
+        // Its city's witness makes the late batch final; the gateway itself seals nothing.
+        const waiting = await createGateway(config);
+        await waiting.start();
+        await eventually("the late batch is final", async () => {
+          const { finalSize } = await running.provider.status();
+          return finalSize > (told.tip?.index ?? 0n);
+        });
+        await waiting.close();
+        const again = await recoverJournal({ config, waitMs });
+        assert.equal(again.epoch?.epoch, 2);
+        const sealed = await sealEpoch(signed(running, again), { config, waitMs });
+        assert.equal(sealed.epoch, 2n);
+      },
+    );
+  });
 });
 
 const script = fileURLToPath(new URL("recover-main.js", import.meta.url));
