@@ -1,35 +1,24 @@
 import assert from "node:assert/strict";
-import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { eventually } from "../support/admin-client.ts";
-import type { Answer } from "../support/agency-client.ts";
 import { type DiskMode, FailingDisk, whyNoFailingDisk } from "./failing-disk.ts";
 import { FinalLedger } from "./final-ledger.ts";
+import { Load } from "./load.ts";
 import { type FaultNetwork, type GatewayProcess, startNetwork } from "./processes.ts";
 import { assertReplays } from "./replayed.ts";
+import { Moments, rounds, seed } from "./rounds.ts";
 import { assertHandedOver, settled } from "./settled.ts";
 
 const skip: string | false = whyNoFailingDisk() ?? false;
-/** Failures of each kind at each gateway; more of them by the environment. */
-const rounds = Number(process.env["CAUSEWAY_FAULT_ROUNDS"] ?? 1);
-const seed = Number(process.env["CAUSEWAY_FAULT_SEED"] ?? randomInt(2 ** 31));
+/** Failures of each kind at each gateway. */
+const failures = rounds(1);
 const storageFailedExit = 70;
-const callers = 3;
-
-/** Numerical Recipes' linear congruential generator: enough to spread the moments of a failure. */
-function randomMs(state: { value: number }): number {
-  state.value = (Math.imul(state.value, 1664525) + 1013904223) >>> 0;
-  return (state.value / 2 ** 32) * 150;
-}
 
 describe(`a disk that fails under load, seed ${seed}`, { skip }, () => {
   let network: FaultNetwork;
   const disks = new Map<GatewayProcess, FailingDisk>();
-  const answers: Answer<unknown>[] = [];
-  const random = { value: seed };
-  let load: readonly Promise<void>[] = [];
-  let stopped = false;
+  const moments = new Moments(seed);
+  let load: Load;
 
   before(async () => {
     network = await startNetwork({ program: "product" });
@@ -38,27 +27,15 @@ describe(`a disk that fails under load, seed ${seed}`, { skip }, () => {
       await gateway.end("SIGTERM");
       await startOnDisk(gateway);
     }
-    const caller = async (number: number): Promise<void> => {
-      const { client } = network;
-      for (let i = number; !stopped; i++) {
-        const isWrite = i % 3 === 0;
-        const call = isWrite ? client.reportCorrection("330106") : client.getDivision("330106");
-        const answer = await call;
-        answers.push(answer);
-        if (answer.code !== 0) await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    };
-    load = Array.from({ length: callers }, (_, number) => caller(number));
+    load = new Load(network, { callers: 3, writes: true });
   });
 
   after(async () => {
-    stopped = true;
-    await Promise.all(load);
+    await load?.stop();
     await network?.close();
     for (const disk of disks.values()) disk.remove();
   });
 
-  const answered = (): number => answers.filter(({ code }) => code === 0).length;
   const diskOf = (gateway: GatewayProcess): FailingDisk => disks.get(gateway) as FailingDisk;
   const folderOf = ({ member }: GatewayProcess): string => join(member.folder, "data");
 
@@ -69,9 +46,8 @@ describe(`a disk that fails under load, seed ${seed}`, { skip }, () => {
   }
 
   async function goesOn(): Promise<void> {
-    const before = answered();
-    await eventually("calls succeed", () => answered() >= before + 5, 30_000);
-    await new Promise((resolve) => setTimeout(resolve, randomMs(random)));
+    await load.goesOn(5);
+    await moments.wait(150);
   }
 
   /** Only what had reached the disk is there when the machine is on again. */
@@ -87,7 +63,7 @@ describe(`a disk that fails under load, seed ${seed}`, { skip }, () => {
   ];
   for (const [what, mode] of kinds) {
     it(`ends the process when ${what}; it recovers and goes on`, async () => {
-      for (let round = 0; round < rounds; round++) {
+      for (let round = 0; round < failures; round++) {
         for (const gateway of network.gateways) {
           await goesOn();
           diskOf(gateway).become(mode);
@@ -100,7 +76,7 @@ describe(`a disk that fails under load, seed ${seed}`, { skip }, () => {
   }
 
   it("may lose its power at any moment", async () => {
-    for (let round = 0; round < 2 * rounds; round++) {
+    for (let round = 0; round < 2 * failures; round++) {
       for (const gateway of network.gateways) {
         await goesOn();
         await gateway.end("SIGKILL");
@@ -112,13 +88,12 @@ describe(`a disk that fails under load, seed ${seed}`, { skip }, () => {
 
   it("loses nothing that was handed over, doubles nothing, and replays without a finding", async (t) => {
     t.diagnostic(`seed ${seed}`);
-    stopped = true;
-    await Promise.all(load);
+    await load.stop();
     const ledger = new FinalLedger(network.consumer.member.addresses.http);
     const attempts = await settled(network, ledger);
-    for (const answer of answers) assertHandedOver(answer, attempts);
+    for (const answer of load.answers) assertHandedOver(answer, attempts);
     const acknowledged = attempts.filter(({ consumer }) => consumer === "match").length;
-    assert.ok(acknowledged >= answered(), "an answer was handed over without acknowledgement");
+    assert.ok(acknowledged >= load.answered, "an answer was handed over without acknowledgement");
     await assertReplays(network);
   });
 });

@@ -1,45 +1,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { eventually } from "../support/admin-client.ts";
-import type { Answer } from "../support/agency-client.ts";
 import type { ManyCities } from "../support/many-cities.ts";
 import { FinalLedger } from "./final-ledger.ts";
+import { Load } from "./load.ts";
 import { type FaultNetwork, type GatewayProcess, startManyCities } from "./processes.ts";
 import { assertReplays } from "./replayed.ts";
 import { assertHandedOver, settled } from "./settled.ts";
-
-/** Callers of the consumer's agency system, who never stop. */
-class Load {
-  readonly answers: Answer<unknown>[] = [];
-  readonly #callers: readonly Promise<void>[];
-  #stopped = false;
-
-  constructor({ client }: FaultNetwork, callers: number) {
-    const caller = async (): Promise<void> => {
-      while (!this.#stopped) {
-        const answer = await client.getDivision("330106");
-        this.answers.push(answer);
-        if (answer.code !== 0) await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    };
-    this.#callers = Array.from({ length: callers }, caller);
-  }
-
-  get answered(): number {
-    return this.answers.filter(({ code }) => code === 0).length;
-  }
-
-  /** Resolves when so many more calls have succeeded. */
-  async goesOn(calls: number): Promise<void> {
-    const before = this.answered;
-    await eventually("exchanges go on", () => this.answered >= before + calls, 30_000);
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await Promise.all(this.#callers);
-  }
-}
 
 async function finalSize({ admin }: GatewayProcess): Promise<bigint> {
   return (await admin.status()).finalSize;
@@ -53,7 +20,7 @@ describe("four cities of which three must cosign, under load", () => {
   before(async () => {
     network = await startManyCities({ program: "product" });
     fourth = network.gateways.at(-1) as GatewayProcess;
-    load = new Load(network, 2);
+    load = new Load(network, { callers: 2 });
   });
 
   after(async () => {

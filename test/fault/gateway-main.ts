@@ -4,14 +4,16 @@
  * The points lie in wrapped ports; the product's code has none. CLOCK is a file of 8 bytes that says by
  * how many milliseconds its clock is ahead: the test moves the clocks of all processes at once with it.
  */
+import { subscribe } from "node:diagnostics_channel";
 import { openSync, readSync, writeSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { createGateway, type GatewayOverrides } from "../../gateway/app.ts";
 import { readConfig } from "../../gateway/config.ts";
 import { systemClock } from "../../gateway/runtime.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { UpstreamConnector } from "../../src/exchange/transport/ports.ts";
 import { createSealWorker, type SealWorker } from "../../src/ledger/journal/sealer.ts";
-import type { Sealer } from "../../src/ledger/ports.ts";
+import type { Engine, Sealer } from "../../src/ledger/ports.ts";
 import type { LedgerWriter, WitnessStore } from "../../src/ledger/store/store.ts";
 
 /** Where a gateway may be stopped; each names the durable steps that it lies between. */
@@ -22,10 +24,21 @@ export type KillPoint =
   | "before release"
   | "before upstream"
   | "after upstream"
+  | "before submit"
+  | "after submit"
   | "before append"
+  | "after append"
   | "before head"
   | "after head"
-  | "after promise";
+  | "before promise"
+  | "after promise"
+  | "after cosignature"
+  | "before term promise"
+  | "after term promise"
+  | "before truncation"
+  | "after truncation"
+  | "before first head"
+  | "after first head";
 
 /** Stop at the point when it has been passed `skip` times. */
 export interface Arm {
@@ -48,6 +61,18 @@ const forever = <T>(): Promise<T> => new Promise<T>(() => undefined);
 /** For ports that answer at once: the thread itself stands still. */
 function standAt(point: KillPoint): void {
   if (isAt(point)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+}
+
+/** The port with some of its functions in other hands; what is not named here is its own. */
+function replacing<T extends object>(port: T, functions: Partial<T>): T {
+  return new Proxy(port, {
+    get: (own, name) => {
+      const replaced: unknown = Reflect.get(functions, name);
+      if (replaced !== undefined) return replaced;
+      const value: unknown = Reflect.get(own, name, own);
+      return typeof value === "function" ? (value.bind(own) as unknown) : value;
+    },
+  });
 }
 
 function wrapSealer(sealer: Sealer): Sealer {
@@ -85,46 +110,69 @@ function wrapUpstream(upstream: UpstreamConnector): UpstreamConnector {
   };
 }
 
+function wrapEngine(engine: Engine): Engine {
+  return replacing(engine, {
+    submit: async (batch) => {
+      standAt("before submit");
+      const result = await engine.submit(batch);
+      standAt("after submit");
+      return result;
+    },
+  });
+}
+
 function wrapLedger(store: LedgerWriter): LedgerWriter {
-  return {
-    reader: store.reader,
+  let isTermNew = false;
+  return replacing(store, {
     append: (rows) => {
       standAt("before append");
       store.append(rows);
+      standAt("after append");
     },
-    truncateAndAppend: (change, rows) => store.truncateAndAppend(change, rows),
+    truncateAndAppend: (change, rows) => {
+      standAt("before truncation");
+      store.truncateAndAppend(change, rows);
+      isTermNew = true;
+      standAt("after truncation");
+    },
     setHead: (head) => {
       standAt("before head");
+      if (isTermNew) standAt("before first head");
       store.setHead(head);
       standAt("after head");
+      if (isTermNew) standAt("after first head");
     },
-    freeze: (final) => store.freeze(final),
-    putBlob: (sha256, content) => store.putBlob(sha256, content),
-    setHeartbeat: (note) => store.setHeartbeat(note),
-    setSnapshot: (snapshot, finalSize) => store.setSnapshot(snapshot, finalSize),
-    addFault: (fault) => store.addFault(fault),
-    addForkedLeaf: (place, leaf) => store.addForkedLeaf(place, leaf),
-    setNetwork: (id) => store.setNetwork(id),
-    close: () => store.close(),
-  };
+  });
 }
 
 function wrapWitness(store: WitnessStore): WitnessStore {
-  return {
-    latest: (origin) => store.latest(origin),
-    promises: () => store.promises(),
-    promisedTerm: () => store.promisedTerm(),
-    promisedChoice: () => store.promisedChoice(),
+  return replacing(store, {
     advance: (promise) => {
+      standAt("before promise");
       const isNew = store.advance(promise);
       standAt("after promise");
       return isNew;
     },
-    promiseTerm: (term) => store.promiseTerm(term),
-    lost: () => store.lost(),
-    setLost: (lost) => store.setLost(lost),
-    close: () => store.close(),
-  };
+    promiseTerm: (promise) => {
+      standAt("before term promise");
+      const isNew = store.promiseTerm(promise);
+      standAt("after term promise");
+      return isNew;
+    },
+  });
+}
+
+/** When the last byte of a cosignature has gone to the system. */
+function watchCosignatures(): void {
+  subscribe("http.server.response.finish", (message) => {
+    const { request, response } = message as {
+      readonly request: IncomingMessage;
+      readonly response: ServerResponse;
+    };
+    if (request.url === "/add-checkpoint" && response.statusCode === 200) {
+      standAt("after cosignature");
+    }
+  });
 }
 
 /** Both clocks run ahead by what the file says, as they have after a night without a call. */
@@ -146,10 +194,12 @@ async function main(configFile: string, clockFile: string | undefined): Promise<
     armed = { ...message };
     writeSync(1, `armed ${message.point}\n`);
   });
+  watchCosignatures();
   const overrides: GatewayOverrides = {
     ...(clockFile === undefined ? {} : { clock: movedClock(clockFile) }),
     createSealWorker: (data) => wrapSealWorker(createSealWorker(data)),
     wrapSealer,
+    wrapEngine,
     wrapUpstream,
     ledgerStores: {
       ledger: (open) => wrapLedger(open()),

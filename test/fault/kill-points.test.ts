@@ -5,6 +5,7 @@ import { FinalLedger } from "./final-ledger.ts";
 import type { KillPoint } from "./gateway-main.ts";
 import { type FaultNetwork, ready, startNetwork } from "./processes.ts";
 import { assertReplays } from "./replayed.ts";
+import { rounds } from "./rounds.ts";
 import { assertHandedOver, assertOnLedger, handleOf, settled } from "./settled.ts";
 
 type Side = "provider" | "consumer";
@@ -125,11 +126,53 @@ const cases: readonly Case[] = [
     closed: ["receipt | match"],
   },
   {
+    name: "consumer killed before it submits the batch of the acknowledgement",
+    call: "read",
+    stops: "consumer",
+    point: "before submit",
+    closed: ["receipt | match"],
+  },
+  {
+    name: "consumer killed when its batch was submitted and answered, before that is noted",
+    call: "read",
+    stops: "consumer",
+    point: "after submit",
+    closed: ["receipt | match"],
+  },
+  {
+    name: "sequencer killed before it submits its own batch",
+    call: "read",
+    stops: "provider",
+    point: "before submit",
+    closed: ["receipt | match", `receipt | ${noAnswer}`],
+  },
+  {
     name: "sequencer killed before it persists a batch",
     call: "read",
     stops: "provider",
     point: "before append",
     closed: ["receipt | match", `receipt | ${noAnswer}`],
+  },
+  {
+    name: "sequencer killed when a batch is included, before its submitter is answered",
+    call: "read",
+    stops: "provider",
+    point: "after append",
+    closed: ["receipt | match", `receipt | ${noAnswer}`],
+  },
+  {
+    name: "follower killed before it persists what was included",
+    call: "read",
+    stops: "consumer",
+    point: "before append",
+    closed: ["receipt | match", `receipt | ${unknown}`],
+  },
+  {
+    name: "follower killed when it has persisted what was included",
+    call: "read",
+    stops: "consumer",
+    point: "after append",
+    closed: ["receipt | match", `receipt | ${unknown}`],
   },
   {
     name: "sequencer killed between persist and publish of a head",
@@ -146,10 +189,26 @@ const cases: readonly Case[] = [
     closed: ["receipt | match", `receipt | ${noAnswer}`],
   },
   {
+    name: "witness killed before its promise",
+    call: "read",
+    stops: "consumer",
+    point: "before promise",
+    closed: ["receipt | match", `receipt | ${unknown}`],
+    mayMissCall: true,
+  },
+  {
     name: "witness killed between its promise and its answer",
     call: "read",
     stops: "consumer",
     point: "after promise",
+    closed: ["receipt | match", `receipt | ${unknown}`],
+    mayMissCall: true,
+  },
+  {
+    name: "witness killed when its cosignature has left",
+    call: "read",
+    stops: "consumer",
+    point: "after cosignature",
     closed: ["receipt | match", `receipt | ${unknown}`],
     mayMissCall: true,
   },
@@ -171,30 +230,34 @@ describe("SIGKILL of a gateway", () => {
     return kind === "read" ? client.getDivision("330106") : client.reportCorrection("330106");
   }
 
-  for (const fault of cases) {
-    const { name, call: kind, stops, point, skip = 0, killed = [stops], closed } = fault;
-    it(`${name}: nothing recorded is lost, and both sides close the attempt once`, async () => {
-      const before = new Set((await settled(network, ledger)).map(({ key }) => key));
-      await network[stops].arm(point, skip);
-      const pending = call(kind);
-      await network[stops].isAt(point);
-      for (const side of killed) await network[side].end("SIGKILL");
-      const durable = killed.flatMap((side) => network[side].journal());
-      for (const side of killed) await network[side].start();
-      const answer = await pending;
-      await ready(network.gateways);
-      const next = await network.nextAnswer();
+  async function interrupt(fault: Case): Promise<void> {
+    const { call: kind, stops, point, skip = 0, killed = [stops], closed } = fault;
+    const before = new Set((await settled(network, ledger)).map(({ key }) => key));
+    await network[stops].arm(point, skip);
+    const pending = call(kind);
+    await network[stops].isAt(point);
+    for (const side of killed) await network[side].end("SIGKILL");
+    const durable = killed.flatMap((side) => network[side].journal());
+    for (const side of killed) await network[side].start();
+    const answer = await pending;
+    await ready(network.gateways);
+    const next = await network.nextAnswer();
 
-      const attempts = await settled(network, ledger);
-      assertOnLedger(durable, ledger);
-      const own = attempts.filter(({ key }) => !before.has(key));
-      assertHandedOver(answer, own);
-      assertHandedOver(next, own);
-      const interrupted = own.filter(({ receipt }) => receipt !== handleOf(next));
-      if (fault.mayMissCall !== true) assert.equal(interrupted.length, 1);
-      for (const { provider, consumer } of interrupted) {
-        assert.ok(closed.includes(`${provider} | ${consumer}`), `${provider} | ${consumer}`);
-      }
+    const attempts = await settled(network, ledger);
+    assertOnLedger(durable, ledger);
+    const own = attempts.filter(({ key }) => !before.has(key));
+    assertHandedOver(answer, own);
+    assertHandedOver(next, own);
+    const interrupted = own.filter(({ receipt }) => receipt !== handleOf(next));
+    if (fault.mayMissCall !== true) assert.equal(interrupted.length, 1);
+    for (const { provider, consumer } of interrupted) {
+      assert.ok(closed.includes(`${provider} | ${consumer}`), `${provider} | ${consumer}`);
+    }
+  }
+
+  for (const fault of cases) {
+    it(`${fault.name}: nothing recorded is lost, and both sides close the attempt once`, async () => {
+      for (let round = 0; round < rounds(1); round++) await interrupt(fault);
     });
   }
 

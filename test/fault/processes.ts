@@ -108,6 +108,13 @@ export class GatewayProcess {
 
   /** Starts it; it takes calls when this resolves. */
   async start(program: Program = "stoppable"): Promise<void> {
+    const running = this.launch(program);
+    if (program === "stoppable") await running.printed("running");
+    else await eventually("it answers", async () => (await this.health()) !== undefined);
+  }
+
+  /** Starts it and does not wait until it is up. */
+  launch(program: Program): Running {
     const { configFile } = this.member;
     const args =
       program === "product"
@@ -121,8 +128,7 @@ export class GatewayProcess {
     void running.ended.then(() => {
       if (this.#running === running) this.#running = undefined;
     });
-    if (program === "stoppable") await running.printed("running");
-    else await eventually("it answers", async () => (await this.health()) !== undefined);
+    return running;
   }
 
   /** Makes it stop at a point when it comes there the next time, or later. */

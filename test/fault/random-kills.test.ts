@@ -1,75 +1,82 @@
 import assert from "node:assert/strict";
-import { randomInt } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { eventually } from "../support/admin-client.ts";
-import type { Answer } from "../support/agency-client.ts";
+import { toHex } from "../../src/base/bytes.ts";
+import type { ManyCities } from "../support/many-cities.ts";
 import { FinalLedger } from "./final-ledger.ts";
-import { type FaultNetwork, startNetwork } from "./processes.ts";
+import { Load } from "./load.ts";
+import { type FaultNetwork, type GatewayProcess, startManyCities } from "./processes.ts";
 import { assertReplays } from "./replayed.ts";
+import { Moments, rounds, seed } from "./rounds.ts";
 import { assertHandedOver, assertOnLedger, settled } from "./settled.ts";
 
-/** Kills of each gateway; more of them by the environment. */
-const rounds = Number(process.env["CAUSEWAY_FAULT_ROUNDS"] ?? 2);
-const seed = Number(process.env["CAUSEWAY_FAULT_SEED"] ?? randomInt(2 ** 31));
-const callers = 4;
-const delayMsMax = 250;
+const kills = rounds(20);
+const underLoadMs = 250;
+/** About as long as a gateway takes to come up. */
+const startMs = 1500;
 
-/** Numerical Recipes' linear congruential generator: enough to spread the moments of a kill. */
-function randomMs(state: { value: number }): number {
-  state.value = (Math.imul(state.value, 1664525) + 1013904223) >>> 0;
-  return (state.value / 2 ** 32) * delayMsMax;
-}
-
-describe(`SIGKILL at random moments under load, seed ${seed}`, () => {
-  let network: FaultNetwork;
-  const answers: Answer<unknown>[] = [];
-  let stopped = false;
+describe(`SIGKILL of any of four gateways at random moments under load, seed ${seed}`, () => {
+  const moments = new Moments(seed);
+  /** What each gateway had durable when it was killed last. */
+  const journals = new Map<GatewayProcess, readonly { readonly leafHash: Uint8Array }[]>();
+  let network: FaultNetwork<ManyCities>;
+  let load: Load;
 
   before(async () => {
-    network = await startNetwork({ program: "product" });
+    network = await startManyCities({ program: "product", bounds: { heartbeat_s: 2 } });
+    load = new Load(network, { callers: 3, writes: true, pauseMs: 50 });
   });
 
-  after(() => network?.close());
+  after(async () => {
+    await load?.stop();
+    await network?.close();
+  });
 
-  async function caller(number: number): Promise<void> {
-    const { client } = network;
-    for (let i = number; !stopped; i++) {
-      const isWrite = i % 3 === 0;
-      const call = isWrite ? client.reportCorrection("330106") : client.getDivision("330106");
-      const answer = await call;
-      answers.push(answer);
-      // A gateway that is down answers at once.
-      if (answer.code !== 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  async function kill(gateway: GatewayProcess): Promise<void> {
+    await gateway.end("SIGKILL");
+    const durable = gateway.journal();
+    for (const [number, { leafHash }] of (journals.get(gateway) ?? []).entries()) {
+      assert.equal(toHex(durable[number]?.leafHash as Uint8Array), toHex(leafHash));
     }
+    journals.set(gateway, durable);
   }
 
-  const answered = (): number => answers.filter(({ code }) => code === 0).length;
-
-  it(`loses nothing, doubles nothing and leaves no attempt open in ${2 * rounds} kills`, async (t) => {
+  it(`loses nothing, doubles nothing and leaves no attempt open in ${kills} kills`, async (t) => {
     t.diagnostic(`seed ${seed}`);
-    const random = { value: seed };
-    const durable: { readonly leafHash: Uint8Array }[] = [];
-    const load = Array.from({ length: callers }, (_, number) => caller(number));
-    for (let round = 0; round < 2 * rounds; round++) {
-      const gateway = round % 2 === 0 ? network.provider : network.consumer;
-      const before = answered();
-      await eventually("calls succeed", () => answered() >= before + 5, 30_000);
-      await new Promise((resolve) => setTimeout(resolve, randomMs(random)));
-      await gateway.end("SIGKILL");
-      durable.push(...gateway.journal());
+    for (let killed = 0; killed < kills; ) {
+      const gateway = moments.of(network.gateways);
+      await load.goesOn(3);
+      await moments.wait(underLoadMs);
+      await kill(gateway);
+      killed++;
+      // One in four is killed again while it comes up.
+      if (killed < kills && moments.below(4) < 1) {
+        gateway.launch("product");
+        await moments.wait(startMs);
+        await kill(gateway);
+        killed++;
+      }
       await gateway.start("product");
     }
-    const before = answered();
-    await eventually("calls succeed", () => answered() >= before + 5, 30_000);
-    stopped = true;
-    await Promise.all(load);
+    await load.goesOn(5);
+    await load.stop();
 
     const ledger = new FinalLedger(network.consumer.member.addresses.http);
     const attempts = await settled(network, ledger);
-    assertOnLedger(durable, ledger);
-    for (const answer of answers) assertHandedOver(answer, attempts);
+    for (const durable of journals.values()) assertOnLedger(durable, ledger);
+    for (const answer of load.answers) assertHandedOver(answer, attempts);
     const acknowledged = attempts.filter(({ consumer }) => consumer === "match").length;
-    assert.ok(acknowledged >= answered(), "an answer was handed over without acknowledgement");
+    assert.ok(acknowledged >= load.answered, "an answer was handed over without acknowledgement");
     await assertReplays(network);
+  });
+
+  it("leaves the same ledger at every gateway", async () => {
+    const [first, ...others] = await Promise.all(
+      network.gateways.map(async ({ member }) => {
+        const ledger = new FinalLedger(member.addresses.http);
+        await settled(network, ledger);
+        return ledger.records.map(({ handle }) => handle);
+      }),
+    );
+    for (const handles of others) assert.deepEqual(handles, first);
   });
 });

@@ -1,11 +1,15 @@
 /** What has to hold of the ledger once everything that was recorded is final. */
 import assert from "node:assert/strict";
 import { toHex } from "../../src/base/bytes.ts";
+import type { GetStatusResponse } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
 import { eventually } from "../support/admin-client.ts";
 import type { Answer } from "../support/agency-client.ts";
 import { type Attempt, matchAttempts } from "./attempts.ts";
 import type { FinalLedger } from "./final-ledger.ts";
 import type { FaultNetwork } from "./processes.ts";
+
+/** After kills, what waits is dialled, followed and submitted again with delays that have grown. */
+const settleMs = 60_000;
 
 /** Waits until everything durable is final and every attempt is closed on both sides. */
 export async function settled(
@@ -13,16 +17,31 @@ export async function settled(
   ledger: FinalLedger,
 ): Promise<readonly Attempt[]> {
   let attempts: readonly Attempt[] = [];
-  await eventually("all is final", async () => {
-    const open = await Promise.all(network.gateways.map(({ admin }) => admin.status()));
-    return open.every(({ journalNotFinal }) => journalNotFinal === 0n);
-  });
-  await eventually("every attempt is closed", async () => {
-    await ledger.update();
-    attempts = matchAttempts(ledger.records);
-    return !attempts.some(({ provider, consumer }) => [provider, consumer].includes("open"));
-  });
+  await eventually(
+    "all is final",
+    async () => {
+      const all = await Promise.all(network.gateways.map(({ admin }) => admin.status()));
+      const waiting = all.filter(({ journalNotFinal }) => journalNotFinal !== 0n);
+      assert.deepEqual(waiting.length === 0 ? [] : all.map(describeStatus), []);
+      return true;
+    },
+    settleMs,
+  );
+  await eventually(
+    "every attempt is closed",
+    async () => {
+      await ledger.update();
+      attempts = matchAttempts(ledger.records);
+      return !attempts.some(({ provider, consumer }) => [provider, consumer].includes("open"));
+    },
+    settleMs,
+  );
   return attempts;
+}
+
+function describeStatus(status: GetStatusResponse): string {
+  const { gateway, journalNotFinal, includedSize, finalSize, notReady } = status;
+  return `${gateway}: ${journalNotFinal} not final, ${finalSize} of ${includedSize}, ${notReady.join(" ")}`;
 }
 
 /** Every batch that was durable stands on the ledger. */

@@ -5,10 +5,11 @@ import type { ManyCities } from "../support/many-cities.ts";
 import { divisionsService, getDivision } from "../support/two-cities.ts";
 import { FinalLedger } from "./final-ledger.ts";
 import { type FaultNetwork, type GatewayProcess, startManyCities } from "./processes.ts";
+import { rounds } from "./rounds.ts";
 import { assertOnLedger, settled } from "./settled.ts";
 
 const writersPerGateway = 25;
-const recordsPerWriter = Number(process.env["CAUSEWAY_WRITER_RECORDS"] ?? 8);
+const recordsPerWriter = rounds(8);
 /** Far above what a gateway needs, far below what it would need if it kept what it has sealed. */
 const residentBytesMax = 640 * 2 ** 20;
 

@@ -1,0 +1,36 @@
+/** How often a test of faults does what it does, and the seed of its random moments; both by the environment. */
+import { randomInt } from "node:crypto";
+
+const factor = Number(process.env["CAUSEWAY_FAULT_ROUNDS"] ?? 1);
+
+/** CAUSEWAY_FAULT_ROUNDS is how many times the usual number of rounds is wanted. */
+export function rounds(usual: number): number {
+  return usual * factor;
+}
+
+export const seed: number = Number(process.env["CAUSEWAY_FAULT_SEED"] ?? randomInt(2 ** 31));
+
+/** Numerical Recipes' linear congruential generator: enough to spread moments. */
+export class Moments {
+  #state: number;
+
+  constructor(state: number) {
+    this.#state = state;
+  }
+
+  /** From 0 up to, not including, `end`. */
+  below(end: number): number {
+    this.#state = (Math.imul(this.#state, 1664525) + 1013904223) >>> 0;
+    return (this.#state / 2 ** 32) * end;
+  }
+
+  /** Waits for less than `maxMs`. */
+  async wait(maxMs: number): Promise<void> {
+    const delayMs = this.below(maxMs);
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+  }
+
+  of<T>(choices: readonly T[]): T {
+    return choices[Math.floor(this.below(choices.length))] as T;
+  }
+}
