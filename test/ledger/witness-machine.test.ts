@@ -378,7 +378,7 @@ test("what waited for the tree of an ended term is 403, and no evidence", () => 
   assert.deepEqual([...began.state.waiting.keys()], [2]);
 });
 
-const own = (size: bigint, term = 1n): WitnessEvent => ({
+const own = (size: bigint, term = 1n): Extract<WitnessEvent, { kind: "own cosignature" }> => ({
   kind: "own cosignature",
   term,
   origin: `log/${term}`,
@@ -414,6 +414,43 @@ test("with a new key a witness that lost its state cosigns from the next term on
   assert.deepEqual(statusOf(next.effects), ["promise"]);
   const cosigned = run(next.state, promised(1, head(5, 2), 2n));
   assert.deepEqual(run(cosigned.state, askTerm(3n, 2n)).effects[0]?.kind, "store term");
+});
+
+test("of two cities the one with a new key goes on at once, and votes once it has", () => {
+  const lost = { key: "one key", term: 1n };
+  const { config, ...rest } = startFrom({ lost, promisedTerm: 1n }, "a new key");
+  const state = { ...rest, config: { ...config, isPair: () => true } };
+  assert.deepEqual(run(state, askTerm(2n)).effects, [refusedTerm("WITNESS_STATE_LOST")]);
+  const show: WitnessEvent = { kind: "show", id: 2, origin: "log/1" };
+  assert.deepEqual(statusOf(run(state, show).effects), [404], "so that a sequencer serves");
+  const next = run(state, request(1, 0, 5, 1), stands(1, 5, { opening: openingOf({ term: 1n }) }));
+  assert.deepEqual(statusOf(next.effects), ["promise"]);
+  const cosigned = run(next.state, promised(1, head(5, 1), 1n));
+  assert.deepEqual(run(cosigned.state, askTerm(2n)).effects[0]?.kind, "store term");
+  const old = { ...state, config: { ...state.config, key: "one key" } };
+  assert.deepEqual(statusOf(run(old, request(1, 0, 5, 1)).effects), [503], "not with the old key");
+});
+
+test("a cosignature of the city's earlier key that is not known shows a lost state, and does not silence the new key for good", () => {
+  const heard = run(startFrom({ promisedTerm: 0n }, "a new key"), { ...own(4n), key: "one key" });
+  assert.deepEqual(heard.state.lost, { key: "one key", term: 1n });
+  assert.deepEqual(statusOf(run(heard.state, request(1, 0, 5, 1)).effects), [503]);
+  assert.deepEqual(run(heard.state, askTerm(2n)).effects, [refusedTerm("WITNESS_STATE_LOST")]);
+  const next = run(heard.state, request(1, 0, 5, 2), stands(1, 5, { opening: openingOf() }));
+  assert.deepEqual(statusOf(next.effects), ["promise"]);
+  const lost = { key: "a new key", term: 1n };
+  const twice = run({ ...heard.state, lost }, { ...own(4n), key: "one key" });
+  assert.deepEqual(twice.state.lost, lost, "an older loss takes nothing back");
+});
+
+test("a new key beside a store that knows of nothing is a lost state; beside one that knows it is none", () => {
+  const replaced = { kind: "key replaced", key: "one key", term: 1n } as const;
+  const empty = run(startFrom({}, "a new key"), replaced);
+  assert.deepEqual(empty.state.lost, { key: "one key", term: 1n });
+  assert.deepEqual(statusOf(empty.effects), ["store lost", "report"]);
+  const promises = new Map([["log/1", { term: 1n, ...head(3, 1) }]]);
+  const kept = run(startFrom({ promises, promisedTerm: 1n }, "a new key"), replaced);
+  assert.deepEqual([kept.state.lost, kept.effects], [undefined, []]);
 });
 
 test("the newest promise of an origin is shown, and 404 where there is none", () => {

@@ -1,5 +1,5 @@
 /** Heads, cosignatures and final checkpoints of one network: signed, and verified against what its registry says. */
-import { parseUtf8, utf8 } from "../../base/bytes.ts";
+import { parseUtf8, toHex, utf8 } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
 import { parseCheckpoint } from "../../note/checkpoint.ts";
@@ -169,6 +169,29 @@ export function readCosignature(
   const verify = options.verifier.verify.bind(options.verifier);
   verifyNote({ note: { text, signatures }, keys: [key], verify });
   return signatures[0] as NoteSignature;
+}
+
+/** A city's cosignature on a note of its own replica. */
+export interface OwnCosignature extends Pick<SignedHead, "term" | "origin" | "size"> {
+  /** The city's key at that size, raw, hex: a line under any other one was not verified with the note. */
+  readonly key: string;
+}
+
+/** What a city has cosigned of a note that was verified before; `undefined` when it had no part in it. */
+export function readOwnCosignature(
+  trust: Trust,
+  note: Uint8Array,
+  { city, verifier }: { readonly city: string; readonly verifier: Verifier },
+): OwnCosignature | undefined {
+  const { text, signatures } = parseNote(note);
+  const { size: to } = parseCheckpoint(text);
+  const cosigners = cosignersBetween(trust.state, { from: to, to });
+  const key = cosigners.find((one) => one.city === city)?.key;
+  if (key === undefined) return undefined;
+  const isIn = signatures.some(({ name, keyId }) => name === key.name && keyId === key.keyId);
+  if (!isIn) return undefined;
+  const { term, origin, size } = readHead(trust, note, verifier);
+  return { key: toHex(key.publicKey), term, origin, size };
 }
 
 /** The head with the cosignatures of a quorum. */

@@ -18,3 +18,6 @@ export function parseConflict(answer: WitnessAnswer): bigint | undefined {
   if (answer.status !== 409 || answer.contentType !== sizeContentType) return undefined;
   return answer.body.endsWith("\n") ? parseTreeSize(answer.body.slice(0, -1)) : undefined;
 }
+
+/** 403: another sequencer has been voted for. */
+export const endedAnswer: WitnessAnswer = witnessAnswer(403, "the term has ended\n");

@@ -1,4 +1,5 @@
 /** A witness and the terms: what it promises before its city votes, when it takes part, and what it must not do once its state is lost. */
+import type { LostState } from "../store/store.ts";
 import { verifyStart } from "./term-start.ts";
 import type {
   PromisedHead,
@@ -21,18 +22,24 @@ export function isRightlyOpened(opening: TermOpening): boolean {
 
 /**
  * Whether nothing of a term is cosigned, because what was promised is not known any more: in the term in
- * which that was found, and under the key of that time for ever.
+ * which that was found, and under the key of that time for ever. Of two cities the one with a new key
+ * goes on at once: without it no later term could be opened.
  */
 export function isSilenced(state: WitnessState, term: bigint): boolean {
   const { lost, config } = state;
-  return lost !== undefined && (term <= lost.term || config.key === lost.key);
+  if (lost === undefined) return false;
+  return config.key === lost.key || (term <= lost.term && config.isPair?.() !== true);
 }
 
 /** Whether the city has a vote for the next term: not before its witness took part again. */
 function hasVote(state: WitnessState): boolean {
   const { lost, config, promises } = state;
   if (lost === undefined) return true;
-  return config.key !== lost.key && [...promises.values()].some(({ term }) => term > lost.term);
+  if (config.key === lost.key) return false;
+  const isPair = config.isPair?.() === true;
+  return [...promises.values()].some(
+    ({ term }) => term > lost.term || (isPair && term === lost.term),
+  );
 }
 
 /** The highest checkpoint cosigned, by (term, size). */
@@ -92,12 +99,23 @@ export function hearOwnCosignature(
   state: WitnessState,
   event: Extract<WitnessEvent, { kind: "own cosignature" }>,
 ): WitnessStep {
-  const { term, origin, size } = event;
-  const { key } = state.config;
+  const { term, origin, size, key = state.config.key } = event;
   const promise = state.promises.get(origin);
   if (promise !== undefined && promise.size >= size) return { state, effects: [] };
-  if (state.lost?.key === key && state.lost.term >= term) return { state, effects: [] };
-  const lost = { key, term };
+  if (isKnownLost(state, { term, key })) return { state, effects: [] };
+  return loseState(state, { key, term }, size);
+}
+
+/** A store that knows of no promise at all has not what the key before this one has promised. */
+export function hearKeyReplaced(
+  state: WitnessState,
+  { key, term }: Extract<WitnessEvent, { kind: "key replaced" }>,
+): WitnessStep {
+  if (state.promises.size > 0 || state.lost !== undefined) return { state, effects: [] };
+  return loseState(state, { key, term }, 0n);
+}
+
+function loseState(state: WitnessState, lost: LostState, size: bigint): WitnessStep {
   return {
     state: { ...state, lost },
     effects: [
@@ -105,4 +123,10 @@ export function hearOwnCosignature(
       { kind: "report", reason: "WITNESS_STATE_LOST", size },
     ],
   };
+}
+
+/** Whether it was found already: in this term or a later one, and of the present key if it is of that. */
+function isKnownLost({ lost, config }: WitnessState, { term, key }: LostState): boolean {
+  if (lost === undefined || lost.term < term) return false;
+  return lost.key === key || key !== config.key || lost.term > term;
 }

@@ -32,6 +32,8 @@ export interface WitnessConfig {
   readonly inclusionBoundMs: number;
   /** The own cosigning key, raw, hex. */
   readonly key: string;
+  /** Whether two cities are the network: neither may lie, and nothing becomes final without both. */
+  isPair?(): boolean;
 }
 
 /** What the replica says of the tree at a size. */
@@ -136,9 +138,13 @@ export type WitnessEvent =
       readonly choice?: string | undefined;
       readonly isNew: boolean;
     }
-  /** A verified note carries this witness's own cosignature, under its present key, of a size. */
+  /** Another key spoke for the city before the present one: what that promised is to be known. */
+  | { readonly kind: "key replaced"; readonly key: string; readonly term: bigint }
+  /** A verified note carries the own city's cosignature of a size. */
   | {
       readonly kind: "own cosignature";
+      /** The city's key at that size, raw, hex; the present one unless told. */
+      readonly key?: string;
       readonly term: bigint;
       readonly origin: string;
       readonly size: bigint;

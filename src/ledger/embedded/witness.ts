@@ -1,4 +1,4 @@
-import { equalBytes, toHex, utf8 } from "../../base/bytes.ts";
+import { toHex, utf8 } from "../../base/bytes.ts";
 import type { Clock, Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { startEvidenceBytesMax, startEvidencesMax } from "../../base/limits.ts";
@@ -6,13 +6,14 @@ import { Lru } from "../../base/lru.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import { sha256 } from "../../base/sha256.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
+import { parseCheckpoint } from "../../note/checkpoint.ts";
 import { parseNote, parseSignatureLines } from "../../note/note.ts";
-import type { CityWitness } from "../../registry/cosigning.ts";
 import { verifyBatch } from "../../registry/verify-batch.ts";
 import type { SealedBatch } from "../ports.ts";
 import type { ChainPlace, WitnessStore } from "../store/store.ts";
-import { cosign, joinCosignatures, readForWitness, readHead } from "./checkpoints.ts";
+import { cosign, joinCosignatures, readForWitness, readOwnCosignature } from "./checkpoints.ts";
 import type { HeldBatch } from "./held-batches.ts";
+import { assertKey, cityWitness, earlierKeyOf } from "./hosted-city.ts";
 import { isOmitted, type LedgerLook } from "./omission.ts";
 import type { WitnessAnswer, WitnessPort } from "./ports.ts";
 import type { LedgerReplica } from "./replica.ts";
@@ -35,8 +36,6 @@ import {
 
 /** How long a request waits for the replica: less than its client waits for an answer. */
 export const witnessWaitMs: number = 10_000;
-/** Final notes that are searched at the start for one that the own city had a part in: it may have slept through some. */
-const frozenNotesLookedAt = 64;
 
 export interface WitnessOptions {
   readonly city: string;
@@ -88,9 +87,12 @@ export class Witness implements WitnessPort {
         waitMs: witnessWaitMs,
         inclusionBoundMs: replica.network.inclusionBoundMs,
         key: toHex(signer.publicKey),
+        isPair: () => cosigningNow(replica.trust()).rule.cities.length === 2,
       },
       readStored(store),
     );
+    const earlier = earlierKeyOf(options);
+    if (earlier !== undefined) this.#take({ kind: "key replaced", ...earlier });
     this.#compareWithNotes();
     this.#stopListening = [
       replica.onChange(() => {
@@ -300,27 +302,29 @@ export class Witness implements WitnessPort {
     this.#answer(id, witnessAnswer(200, new TextDecoder().decode(note)));
   }
 
-  /** The newest note of the replica that carries the own cosignature: is that promise still known? */
+  /** Is the newest cosignature of the own city among the final notes still known, whichever key it had then? */
   #compareWithNotes(): void {
     const { reader } = this.#options.replica;
     const heartbeat = reader.heartbeat();
     if (heartbeat !== undefined && this.#hearNote(heartbeat)) return;
     let frozen = reader.newestFrozen();
-    for (let looked = 0; frozen !== undefined && looked < frozenNotesLookedAt; looked++) {
+    // The city may have slept through many, or been too slow for them.
+    while (frozen !== undefined && !this.#isPromised(frozen.note)) {
       if (this.#hearNote(frozen.note)) return;
       frozen = reader.frozenBefore(frozen.size);
     }
   }
 
-  /** Whether a note of the replica, which has verified it, carries the own cosignature. */
+  #isPromised(note: Uint8Array): boolean {
+    const { origin, size } = parseCheckpoint(parseNote(note).text);
+    return (this.#state.promises.get(origin)?.size ?? -1n) >= size;
+  }
+
   #hearNote(note: Uint8Array): boolean {
-    const { replica, verifier } = this.#options;
-    const { name, keyId } = cityWitness(this.#options).key;
-    const { signatures } = parseNote(note);
-    if (!signatures.some((line) => line.name === name && line.keyId === keyId)) return false;
-    const { term, origin, size } = readHead(replica.trust(), note, verifier);
-    this.#take({ kind: "own cosignature", term, origin, size });
-    return true;
+    const { city, replica, verifier } = this.#options;
+    const own = readOwnCosignature(replica.trust(), note, { city, verifier });
+    if (own !== undefined) this.#take({ kind: "own cosignature", ...own });
+    return own !== undefined;
   }
 
   #tips(size: bigint): readonly ChainPlace[] {
@@ -375,19 +379,4 @@ function lookOf(replica: LedgerReplica): LedgerLook {
     indexOfLeaf: (leafHash) => replica.indexOfLeaf(leafHash),
     blobSize: (digest) => replica.reader.blobSize(digest),
   };
-}
-
-function cityWitness({ city, replica }: WitnessOptions): CityWitness {
-  const { witnesses } = cosigningNow(replica.trust());
-  const witness = witnesses.find((candidate) => candidate.city === city);
-  if (witness === undefined) {
-    throw new CausewayError("MEMBER_UNKNOWN", `the network has no city ${city}`);
-  }
-  return witness;
-}
-
-function assertKey(options: WitnessOptions): void {
-  const { publicKey } = cityWitness(options).key;
-  if (equalBytes(publicKey, options.signer.publicKey)) return;
-  throw new CausewayError("KEY_UNKNOWN", "the network names another witness key for this city");
 }
