@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { agencyOf } from "../../src/base/ids.ts";
 import { readConfig } from "../config.ts";
+import { readAppointments } from "../keys/log-keys.ts";
 import { type EnrolOptions, type SayOptions, sayAsAuthority } from "./enrol.ts";
 import { withAuthority, withEnrol, withNewFolder } from "./flags.ts";
 import type { Io } from "./io.ts";
@@ -59,10 +60,11 @@ export async function gatewayRenew(options: GatewayRenewOptions, io: Io): Promis
   const own = passphraseFile[agencies.length] ?? passphraseFile[0];
   const endpoints = { ...(peer && { peer }), ...(http && { http }) };
   const renewing = { folder, newFolder, passphraseFile: own };
+  const appointments = await readAppointments(folder);
   const card = await renewFolder(
     renewing,
     "gateway",
-    (of) => ({ of, change: "gateway", endpoints }),
+    (of) => ({ of, change: "gateway", appointments, endpoints }),
     io,
   );
   const { id, kind: _, log: __, ...keys } = card;

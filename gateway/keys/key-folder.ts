@@ -20,7 +20,7 @@ import {
   type GatewayCard,
 } from "./card.ts";
 import { assertFolderFree, createFolder, readBounded } from "./files.ts";
-import { openLogKeys } from "./log-keys.ts";
+import { type LogKey, logKeyFiles, openLogKeys } from "./log-keys.ts";
 import { createKeys, witnessName, type KeyName, type NewKeys, type Owner } from "./new-keys.ts";
 import { assertPassphrase } from "./passphrase.ts";
 import { createFolderIdentity, openFolderIdentity, openKey, sealKey } from "./sealed-file.ts";
@@ -108,7 +108,7 @@ export async function createKeyFolder<O extends Owner>(
 /** Writes a folder whole or not at all, its keys under a new identity that the passphrase opens. */
 export async function writeKeyFolder(
   folder: string,
-  { card, privateKeys }: NewKeys,
+  { card, privateKeys, logs = [] }: NewKeys & { readonly logs?: readonly LogKey[] },
   options: { readonly passphrase: string; readonly scryptLogN?: number },
 ): Promise<void> {
   const identity = await createFolderIdentity(options.passphrase, options.scryptLogN);
@@ -118,6 +118,9 @@ export async function writeKeyFolder(
   ]);
   for (const [name, key] of privateKeys) {
     files.set(keyFile(name), await sealKey(key, identity.secret));
+  }
+  for (const log of logs) {
+    for (const [name, content] of await logKeyFiles(log, identity.secret)) files.set(name, content);
   }
   await createFolder(folder, files);
 }

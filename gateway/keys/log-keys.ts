@@ -30,6 +30,12 @@ export interface AppointmentCard {
   readonly log: string;
 }
 
+/** The log key of a later term with its card. */
+export interface LogKey {
+  readonly card: AppointmentCard;
+  readonly seed: Uint8Array;
+}
+
 const shape: Shape<AppointmentCard> = object<AppointmentCard>({
   kind: oneOf("appointment"),
   term: version,
@@ -122,6 +128,29 @@ async function findAppointment(folder: string, term: number): Promise<Appointmen
   return parseAppointment(await readBounded(join(folder, cardFile(term)), cardBytesMax));
 }
 
+/** The files of a log key in a folder whose secret is `identity`. */
+export async function logKeyFiles(
+  { card, seed }: LogKey,
+  identity: string,
+): Promise<ReadonlyMap<string, string | Uint8Array>> {
+  return new Map<string, string | Uint8Array>([
+    [keyFile(card.term), await sealKey(seed, identity)],
+    [cardFile(card.term), formatAppointment(card)],
+  ]);
+}
+
+/** The cards of the log keys of later terms in a folder. Throws FILE_UNREADABLE, CARD_INVALID. */
+export async function readAppointments(folder: string): Promise<readonly AppointmentCard[]> {
+  const names = (await readdir(folder)).filter((name) => cardPattern.test(name));
+  return Promise.all(
+    names.map(async (name) =>
+      parseAppointment(await readBounded(join(folder, name), cardBytesMax)),
+    ),
+  );
+}
+
+const cardPattern = /^appointment-([1-9][0-9]*)\.json$/;
+
 /**
  * The log keys of later terms in a folder, by term.
  *
@@ -133,7 +162,7 @@ export async function openLogKeys(
 ): Promise<ReadonlyMap<bigint, PrivateKey>> {
   const keys = new Map<bigint, PrivateKey>();
   for (const name of await readdir(folder)) {
-    const term = /^appointment-([1-9][0-9]*)\.json$/.exec(name)?.[1];
+    const term = cardPattern.exec(name)?.[1];
     if (term === undefined) continue;
     const { log } = parseAppointment(await readBounded(join(folder, name), cardBytesMax));
     const seed = await openKeyFile(folder, BigInt(term), identity);

@@ -9,6 +9,7 @@ import { formatKey } from "../../src/credential/key-text.ts";
 import { type Card, formatCard, parseCard } from "./card.ts";
 import { assertFolderFree } from "./files.ts";
 import { writeKeyFolder } from "./key-folder.ts";
+import type { AppointmentCard, LogKey } from "./log-keys.ts";
 import type { AgencyKeys, CityKeys, GatewayKeys, PrivateKey } from "./key-folder.ts";
 import { KeyMaker, type KeyName, witnessName } from "./new-keys.ts";
 import { assertPassphrase } from "./passphrase.ts";
@@ -18,10 +19,12 @@ export type Renewal =
   /** The next authority key becomes the authority key, and another one is made to follow it. */
   | { readonly of: CityKeys | AgencyKeys; readonly change: "authority" }
   | { readonly of: CityKeys; readonly change: "witness"; readonly address?: string | undefined }
-  /** Batch, token and TLS keys. A log key belongs to its term and is not taken along. */
+  /** Batch, token and TLS keys. Log keys are taken along: a sequencer goes on in its term. */
   | {
       readonly of: GatewayKeys;
       readonly change: "gateway";
+      /** The cards of the log keys of later terms. */
+      readonly appointments: readonly AppointmentCard[];
       readonly endpoints?: Partial<GatewayEndpoints> | undefined;
     };
 
@@ -41,7 +44,8 @@ export async function renewKeyFolder(
   await assertFolderFree(folder);
   const maker = new KeyMaker(options.nowMs);
   const card = parseCard(utf8(formatCard(renewedCard(renewal, maker))), renewal.of.kind);
-  await writeKeyFolder(folder, { card, privateKeys: maker.privateKeys }, options);
+  const logs = renewal.change === "gateway" ? logKeysOf(renewal.of, renewal.appointments) : [];
+  await writeKeyFolder(folder, { card, privateKeys: maker.privateKeys, logs }, options);
   return card;
 }
 
@@ -95,15 +99,25 @@ function renewedWitness(keys: CityKeys, address: string | undefined, maker: KeyM
   };
 }
 
+function logKeysOf(
+  { logs }: GatewayKeys,
+  appointments: readonly AppointmentCard[],
+): readonly LogKey[] {
+  return appointments.flatMap((card) => {
+    const key = logs.get(BigInt(card.term));
+    return key === undefined ? [] : [{ card, seed: key.seed }];
+  });
+}
+
 function renewedGateway(
-  { card, tls: held }: GatewayKeys,
+  { card, tls: held, log }: GatewayKeys,
   endpoints: Partial<GatewayEndpoints> | undefined,
   maker: KeyMaker,
 ): Card {
   const { certificate, spki } = maker.tls("tls", card.id);
-  const { log: _, ...rest } = card;
+  if (log !== undefined) keep(maker.privateKeys, { log });
   return {
-    ...rest,
+    ...card,
     batch: formatKey(maker.ed25519("batch")),
     token: formatKey(maker.ed25519("token")),
     // Peers take the old certificate too, until a later statement of the gateway leaves it out.
