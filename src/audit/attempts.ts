@@ -2,7 +2,7 @@
  * Every attempt from both sides (RECORDS.md, "What the auditor matches"): what the provider's and the
  * consumer's records say of one (token digest, index) is put together and compared once both have closed it.
  */
-import { toHex } from "../base/bytes.ts";
+import { mapKey } from "../base/bytes.ts";
 import { assertInvariant } from "../base/errors.ts";
 import type { Progress } from "../gen/causeway/record/v1/parts_pb.ts";
 import {
@@ -13,7 +13,7 @@ import {
 } from "../gen/causeway/record/v1/record_pb.ts";
 import { formatHandle } from "../record/handle.ts";
 import type { GrantEnd } from "./batch-times.ts";
-import { compareSides } from "./compare-sides.ts";
+import { type ClosedAttempt, compareSides } from "./compare-sides.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
 import type { RecordedCall } from "./recorded-calls.ts";
 
@@ -62,17 +62,17 @@ export interface Foundation {
 
 export interface Attempt {
   issuer: string;
-  /** `<xid in hex>/<attempt>` as the provider's statement has it, otherwise as the consumer says. */
+  /** As `attemptName` has it: of the provider's statement, otherwise as the consumer says. */
   name: string;
   genuine: boolean;
   /** The first record of the provider; absent while only the consumer has spoken. */
-  begun?: AttemptRecord;
-  foundation?: Foundation | undefined;
+  begun: AttemptRecord | undefined;
+  foundation: Foundation | undefined;
   receipts: SegmentFacts[];
   acknowledged: AcknowledgedSegment[];
-  providerClosing?: ProviderClosing;
-  consumerClosing?: ConsumerClosing;
-  /** Both sides were compared; what they said is not kept. */
+  providerClosing: ProviderClosing | undefined;
+  consumerClosing: ConsumerClosing | undefined;
+  /** Both sides were compared; of what they said only the foundation is kept. */
   settled: boolean;
 }
 
@@ -87,8 +87,8 @@ export class Attempts {
   readonly counts: AttemptCounts = { attempts: 0, matched: 0, open: 0 };
   readonly #report: Report;
   readonly #attempts = new Map<string, Attempt>();
-  /** (issuer, xid, attempt) → (token digest, index). */
-  readonly #names = new Map<string, string>();
+  /** By (issuer, xid, attempt). */
+  readonly #names = new Map<string, Attempt>();
   /** Handles of refusals that name no attempt: of calls that did not verify. */
   readonly #namelessRefusals = new Set<string>();
   /** Open attempts of providers by the hash of their newest record. */
@@ -102,25 +102,29 @@ export class Attempts {
   begin(call: RecordedCall, record: AttemptRecord, foundation?: Foundation): Attempt | undefined {
     const { tokenDigest, index, issuer, statement, genuine } = call;
     const attempt = this.#attemptOf(tokenDigest, index, issuer);
-    const name = nameOf(statement.xid, statement.attempt);
+    const name = attemptName(statement);
     if (attempt.begun !== undefined || attempt.settled) {
       this.#report(findingAt(record.place, "ATTEMPT_REPEATED", { by: "token" }));
       return undefined;
     }
-    this.#bindName(attempt, `${issuer} ${name}`, keyOf(tokenDigest, index), record.place);
+    this.#bindName(attempt, issuer, name, record.place);
     if (attempt.name !== "" && attempt.name !== name) this.#misnamed(attempt, record.place);
-    Object.assign(attempt, { begun: record, name, genuine, foundation, issuer });
+    attempt.begun = record;
+    attempt.name = name;
+    attempt.genuine = genuine;
+    attempt.foundation = foundation;
+    attempt.issuer = issuer;
     return attempt;
   }
 
   /** The record of a provider from which its attempt goes on. */
   opened(attempt: Attempt, { recordHash }: AttemptRecord): void {
-    this.#byRecord.set(toHex(recordHash), attempt);
+    this.#byRecord.set(mapKey(recordHash), attempt);
   }
 
   /** The open attempt that `prevRecord` is the newest record of, in the chain of this gateway. */
   follow(prevRecord: Uint8Array, place: Place): Attempt | undefined {
-    const key = toHex(prevRecord);
+    const key = mapKey(prevRecord);
     const attempt = this.#byRecord.get(key);
     if (attempt?.begun?.place.gateway === place.gateway) {
       this.#byRecord.delete(key);
@@ -138,7 +142,7 @@ export class Attempts {
       facts.framesFirst === (before?.framesEnd ?? 0n) &&
       facts.framesEnd >= facts.framesFirst;
     if (!follows) this.#report(findingAt(record.place, "SEGMENT_GAP"));
-    attempt.receipts.push(facts);
+    attempt.receipts = appended(attempt.receipts, facts);
     if (final) this.closeByProvider(attempt, { ...record, kind: "receipt" });
     else this.opened(attempt, record);
   }
@@ -150,7 +154,8 @@ export class Attempts {
 
   closeByProvider(attempt: Attempt, closing: ProviderClosing): void {
     // What was closed is followed by nothing and begun by nothing: `begin` and `follow` see to it.
-    assertInvariant(attempt.providerClosing === undefined, "an attempt is closed a second time");
+    const isOpen = attempt.providerClosing === undefined && !attempt.settled;
+    assertInvariant(isOpen, "an attempt is closed a second time");
     attempt.providerClosing = closing;
     this.#settle(attempt);
   }
@@ -160,13 +165,14 @@ export class Attempts {
     if (progress === undefined || receipt === undefined) return;
     const attempt = this.#consumerSide(said, record.place);
     if (attempt === undefined) return;
-    attempt.acknowledged.push({
+    const acknowledged = {
       ...segmentOf(record, progress),
       check,
       receiptLeaf: receipt.leafHash.slice(),
       receiptPosition: receipt.position,
       receiptRecord: said.receiptRecord.slice(),
-    });
+    };
+    attempt.acknowledged = appended(attempt.acknowledged, acknowledged);
     if (check !== Check.MATCH) {
       this.#report(findingAt(record.place, "CHECK_FAILED", { check: String(check) }));
     }
@@ -246,7 +252,7 @@ export class Attempts {
   }
 
   #consumerSide(said: Acknowledgement | Closed, place: Place): Attempt | undefined {
-    const { tokenDigest, index, xid } = said;
+    const { tokenDigest, index } = said;
     const attempt = this.#attemptOf(tokenDigest, index, place.gateway);
     if (attempt.issuer !== place.gateway) {
       this.#report(findingAt(place, "CLOSING_OF_ANOTHER", { issuer: attempt.issuer }));
@@ -256,29 +262,29 @@ export class Attempts {
       this.#report(findingAt(place, "CONSUMER_CLOSED_TWICE"));
       return undefined;
     }
-    const name = nameOf(xid, said.attempt);
+    const name = attemptName(said);
     if (attempt.name === "") {
       attempt.name = name;
-      this.#bindName(attempt, `${place.gateway} ${name}`, keyOf(tokenDigest, index), place);
+      this.#bindName(attempt, place.gateway, name, place);
     } else if (attempt.name !== name) this.#misnamed(attempt, place);
     return attempt;
   }
 
   #attemptOf(tokenDigest: Uint8Array, index: number, issuer: string): Attempt {
-    const key = keyOf(tokenDigest, index);
-    let attempt = this.#attempts.get(key);
-    if (attempt === undefined) {
-      this.counts.attempts += 1;
-      attempt = { issuer, name: "", genuine: true, receipts: [], acknowledged: [], settled: false };
-      this.#attempts.set(key, attempt);
-    }
+    const key = `${mapKey(tokenDigest)}.${index}`;
+    const known = this.#attempts.get(key);
+    if (known !== undefined) return known;
+    this.counts.attempts += 1;
+    const attempt = newAttempt(issuer);
+    this.#attempts.set(key, attempt);
     return attempt;
   }
 
-  #bindName(attempt: Attempt, name: string, key: string, place: Place): void {
-    const known = this.#names.get(name);
-    if (known === undefined) this.#names.set(name, key);
-    else if (known !== key && attempt.genuine) {
+  #bindName(attempt: Attempt, issuer: string, name: string, place: Place): void {
+    const key = `${issuer} ${name}`;
+    const known = this.#names.get(key);
+    if (known === undefined) this.#names.set(key, attempt);
+    else if (known !== attempt && attempt.genuine) {
       this.#report(findingAt(place, "ATTEMPT_REPEATED", { by: "xid" }));
     }
   }
@@ -288,29 +294,63 @@ export class Attempts {
   }
 
   #settle(attempt: Attempt): void {
-    const { begun, providerClosing, consumerClosing } = attempt;
-    if (begun === undefined || providerClosing === undefined || consumerClosing === undefined)
-      return;
-    compareSides({ ...attempt, providerClosing, consumerClosing }, this.#report);
-    attempt.settled = true;
-    attempt.receipts = [];
-    attempt.acknowledged = [];
+    if (attempt.begun === undefined || !isClosed(attempt)) return;
+    compareSides(attempt, this.#report);
+    settle(attempt);
     this.counts.matched += 1;
   }
 }
 
-function keyOf(tokenDigest: Uint8Array, index: number): string {
-  return `${toHex(tokenDigest)}.${index}`;
+/** Drops what nobody asks of an attempt that was compared: a ledger has many. */
+function settle(attempt: Attempt): void {
+  attempt.settled = true;
+  attempt.receipts = noFacts;
+  attempt.acknowledged = noFacts;
+  attempt.begun = undefined;
+  attempt.providerClosing = undefined;
+  attempt.consumerClosing = undefined;
 }
 
-function nameOf(xid: Uint8Array, attempt: number): string {
-  return `${toHex(xid)}/${attempt}`;
+function isClosed(attempt: Attempt): attempt is ClosedAttempt {
+  return attempt.providerClosing !== undefined && attempt.consumerClosing !== undefined;
+}
+
+// Shared by all attempts that have none, and never added to.
+const noFacts: never[] = [];
+
+function appended<T>(list: T[], one: T): T[] {
+  if (list.length === 0) return [one];
+  list.push(one);
+  return list;
+}
+
+function newAttempt(issuer: string): Attempt {
+  return {
+    issuer,
+    name: "",
+    genuine: true,
+    begun: undefined,
+    foundation: undefined,
+    receipts: noFacts,
+    acknowledged: noFacts,
+    providerClosing: undefined,
+    consumerClosing: undefined,
+    settled: false,
+  };
+}
+
+/** What names an attempt among those of its issuer: a key of maps, not to be shown. */
+export function attemptName(of: { readonly xid: Uint8Array; readonly attempt: number }): string {
+  return `${mapKey(of.xid)}/${of.attempt}`;
 }
 
 function segmentOf(record: AttemptRecord, progress: Progress): SegmentFacts {
+  const { place, leafHash, recordHash } = record;
   const { segment, framesFirst, framesEnd, requestFrames } = progress;
   return {
-    ...record,
+    place,
+    leafHash,
+    recordHash,
     segment,
     framesFirst,
     framesEnd,

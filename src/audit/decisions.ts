@@ -1,27 +1,27 @@
 /** Every recorded decision evaluated again, equal ones once (DESIGN.md invariant 4). */
-import { concatBytes, toHex, u64be, utf8 } from "../base/bytes.ts";
+import { concatBytes, emptyBytes, mapKey, u32be, utf8 } from "../base/bytes.ts";
 import { auditDecisionsRememberedMax } from "../base/limits.ts";
 import { Lru } from "../base/lru.ts";
 import { sha256 } from "../base/sha256.ts";
-import {
-  type CallStatement,
-  type Decision,
-  DecisionSchema,
-  type Obligations,
-  ObligationsSchema,
-  type PersonalAttribute,
+import type {
+  CallStatement,
+  Decision,
+  Obligations,
+  PersonalAttribute,
 } from "../gen/causeway/record/v1/parts_pb.ts";
 import { memoiseVerdicts } from "../policy/memo.ts";
 import type { PolicyEngine } from "../policy/ports.ts";
 import { type AttributeOpening, type DecisionReplay, replayDecision } from "../policy/replay.ts";
-import { encodeCanonical } from "../record/canonical.ts";
 import type { RegistryView } from "../registry/state.ts";
+import type { EncodedDecision } from "./encoded-decision.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
 
 export interface DecidedCall {
   readonly place: Place;
   readonly decision: Decision;
   readonly obligations?: Obligations;
+  /** Both as they stand in the record. */
+  readonly encoded: EncodedDecision;
   readonly statement: CallStatement;
   readonly consumerGateway: string;
 }
@@ -141,13 +141,11 @@ export class Decisions {
 }
 
 /** All that a replay depends on, apart from facts that no later leaf changes for a decided size. */
-function keyOf({ decision, obligations, statement, consumerGateway }: DecidedCall): string {
+function keyOf({ encoded, statement, consumerGateway }: DecidedCall): string {
   const { service, method, purpose, grant } = statement;
-  const texts = utf8(JSON.stringify([consumerGateway, service, method, purpose]));
-  const decided = encodeCanonical(DecisionSchema, decision);
-  const obliged =
-    obligations === undefined ? new Uint8Array() : encodeCanonical(ObligationsSchema, obligations);
-  const lengths = [texts, decided, obliged].map(({ length }) => u64be(BigInt(length)));
-  const address = [u64be(grant?.index ?? 0n), u64be(BigInt(grant?.position ?? 0))];
-  return toHex(sha256(concatBytes(...lengths, ...address, texts, decided, obliged)));
+  const { decision, obligations = emptyBytes } = encoded;
+  const address = [String(grant?.index), grant?.position];
+  const texts = utf8(JSON.stringify([consumerGateway, service, method, purpose, ...address]));
+  const lengths = [u32be(decision.length), u32be(obligations.length)];
+  return mapKey(sha256(concatBytes(...lengths, decision, obligations, texts)));
 }

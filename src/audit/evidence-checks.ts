@@ -2,7 +2,6 @@
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
-import { isReasonCode } from "../base/reasons.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import {
@@ -15,7 +14,6 @@ import {
 import {
   type Closed,
   type Opened,
-  Outcome,
   type Receipt,
   type ReceiptMissing,
   type Recheck,
@@ -24,14 +22,22 @@ import {
 } from "../gen/causeway/record/v1/record_pb.ts";
 import { formatAddress } from "../record/handle.ts";
 import { verifyRecordProof } from "../record/proof.ts";
-import type { LedgerRecord } from "../record/record.ts";
+import { buildRecord, type LedgerRecord } from "../record/record.ts";
 import type { GrantFact, RegistryState, RegistryView } from "../registry/state.ts";
 import { isPlausibleAggregate } from "./aggregates.ts";
-import type { Attempt, AttemptRecord, Attempts, Foundation } from "./attempts.ts";
+import {
+  type Attempt,
+  attemptName,
+  type AttemptRecord,
+  type Attempts,
+  type Foundation,
+} from "./attempts.ts";
 import type { GrantEnd, Released } from "./batch-times.ts";
 import type { Chains } from "./chains.ts";
 import type { Decisions } from "./decisions.ts";
+import { encodedDecision } from "./encoded-decision.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
+import { contradicts, isOutcomeOf, refusalFault } from "./record-faults.ts";
 import type { RecordedCall, RecordedCalls } from "./recorded-calls.ts";
 
 /** The registry as a size below or at the folded one sees it. */
@@ -54,7 +60,8 @@ export interface EvidenceBatch {
   readonly index: bigint;
   readonly header: Header;
   readonly leafHash: Uint8Array;
-  readonly records: readonly LedgerRecord[];
+  /** Checked when the batch was opened. */
+  readonly recordBytes: readonly Uint8Array[];
   readonly recordHashes: readonly Uint8Array[];
   readonly state: RegistryState;
   readonly viewAt: ViewAt;
@@ -82,8 +89,10 @@ export class EvidenceChecks {
   /** Checks every record of a batch. Returns what the batch called or released. */
   check(batch: EvidenceBatch): readonly Released[] {
     const released: Released[] = [];
-    const { index, header, leafHash, records, recordHashes } = batch;
-    for (const [position, { body }] of records.entries()) {
+    const { index, header, leafHash, recordBytes, recordHashes } = batch;
+    for (const [position, bytes] of recordBytes.entries()) {
+      // One after the other: records of a whole batch would outlive the collector's first rounds.
+      const { body } = buildRecord(bytes);
       const place = { index, position, gateway: header.gateway };
       const record = { place, leafHash, recordHash: recordHashes[position] as Uint8Array };
       const attempt = this.#checkBody(body, record, batch);
@@ -210,7 +219,7 @@ export class EvidenceChecks {
     }
     const attempt = attempts.follow(closed.prevRecord, place);
     if (attempt === undefined) return;
-    if (attempt.name !== `${toHex(closed.xid)}/${closed.attempt}`) {
+    if (attempt.name !== attemptName(closed)) {
       report(findingAt(place, "ATTEMPT_MISNAMED", { issuer: attempt.issuer }));
     }
     const { recheck, status } = closed;
@@ -252,7 +261,7 @@ export class EvidenceChecks {
     obligations: Begin["obligations"],
     { statement, issuer, issuedAt, expiresAt }: RecordedCall,
     place: Place,
-    { header }: EvidenceBatch,
+    { header, recordBytes }: EvidenceBatch,
     view: RegistryView,
   ): void {
     const { decisions, report } = this.#parts;
@@ -267,7 +276,8 @@ export class EvidenceChecks {
       report(findingAt(place, "SERVICE_OF_ANOTHER"));
     }
     if (view.seenSize !== decision.decidedSize) return;
-    const decided = { place, decision, statement, consumerGateway: issuer };
+    const encoded = encodedDecision(recordBytes[place.position] as Uint8Array);
+    const decided = { place, decision, encoded, statement, consumerGateway: issuer };
     decisions?.judge(obligations === undefined ? decided : { ...decided, obligations }, view);
   }
 
@@ -343,53 +353,4 @@ function foundationOf(
   const { until, exp } = grant.standing;
   const maxStalenessMs = service.body.max_staleness_s * 1000;
   return { grant: { jti: grant.jti, until: until?.index, exp }, maxStalenessMs, window };
-}
-
-/** The member of a refusal that contradicts another. */
-function refusalFault(refusal: Refusal): string | undefined {
-  const { aggregate, call, callCommitment, caller, method, methodCommitment, reason, side } =
-    refusal;
-  if (!isReasonCode(reason)) return "reason";
-  if ((side === Side.PROVIDER) !== (caller.case === "peer")) return "caller";
-  if (side === Side.CONSUMER && (call !== undefined || refusal.decision !== undefined))
-    return "side";
-  if (aggregate !== undefined) return call === undefined ? undefined : "aggregate";
-  if ((call === undefined) !== callCommitment.length > 0) return "call";
-  return method !== "" && methodCommitment.length > 0 ? "method" : undefined;
-}
-
-/** A denial refuses for its own reason; a permit is refused only by what came after it. */
-function contradicts({ reason, recheck }: Refusal, decision: Decision): boolean {
-  if (decision.verdict === Verdict.DENY)
-    return !decision.reasons.some(({ code }) => code === reason);
-  return recheck === undefined && (reason === "POLICY_DENIED" || reason.startsWith("GRANT_"));
-}
-
-const providerOutcomes: ReadonlySet<Outcome> = new Set([
-  Outcome.UPSTREAM_ERROR,
-  Outcome.REVOKED,
-  Outcome.STALE,
-  Outcome.LIMIT,
-  Outcome.PEER_LOST,
-  Outcome.SHUTDOWN,
-  Outcome.GATEWAY_RESTARTED,
-]);
-const bothOutcomes: ReadonlySet<Outcome> = new Set([
-  Outcome.CANCELLED,
-  Outcome.DEADLINE,
-  Outcome.GATEWAY_ERROR,
-]);
-
-function isOutcomeOf({
-  side,
-  outcome,
-  recheck,
-  tokenDigest,
-  nextAttempt,
-  attempt,
-}: Closed): boolean {
-  if (nextAttempt !== 0 && nextAttempt !== attempt + 1) return false;
-  if ((side === Side.CONSUMER) !== tokenDigest.length > 0) return false;
-  if (outcome === Outcome.REVOKED && recheck === undefined) return false;
-  return bothOutcomes.has(outcome) || providerOutcomes.has(outcome) === (side === Side.PROVIDER);
 }

@@ -34,6 +34,8 @@ interface KnownToken {
 
 export class RecordedCalls {
   readonly #tokens: Lru<string, KnownToken> = new Lru(auditTokensRememberedMax);
+  /** Calls of one turn share their token and mostly stand together. */
+  #newest: KnownToken | undefined;
   readonly #thumbprints = new Map<string, string>();
   readonly #verifier: Verifier;
   readonly #report: Report;
@@ -75,12 +77,13 @@ export class RecordedCalls {
   }
 
   #open(text: string): KnownToken | ReasonCode {
+    if (this.#newest?.opened.jws.text === text) return this.#newest;
     const known = this.#tokens.get(text);
-    if (known !== undefined) return known;
+    if (known !== undefined) return (this.#newest = known);
     try {
       const token = { opened: openCallToken(text), digest: callTokenDigest(text) };
       this.#tokens.set(text, token);
-      return token;
+      return (this.#newest = token);
     } catch (cause) {
       if (cause instanceof CausewayError) return cause.code;
       throw cause;

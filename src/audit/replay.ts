@@ -172,7 +172,7 @@ class Replay {
   }
 
   #takeBatch(folded: FoldedBatch): void {
-    const { index, batch } = folded;
+    const { index, batch, recordBytes } = folded;
     const { header } = batch;
     this.#count(folded);
     this.#chains.add(index, batch);
@@ -185,8 +185,11 @@ class Replay {
     const released =
       batch.recordKind === "evidence" && this.#options.depth === "full"
         ? this.#evidence.check({
-            ...batch,
             index,
+            header,
+            leafHash: batch.leafHash,
+            recordBytes,
+            recordHashes: batch.recordHashes,
             state: this.#fold.state,
             viewAt: (size) => this.#viewAt(size),
             isFinal: (size) => this.#fold.finals.isFinal(size),

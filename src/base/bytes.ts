@@ -68,14 +68,24 @@ export function u64be(value: bigint): Uint8Array {
   return out;
 }
 
-const hexDigits: readonly string[] = Array.from({ length: 256 }, (_, i) =>
-  i.toString(16).padStart(2, "0"),
-);
+const hexCodes: Uint8Array = utf8("0123456789abcdef");
 
 export function toHex(bytes: Uint8Array): string {
-  let out = "";
-  for (const byte of bytes) out += hexDigits[byte];
-  return out;
+  const codes = new Uint8Array(2 * bytes.length);
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] as number;
+    codes[2 * i] = hexCodes[byte >> 4] as number;
+    codes[2 * i + 1] = hexCodes[byte & 15] as number;
+  }
+  return utf8Decoder.decode(codes);
+}
+
+/**
+ * A text with one character for each of a few `bytes`, such as a digest: the key of a map that has no
+ * text to show.
+ */
+export function mapKey(bytes: Uint8Array): string {
+  return String.fromCharCode.apply(undefined, bytes as unknown as number[]);
 }
 
 /** The bytes of lower-case hexadecimal text, or `undefined` when it is anything else. */

@@ -9,12 +9,15 @@ import {
   TimestampSchema,
 } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
-import { compareBytes, compareText, concatBytes } from "../../src/base/bytes.ts";
+import { compareBytes, compareText, concatBytes, utf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 import { MetadataSchema, StatusFrameSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import { HeaderSchema } from "../../src/gen/causeway/record/v1/header_pb.ts";
 import {
+  type Address,
+  AddressSchema,
+  CallSchema,
   CallStatementSchema,
   DecisionReasonSchema,
   DecisionSchema,
@@ -32,6 +35,7 @@ import {
   sortCanonical,
   sortTexts,
 } from "../../src/record/canonical.ts";
+import { encodedMember } from "../../src/record/canonical-field.ts";
 import { corrupt, malformed, notCanonical } from "../support/corruptions.ts";
 import {
   anyRecord,
@@ -137,6 +141,28 @@ describe("MALFORMED, at every depth and wherever it can be:", () => {
       assert.ok(places > 0, "applies nowhere");
     });
   }
+});
+
+test("a member is found in the encoding as it was written", () => {
+  fc.assert(
+    fc.property(callStatement, fc.boolean(), (statement, present) => {
+      const message = present ? statement : { ...statement, service: "", case: new Uint8Array(0) };
+      const bytes = encodeCanonical(CallStatementSchema, message);
+      const { service, grant, case: caseField } = CallStatementSchema.field;
+      const text = utf8(message.service);
+      const address = encodeCanonical(AddressSchema, message.grant as Address);
+      assert.deepEqual(encodedMember(bytes, [service.number]), text.length > 0 ? text : undefined);
+      assert.deepEqual(encodedMember(bytes, [grant.number]), address);
+      const found = encodedMember(bytes, [caseField.number]);
+      assert.deepEqual(found ?? new Uint8Array(0), message.case);
+      const outer = encodeCanonical(
+        CallSchema,
+        create(CallSchema, { token: "t", statement: bytes, index: 3 }),
+      );
+      const inside = encodedMember(outer, [CallSchema.field.statement.number, grant.number]);
+      assert.deepEqual(inside, address);
+    }),
+  );
 });
 
 test("every proper beginning of an encoding is refused or is the encoding of another message", () => {
