@@ -173,18 +173,12 @@ test("a replica with another tree is 422 and evidence of a fork", () => {
   assert.deepEqual(effects[1], { kind: "fork", held: undefined, shown: utf8("0 3") });
 });
 
-test("the same size again needs no new tree, only a new promise of the same", () => {
-  const { effects } = run(start(head(3)), request(1, 3, 3), stands(1, 3));
-  assert.deepEqual(effects, [
-    {
-      kind: "promise",
-      id: 1,
-      term: 0n,
-      origin: "log/0",
-      before: { term: 0n, ...head(3) },
-      after: head(3),
-    },
-  ]);
+test("the same size again is cosigned by the promise that stands, without a write", () => {
+  const { state, effects } = run(start(head(3)), request(1, 3, 3), stands(1, 3));
+  assert.deepEqual(statusOf(effects), ["cosign"]);
+  assert.equal(state.waiting.size, 0);
+  const ended = run({ ...start(head(3)), promisedTerm: 1n }, request(1, 3, 3));
+  assert.deepEqual(statusOf(ended.effects), [403], "not once a later term is promised");
 });
 
 test("for every pair of sizes the right proof passes and the proof of another pair does not", () => {

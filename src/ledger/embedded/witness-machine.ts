@@ -216,6 +216,10 @@ function hearReplica(
   }
   const { term, origin, size, root, note } = checkpoint;
   const before = state.promises.get(origin);
+  // Durable since it was cosigned first: a heartbeat, or anyone who repeats a public checkpoint, costs no write.
+  if (before?.size === size) {
+    return { state: withoutWaiting(state, id), effects: [{ kind: "cosign", id, checkpoint }] };
+  }
   const after = { size, root, note };
   return { state, effects: [{ kind: "promise", id, term, origin, before, after }] };
 }
