@@ -261,7 +261,10 @@ export class Checker {
     const final = replica?.final;
     if (replica === undefined || final === undefined)
       this.fail("a receipt without a final checkpoint");
-    const ageMs = batch.sealedAtMs - node.clockOffsetMs - (replica.timeOf(final) ?? 0);
+    const timeMs = replica.timeOf(final);
+    if (timeMs === undefined)
+      this.fail(`${node.name} rests on what the quorum of its size did not cosign`);
+    const ageMs = batch.sealedAtMs - node.clockOffsetMs - timeMs;
     const { maxStalenessMs } = this.#sim.config;
     if (ageMs > maxStalenessMs + this.clockErrorMs + 100) {
       this.fail(`${node.name} sealed a receipt ${ageMs} ms after the newest final checkpoint`);

@@ -6,7 +6,6 @@ import {
   stepFollower,
 } from "../../src/ledger/embedded/follower-machine.ts";
 import type { FollowItem } from "../../src/ledger/embedded/ports.ts";
-import { FollowSource } from "./follow-source.ts";
 import { appendTo, type Row, type SimBatch } from "./history.ts";
 import type { Wire } from "./network.ts";
 import type { Note } from "./notes.ts";

@@ -150,7 +150,7 @@ export function readerOf(rows: Rows): HashReader {
   return {
     readHash(level, index): Uint8Array {
       const last = ((Number(index) + 1) << level) - 1;
-      return (rows[last]?.nodes[level] as TreeNode).hash;
+      return ((rows[last] as Row).nodes[level] as TreeNode).hash;
     },
   };
 }

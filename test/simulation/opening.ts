@@ -1,10 +1,7 @@
-import {
-  chooseStart,
-  type ChosenStart,
-  type ProvableTree,
-  type StartEvidence,
-  type StartQuestion,
-  type StartVote,
+import type {
+  ProvableTree,
+  StartQuestion,
+  StartVote,
 } from "../../src/ledger/embedded/term-start.ts";
 import type { TermOpening } from "../../src/ledger/embedded/witness-machine.ts";
 import { emptyRoot } from "../../src/merkle/hash.ts";
@@ -102,6 +99,3 @@ export function provable(rows: Rows): ProvableTree {
     consistencyProof: (size1, size2) => proveConsistency({ size1, size2, reader }),
   };
 }
-
-export type { ChosenStart, StartEvidence };
-export { chooseStart };
