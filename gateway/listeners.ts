@@ -6,6 +6,7 @@ import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Scheduler } from "../src/base/clock.ts";
 import { CausewayError } from "../src/base/errors.ts";
+import { httpConnectionsMax, httpHeadersMs, httpRequestMs } from "../src/base/limits.ts";
 import type { ReasonCode } from "../src/base/reasons.ts";
 import { statusOf } from "../src/exchange/status.ts";
 import { grpcDefinition } from "../src/exchange/transport/grpc-definition.ts";
@@ -84,8 +85,17 @@ async function opening<T>(name: string, address: string, open: Promise<T>): Prom
   }
 }
 
+/** Anyone may connect: whoever is slow, or sends nothing, is let go. */
+function bound(server: HttpServer): void {
+  server.maxConnections = httpConnectionsMax;
+  server.headersTimeout = httpHeadersMs;
+  server.requestTimeout = httpRequestMs;
+  server.timeout = httpRequestMs;
+}
+
 function listen(server: HttpServer, address: string): Promise<() => Promise<void>> {
   const { host, port } = parseHostPort(address);
+  bound(server);
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, () => {

@@ -10,13 +10,15 @@
  * - `/final/<index>`: the note frozen for the first final size above the index.
  *
  * What a log that is pruned no longer serves is 410: tiles, bundles and records whose end index is at or
- * below the minimum index. Who asks too often is answered 429 with `retry-after`. Bundles, records and blobs
+ * below the minimum index. Who asks too often is answered 429 with `retry-after`, and everybody 503 while
+ * clients have not taken what was answered before. Bundles, records and blobs
  * are compressed for a client that takes gzip; hashes do not get smaller.
  *
  * A note comes with the header `causeway-registry-digest`: what this gateway's fold gives at its size, hex.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { concatBytes, parseHex, toHex } from "../../src/base/bytes.ts";
+import { httpBytesInFlightMax } from "../../src/base/limits.ts";
 import type { FinalCheckpoint } from "../../src/ledger/ports.ts";
 import type { LedgerReader } from "../../src/ledger/store/store.ts";
 import { encodeEntryBundle } from "../../src/merkle/entry-bundle.ts";
@@ -36,6 +38,8 @@ export interface LedgerArchive {
 
 export interface LedgerReadOptions {
   readonly limiter?: RateLimiter | undefined;
+  /** Bytes of answers that are not taken yet; `httpBytesInFlightMax` unless told. */
+  readonly bytesInFlightMax?: number;
   /** Leaves below it are not published any more; 0 unless a retention policy says so. */
   readonly minimumIndex?: bigint | undefined;
 }
@@ -66,6 +70,8 @@ export function createLedgerReadHandler(
   archive: LedgerArchive,
   options: LedgerReadOptions = {},
 ): LedgerReadHandler {
+  const { bytesInFlightMax = httpBytesInFlightMax } = options;
+  let bytesInFlight = 0;
   return (request, response) => {
     const path = request.url ?? "";
     if (!/^\/(?:checkpoint|(?:tile|records|blobs|final)\/.*)$/.test(path)) return false;
@@ -80,8 +86,18 @@ export function createLedgerReadHandler(
       send(request, response, { status: 405, headers, body: "GET and HEAD only\n" });
       return true;
     }
+    if (bytesInFlight >= bytesInFlightMax) {
+      const headers = { "retry-after": "1", "cache-control": "no-store" };
+      send(request, response, { status: 503, headers, body: "busy\n" });
+      return true;
+    }
     const resource = findResource(archive, path, options.minimumIndex ?? 0n);
     if (typeof resource === "object") {
+      const { length } = resource.body;
+      bytesInFlight += length;
+      response.once("close", () => {
+        bytesInFlight -= length;
+      });
       sendResource(request, response, resource);
       return true;
     }

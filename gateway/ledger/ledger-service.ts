@@ -10,8 +10,13 @@ import type {
 } from "@grpc/grpc-js";
 import { create } from "@bufbuild/protobuf";
 import { CausewayError } from "../../src/base/errors.ts";
-import { concatBytes } from "../../src/base/bytes.ts";
-import { blobBytesMax, blobChunkBytesMax, followStreamsMax } from "../../src/base/limits.ts";
+import { concatBytes, toHex } from "../../src/base/bytes.ts";
+import {
+  blobBytesMax,
+  blobChunkBytesMax,
+  followStreamsMax,
+  followStreamsPerMemberMax,
+} from "../../src/base/limits.ts";
 import {
   type FollowRequest,
   type FollowResponse,
@@ -42,7 +47,7 @@ export interface LedgerServiceOptions {
 /** Handlers for `server.addService(grpcDefinition(LedgerService), …)`. */
 export function createLedgerService(options: LedgerServiceOptions): UntypedServiceImplementation {
   const { host } = options;
-  const openStreams = { count: 0 };
+  const streams = new FollowStreams();
   const statusOf = (error: unknown): ReturnType<typeof toServiceError> => {
     if (!(error instanceof CausewayError)) options.onError?.(error);
     return toServiceError(error);
@@ -59,15 +64,11 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
   // A stream that is destroyed sends no status: a refusal is emitted.
   const follow: handleServerStreamingCall<FollowRequest, FollowResponse> = (call) => {
     void (async () => {
-      assertMember(options, call);
-      if (openStreams.count >= followStreamsMax) {
-        throw new CausewayError("BUSY", `at most ${followStreamsMax} streams are served`);
-      }
-      openStreams.count++;
+      const close = streams.open(assertMember(options, call));
       try {
         await sendItems(host, call);
       } finally {
-        openStreams.count--;
+        close();
       }
     })().then(
       () => call.end(),
@@ -122,11 +123,38 @@ interface PeerCall {
   getAuthContext(): { readonly sslPeerCertificate?: { readonly raw?: Uint8Array } };
 }
 
-function assertMember(options: LedgerServiceOptions, call: unknown): void {
+/** Returns what tells the member apart: its certificate in hex. */
+function assertMember(options: LedgerServiceOptions, call: unknown): string {
   // Looked up for each call: a session outlives the standing of its certificate.
   const certificate = (call as PeerCall).getAuthContext().sslPeerCertificate?.raw;
   if (!options.isMember(certificate)) {
     throw new CausewayError("MEMBER_NOT_ACTIVE", "only members of the network are served");
+  }
+  return toHex(certificate ?? new Uint8Array(0));
+}
+
+/** The streams that are served now: no member takes the places of the others. */
+class FollowStreams {
+  readonly #counts = new Map<string, number>();
+  #count = 0;
+
+  /** Returns how to give the place back. Throws BUSY. */
+  open(member: string): () => void {
+    const own = this.#counts.get(member) ?? 0;
+    if (this.#count >= followStreamsMax || own >= followStreamsPerMemberMax) {
+      throw new CausewayError(
+        "BUSY",
+        `at most ${followStreamsMax} streams are served, ${followStreamsPerMemberMax} to a member`,
+      );
+    }
+    this.#count++;
+    this.#counts.set(member, own + 1);
+    return () => {
+      this.#count--;
+      const left = (this.#counts.get(member) ?? 1) - 1;
+      if (left === 0) this.#counts.delete(member);
+      else this.#counts.set(member, left);
+    };
   }
 }
 

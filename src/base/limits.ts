@@ -194,3 +194,12 @@ export const pendingTermBytesMax: number = 256 * 1024 * 1024;
 export const startEvidenceBytesMax: number = 512 * 1024;
 /** Terms whose evidence a witness keeps until it is needed. */
 export const startEvidencesMax: number = 4;
+/** Bytes of answers over HTTP that clients have not taken yet: a few blobs of the largest size. */
+export const httpBytesInFlightMax: number = 64 * 1024 * 1024;
+/** Connections of an HTTP listener: anyone may open them, and each holds a few tens of kilobytes. */
+export const httpConnectionsMax: number = 1024;
+/** Milliseconds for the headers of an HTTP request, for all of it, and without any byte either way. */
+export const httpHeadersMs: number = 10_000;
+export const httpRequestMs: number = 30_000;
+/** Streams of the ledger that one member may have open: its follower, a copy that is made, and what reconnects. */
+export const followStreamsPerMemberMax: number = 8;

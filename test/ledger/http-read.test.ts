@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createServer, type IncomingHttpHeaders, request } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import test, { describe } from "node:test";
 import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
@@ -344,3 +344,41 @@ function rawGet(
     sent.on("error", reject).end();
   });
 }
+
+test("whoever takes no answer is held no more than the bound, and others are told 503 until it goes", async (t) => {
+  const { cities } = await served(t, 1);
+  const { replica } = cities.shenzhen.running;
+  const body = new Uint8Array(8 * 1024 * 1024);
+  const reader = new Proxy(replica.reader, {
+    get: (of, name) =>
+      name === "batch" ? () => ({ body }) : (Reflect.get(of, name, of) as () => unknown).bind(of),
+  });
+  const archive = { reader, final: () => replica.final() };
+  const handler = createLedgerReadHandler(archive, { bytesInFlightMax: 2 * body.length });
+  const server = createServer((request, response) => void handler(request, response));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close().closeAllConnections());
+  const { port } = server.address() as AddressInfo;
+  const slow = [0, 1].map(() => connect(port, "127.0.0.1"));
+  for (const socket of slow) {
+    socket.pause();
+    socket.write("GET /records/0 HTTP/1.1\r\nhost: a\r\n\r\n");
+  }
+  const get = (): Promise<Response> => fetch(`http://127.0.0.1:${port}/records/0`);
+  let status = 200;
+  const isBusy = async (): Promise<boolean> => {
+    const response = await get();
+    await response.arrayBuffer();
+    ({ status } = response);
+    return status === 503;
+  };
+  for (let i = 0; i < 100 && !(await isBusy()); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal(status, 503);
+  for (const socket of slow) socket.destroy();
+  for (let i = 0; i < 100 && (await isBusy()); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal(status, 200);
+});
