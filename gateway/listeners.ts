@@ -27,7 +27,7 @@ import { createLedgerService } from "./ledger/ledger-service.ts";
 import { createRateLimiter } from "./ledger/rate-limit.ts";
 import { createWitnessHandler } from "./ledger/witness-http.ts";
 import type { LedgerPart } from "./ledger-part.ts";
-import { peerOfCertificate, trustedCertificates } from "./peers.ts";
+import { isLedgerMember, trustedCertificates } from "./peers.ts";
 import type { LocalIdentity } from "./self.ts";
 import { type FirstLinks, learnFirstLinks } from "./sequencer-trust.ts";
 import type { Telemetry } from "./telemetry.ts";
@@ -244,8 +244,7 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
     host: node.host,
     isMember: (certificate) =>
       certificate !== undefined &&
-      (peerOfCertificate(certificate, node.replica) !== undefined ||
-        firstLinks?.isWitness(certificate) === true),
+      (isLedgerMember(certificate, node.replica) || firstLinks?.isWitness(certificate) === true),
     onError: (error) => logger.error({ err: error }, "ledger call failed"),
   });
   server.addService(grpcDefinition(LedgerService), service);

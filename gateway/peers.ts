@@ -12,15 +12,34 @@ function current(state: RegistryState, id: string): GatewayFact | undefined {
   return fact?.standing.until === undefined ? fact : undefined;
 }
 
-/** DER of every certificate of every gateway in force. */
+/**
+ * DER of every certificate that a gateway states, also of one that is suspended: it drains, and its city's
+ * witness may follow the ledger through it. Who may do what with a link is asked for each use.
+ */
 export function trustedCertificates(state: RegistryState): Uint8Array[] {
-  return [...state.gateways.keys()].flatMap((id) => certificatesOf(state, id));
+  return [...state.gateways.keys()].flatMap((id) => statedCertificates(state, id));
+}
+
+function statedCertificates(state: RegistryState, id: string): Uint8Array[] {
+  const texts = state.gateways.get(id)?.at(-1)?.body.certificates ?? [];
+  return texts.flatMap((text) => parseBase64(text) ?? []);
+}
+
+/**
+ * Whether this certificate is of a gateway that may follow the ledger and submit what it has sealed, which a
+ * suspension does not take away: otherwise it could not drain, and its city's witness would stop.
+ */
+export function isLedgerMember(certificate: Uint8Array | undefined, replica: Replica): boolean {
+  if (certificate === undefined) return false;
+  const tlsKey = parseHex(spkiDigest(certificate));
+  const fact = tlsKey === undefined ? undefined : replica.view().gatewayOfTlsKey(tlsKey);
+  if (fact === undefined) return false;
+  return statedCertificates(replica.state(), fact.id).some((der) => equalBytes(der, certificate));
 }
 
 /** DER of the certificates of one gateway in force. */
 export function certificatesOf(state: RegistryState, gateway: string): Uint8Array[] {
-  const texts = current(state, gateway)?.body.certificates ?? [];
-  return texts.flatMap((text) => parseBase64(text) ?? []);
+  return current(state, gateway) === undefined ? [] : statedCertificates(state, gateway);
 }
 
 /** Every batch key that the ledger has ever bound to a gateway, raw, in the order of the ledger. */
