@@ -160,6 +160,12 @@ class Verification {
         if (before !== undefined && !isBehind(located, before)) {
           throw invalid("the changes are not ascending");
         }
+        // Below that checkpoint its tree counts: under another one the cities of before would not be asked.
+        if (located.index < (this.#changedAt?.size ?? 0n)) {
+          throw invalid(
+            "a change stands under a later checkpoint than the one that it is final by",
+          );
+        }
         await this.#trust.add(located);
         before = located;
       }

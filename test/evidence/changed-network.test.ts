@@ -156,6 +156,11 @@ const lies: readonly (readonly [string, string, (changes: Changes) => Changes])[
     (c) => c.with(0, swapped(c[0] as readonly ProvenEvidence[])),
   ],
   [
+    "with a change that the checkpoint before covers already",
+    "changes EVIDENCE_INVALID",
+    (c) => [c[0]?.slice(0, -1) ?? [], c[0]?.slice(-1) ?? [], ...c.slice(1)],
+  ],
+  [
     "with a change under another checkpoint",
     "changes EVIDENCE_INVALID",
     (c) => [[...(c[0] as ProvenEvidence[]), ...(c[1] as ProvenEvidence[])], ...c.slice(2)],
