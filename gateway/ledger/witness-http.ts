@@ -3,7 +3,8 @@
  *
  * - `POST /add-checkpoint` (C2SP tlog-witness).
  * - `GET /<hex SHA-256 of an origin>/checkpoint`: the newest note of that origin that it cosigned, its own
- *   cosignature included; 404 when it never did (C2SP monitoring).
+ *   cosignature included; 404 when it never did (C2SP monitoring). After a restart that of an ended term
+ *   comes as its log signed it: nothing of such a term is cosigned again.
  * - `POST /batches`: an encoded `causeway.ledger.v1.Batch`, to be held until it is final. 202; 400 for
  *   what is no batch, 403 for a gateway or signature that is not known, 413, and 429 at a limit.
  * - `POST /terms/<term>/start`: why a term begins below the highest checkpoint of its votes. 202; 400, 404

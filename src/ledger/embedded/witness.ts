@@ -296,9 +296,11 @@ export class Witness implements WitnessPort {
   #show(id: number, promise: PromisedHead): void {
     const origin = [...this.#state.promises].find(([, head]) => head === promise)?.[0] ?? "";
     const given = this.#cosigned.get(origin);
-    // Promised and not known to be cosigned, such as before a restart: the promise allows it.
-    const line = given?.size === promise.size ? given.line : this.#cosign({ ...promise, origin });
-    const note = joinCosignatures(promise.note, parseSignatureLines(utf8(line)));
+    let line = given?.size === promise.size ? given.line : undefined;
+    // Promised and not known to be cosigned, such as before a restart: the promise allows it while the term lasts.
+    if (promise.term >= this.#state.promisedTerm) line ??= this.#cosign({ ...promise, origin });
+    const lines = line === undefined ? [] : parseSignatureLines(utf8(line));
+    const note = joinCosignatures(promise.note, lines);
     this.#answer(id, witnessAnswer(200, new TextDecoder().decode(note)));
   }
 
