@@ -4,11 +4,11 @@ import { type Rules, without } from "./mutants.ts";
 import { runSchedule } from "./schedule.ts";
 
 /**
- * For each rule a schedule that goes wrong without it, and is all well with it.
+ * For each rule a schedule that went wrong without it, and was all well with it.
  */
 const proofs: Readonly<Partial<Record<keyof Rules, number>>> = {
-  witnessAtomic: 51,
-  promiseBeforeAnswer: 28,
+  witnessAtomic: 81,
+  promiseBeforeAnswer: 26,
   witnessAsksReplica: 33,
   oldQuorum: 517,
   newQuorum: 421,
@@ -25,16 +25,25 @@ const proofs: Readonly<Partial<Record<keyof Rules, number>>> = {
   votesStandOnTree: 16,
   startOfLiarsTerm: 16,
   sequencerPolls: 158,
-  signAfterPersist: 322,
+  signAfterPersist: 166,
   followerKeepsFinal: 117,
   followersCompareHeads: 16,
   followersRotate: 2,
 };
 
-for (const [rule, seed] of Object.entries(proofs)) {
-  test(`without ${rule} schedule ${seed} breaks what it keeps with it`, () => {
-    assert.equal(runSchedule(seed).violation, undefined);
-    const { violation } = runSchedule(seed, { rules: without(rule as keyof Rules) });
-    assert.notEqual(violation, undefined);
+/** Another step of a machine makes other schedules of the same seeds: then the next ones are looked through. */
+const searched = Number(process.env["CAUSEWAY_SIM_SEARCH"] ?? 400);
+
+for (const [rule, first] of Object.entries(proofs)) {
+  test(`without ${rule} some schedule breaks that is all well with it`, (t) => {
+    const rules = without(rule as keyof Rules);
+    const candidates = [first, ...Array.from({ length: searched }, (_, seed) => seed)];
+    const seed = candidates.find(
+      (one) =>
+        runSchedule(one, { rules }).violation !== undefined &&
+        runSchedule(one).violation === undefined,
+    );
+    assert.notEqual(seed, undefined);
+    if (seed !== first) t.diagnostic(`found at ${seed}`);
   });
 }
