@@ -90,6 +90,8 @@ export const journalRebuildGroup: number = 256;
 export const journalDeferMs: number = 250;
 /** Batches of the own chain that are submitted at one time: as many as fill a group at the sequencer. */
 export const submissionsInFlightMax: number = 64;
+/** Milliseconds that a sequencer lets a batch wait for those of its chain that it has overtaken. */
+export const submitGapWaitMs: number = 2000;
 /** Milliseconds before the first new attempt at the ledger; doubled after each failure. */
 export const submitBackoffMinMs: number = 100;
 /** Milliseconds between two attempts at a ledger that stays away. */

@@ -1,4 +1,4 @@
-import { equalBytes, parseBase64url, toBase64url, utf8 } from "../base/bytes.ts";
+import { equalBytes, parseBase64url, parseUtf8, toBase64url, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { callStatementsMax, callTokenBytesMax } from "../base/limits.ts";
 import { sha256 } from "../base/sha256.ts";
@@ -116,6 +116,15 @@ export function createCallToken(claims: CallTokenClaims, signer: Signer): string
 export function openCallToken(token: string): OpenedCallToken {
   const jws = openJws(token);
   return { claims: claimsOf(jws.payload), jws };
+}
+
+/**
+ * Whether a text that is a call token could have this issuer: `false` is certain, `true` is to be checked.
+ * In RFC 8785 an id has one form only.
+ */
+export function mayBeOf(token: string, issuer: string): boolean {
+  const payload = parseBase64url(token.split(".", 2)[1] ?? "");
+  return payload !== undefined && parseUtf8(payload)?.includes(`"iss":"${issuer}"`) === true;
 }
 
 export interface ExpectedCallToken extends ExpectedParties {

@@ -4,7 +4,7 @@
  * UNKNOWN_AFTER_RESTART; what this start cannot have forgotten, or does not verify, is DISPUTED.
  */
 import { CausewayError } from "../base/errors.ts";
-import { callTokenDigest, openCallToken } from "../credential/call-token.ts";
+import { callTokenDigest, mayBeOf, openCallToken } from "../credential/call-token.ts";
 import type { Call } from "../gen/causeway/record/v1/parts_pb.ts";
 import { openCallStatement, verifyCallPath } from "../record/call-tree.ts";
 import { type LedgerRecord, openRecord } from "../record/record.ts";
@@ -101,6 +101,8 @@ export class UnknownAttempts {
   /** What a recorded call says of an attempt of this gateway; `undefined` when it is another's. */
   #read(call: Call): Found | undefined {
     const { self, verifier } = this.#ports;
+    // Most of a ledger is of others: their tokens are not opened.
+    if (!mayBeOf(call.token, self.gateway)) return undefined;
     try {
       const statement = openCallStatement(call.statement);
       const tokenDigest = callTokenDigest(call.token);

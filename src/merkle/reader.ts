@@ -11,6 +11,8 @@ export interface HashReader {
    * holds the leaf hashes. Throws when it is not stored: callers ask only below the stored size.
    */
   readHash(level: number, index: bigint): Uint8Array;
+  /** `count` of them side by side from `index` on, where a reader has a faster way. */
+  readHashes?(level: number, index: bigint, count: number): readonly Uint8Array[];
 }
 
 /** Levels between two levels of tiles (C2SP tlog-tiles). */

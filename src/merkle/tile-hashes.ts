@@ -15,10 +15,12 @@ export interface HashTile extends Tile {
 /** The bytes of a tile: its hashes in order. */
 export function readTile(tile: HashTile, reader: HashReader): Uint8Array {
   const bytes = new Uint8Array(tile.width * hashBytes);
+  const level = tile.level * tileHeight;
   const first = tile.index * BigInt(tileWidth);
-  for (let i = 0; i < tile.width; i++) {
-    bytes.set(reader.readHash(tile.level * tileHeight, first + BigInt(i)), i * hashBytes);
-  }
+  const hashes =
+    reader.readHashes?.(level, first, tile.width) ??
+    Array.from({ length: tile.width }, (_, i) => reader.readHash(level, first + BigInt(i)));
+  for (const [i, hash] of hashes.entries()) bytes.set(hash, i * hashBytes);
   return bytes;
 }
 

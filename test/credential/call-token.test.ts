@@ -8,6 +8,7 @@ import { sha256 } from "../../src/base/sha256.ts";
 import {
   callTokenDigest,
   createCallToken,
+  mayBeOf,
   openCallToken,
   verifyCallToken,
   verifyCallTokenSignature,
@@ -252,4 +253,13 @@ test("the claims stand in the payload sorted", () => {
   assert.equal(payload, formatJcs(wire));
   const names = Object.keys(JSON.parse(payload) as object);
   assert.deepEqual(names, names.toSorted(compareText));
+});
+
+test("a token is looked into for its issuer without being opened: no is certain", () => {
+  assert.equal(mayBeOf(token, claims.iss), true);
+  assert.equal(mayBeOf(token, claims.aud), false);
+  assert.equal(mayBeOf(token, claims.iss.slice(0, -1)), false);
+  for (const text of ["", ".", "a.b", "a.!!.c", `x.${toBase64url(Uint8Array.of(0xff))}.y`]) {
+    assert.equal(mayBeOf(text, claims.iss), false);
+  }
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { utf8 } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
+import type { SealedBatch, SubmitResult } from "../../src/ledger/ports.ts";
 import { verifyInclusion } from "../../src/merkle/verify.ts";
 import { sealBatch } from "../../src/record/batch.ts";
 import { statusRecord } from "../support/ledger.ts";
@@ -103,6 +104,38 @@ test("the same batch submitted again and at once has one index", async (t) => {
   assert.deepEqual(results, [included, included]);
   assert.deepEqual(await engine.submit(batch), included);
   assert.equal(cities.hangzhou.running.replica.state().size, 2n);
+});
+
+test("batches that overtake each other wait for those before them, each judged once", async (t) => {
+  const cities = await TwoCities.found(t);
+  await cities.startBoth();
+  const { engine } = cities.hangzhou.running;
+  const { gateway } = cities.network.provider;
+  const batches: SealedBatch[] = [];
+  for (let i = 0; i < 6; i++) {
+    batches.push((await cities.ledger.appendEvidence(gateway, [statusRecord(i)])).batch);
+  }
+  const results: Promise<SubmitResult>[] = [];
+  for (const i of [5, 2, 4, 0, 3, 1]) {
+    results[i] = engine.submit(batches[i] as SealedBatch);
+    // Each comes with a group of its own.
+    await new Promise((resolve) => setTimeout(resolve, 40));
+  }
+  const included = batches.map((_, i) => ({ kind: "included", index: BigInt(i + 1) }));
+  assert.deepEqual(await Promise.all(results), included);
+});
+
+test("a batch whose predecessor does not come is CHAIN_GAP after a while, and comes later", async (t) => {
+  const cities = await TwoCities.found(t);
+  await cities.startBoth();
+  const { engine } = cities.hangzhou.running;
+  const { gateway } = cities.network.provider;
+  const { batch: first } = await cities.ledger.appendEvidence(gateway);
+  const { batch: second } = await cities.ledger.appendEvidence(gateway, [statusRecord(1)]);
+  const gap = { kind: "rejected", reason: "CHAIN_GAP", atSize: 1n };
+  assert.deepEqual(await engine.submit(second), gap);
+  assert.deepEqual(await engine.submit(first), { kind: "included", index: 1n });
+  assert.deepEqual(await engine.submit(second), { kind: "included", index: 2n });
 });
 
 test("of two batches at one place of a chain that come at once the first is included, the other CHAIN_FORK", async (t) => {

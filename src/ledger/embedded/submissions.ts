@@ -1,9 +1,15 @@
 import { equalBytes, toHex } from "../../base/bytes.ts";
 import type { Clock, Scheduler } from "../../base/clock.ts";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
-import { appendBatchesMax, appendIntervalMs, submitQueueMax } from "../../base/limits.ts";
+import {
+  appendBatchesMax,
+  appendIntervalMs,
+  submitGapWaitMs,
+  submitQueueMax,
+} from "../../base/limits.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { Verifier } from "../../crypto/ports.ts";
+import type { Header } from "../../gen/causeway/record/v1/header_pb.ts";
 import { kindOfBatch } from "../../record/batch.ts";
 import { keyDigest, type OpenedLeaf, openLeaf, verifyLeaf } from "../../record/leaf.ts";
 import type { SealedBatch, SubmitResult } from "../ports.ts";
@@ -34,6 +40,8 @@ export class Submissions {
   /** A store that fails leaves nothing to go on with: the process ends and recovers on restart. */
   readonly #onFatal: (error: unknown) => void;
   #queue: Submission[] = [];
+  /** Those that lack a batch before them, and how to end their wait. */
+  readonly #early = new Map<Submission, () => void>();
   #isOpen = false;
   #isWorking = false;
   /** Monotonic; the next group begins then unless it is full before. */
@@ -65,12 +73,14 @@ export class Submissions {
     void this.#work();
   }
 
-  /** Waits for `open`. Rejects with BUSY when the queue is full, and with the reason of `close` after it. */
+  /**
+   * Waits for `open`. A batch that has overtaken those before it in its chain waits for them a while.
+   * Rejects with BUSY when the queue is full, and with the reason of `close` after it. */
   submit(batch: SealedBatch): Promise<SubmitResult> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const leaf = openForSubmit(batch.leaf);
     if ("reason" in leaf) return Promise.resolve(this.#rejected(leaf.reason));
-    if (this.#queue.length >= submitQueueMax) {
+    if (this.#queue.length + this.#early.size >= submitQueueMax) {
       return Promise.reject(new CausewayError("BUSY", `${submitQueueMax} batches are waiting`));
     }
     return new Promise((resolve, reject) => {
@@ -83,7 +93,11 @@ export class Submissions {
   /** What is waiting is answered with `reason`. */
   close(reason: ReasonCode): void {
     this.#closed ??= new CausewayError(reason, "the sequencer takes no batches any more");
-    for (const { reject } of this.#queue.splice(0)) reject(this.#closed);
+    for (const { reject } of [...this.#queue.splice(0), ...this.#early.keys()]) {
+      reject(this.#closed);
+    }
+    for (const cancel of this.#early.values()) cancel();
+    this.#early.clear();
     this.#endPause();
   }
 
@@ -121,10 +135,12 @@ export class Submissions {
       const fresh: Submission[] = [];
       const again: Submission[] = [];
       const places = new Set<string>();
-      for (const submission of group) {
+      const next = new NextSeqs(this.#replica);
+      for (const submission of inChains(group)) {
         const known = this.#known(submission) ?? this.#withoutBlob(submission);
         if (known !== undefined) submission.resolve(known);
         else if (places.has(placeOf(submission))) again.push(submission);
+        else if (!next.isIt(submission.leaf.header)) this.#wait(submission);
         else {
           places.add(placeOf(submission));
           fresh.push(submission);
@@ -137,6 +153,7 @@ export class Submissions {
         const result = inclusions[i];
         assertInvariant(result !== undefined, "every submitted batch is judged");
         submission.resolve(result);
+        if (result.kind === "included") this.#queue.push(...this.#takeEarly(submission));
       }
       // The same place twice in one group: the next group knows what became of the first.
       this.#queue.unshift(...again);
@@ -146,6 +163,28 @@ export class Submissions {
       this.close("STORAGE_FAILED");
       this.#onFatal(error);
     }
+  }
+
+  /** Batches of one chain come side by side: what lacks one before it is asked again when that is included. */
+  #wait(submission: Submission): void {
+    const cancel = this.#scheduler.after(submitGapWaitMs, () => {
+      this.#early.delete(submission);
+      submission.resolve(this.#rejected("CHAIN_GAP"));
+    });
+    this.#early.set(submission, cancel);
+  }
+
+  /** What waits for this batch, in the order of the chain; the rest goes on waiting. */
+  #takeEarly({ leaf: { header } }: Submission): readonly Submission[] {
+    const ready: Submission[] = [];
+    for (const [submission, cancel] of this.#early) {
+      const { gateway, epoch, seq } = submission.leaf.header;
+      if (gateway !== header.gateway || epoch !== header.epoch || seq > header.seq + 1n) continue;
+      cancel();
+      this.#early.delete(submission);
+      ready.push(submission);
+    }
+    return ready;
   }
 
   /** The answer for a place of the chain that is taken already. */
@@ -182,6 +221,43 @@ export class Submissions {
     const reason = missingBlob(batch, this.#store.reader);
     return reason === undefined ? undefined : this.#rejected(reason);
   }
+}
+
+/** What comes next in each chain, those before it in the same group included. */
+class NextSeqs {
+  readonly #replica: LedgerReplica;
+  readonly #seqs = new Map<string, bigint>();
+
+  constructor(replica: LedgerReplica) {
+    this.#replica = replica;
+  }
+
+  /** Whether a batch goes on from what is known, or is not for this to say: another epoch, or a chain without a leaf. */
+  isIt({ gateway, epoch, seq }: Header): boolean {
+    const tip = this.#replica.state().chains.get(gateway);
+    if (tip === undefined || tip.epoch !== epoch) return true;
+    const next = this.#seqs.get(gateway) ?? tip.seq + 1n;
+    if (seq > next) return false;
+    this.#seqs.set(gateway, seq === next ? next + 1n : next);
+    return true;
+  }
+}
+
+/** Chains in the order in which the first of each came, the batches of one by their place. */
+function inChains(group: readonly Submission[]): readonly Submission[] {
+  const chains = new Map<string, Submission[]>();
+  for (const submission of group) {
+    const { gateway } = submission.leaf.header;
+    const chain = chains.get(gateway);
+    if (chain === undefined) chains.set(gateway, [submission]);
+    else chain.push(submission);
+  }
+  return [...chains.values()].flatMap((chain) => chain.toSorted(byPlace));
+}
+
+function byPlace({ leaf: { header: a } }: Submission, { leaf: { header: b } }: Submission): number {
+  const [first, second] = a.epoch === b.epoch ? [a.seq, b.seq] : [a.epoch, b.epoch];
+  return first < second ? -1 : Number(first > second);
 }
 
 function placeOf({ leaf }: Submission): string {

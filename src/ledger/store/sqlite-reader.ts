@@ -69,6 +69,7 @@ export class SqliteLedgerReader implements LedgerReader {
   readonly #byPlace: Statement;
   readonly #digest: Statement;
   readonly #node: Statement;
+  readonly #nodes: Statement;
   readonly #void: Statement;
   readonly #blob: Statement;
   readonly #blobSize: Statement;
@@ -101,6 +102,10 @@ export class SqliteLedgerReader implements LedgerReader {
     );
     this.#digest = prepare("SELECT registry_digest FROM leaves WHERE leaf_index = ?");
     this.#node = prepare("SELECT hash FROM nodes WHERE level = ? AND node_index = ?");
+    this.#nodes = prepare(
+      `SELECT hash FROM nodes WHERE level = ? AND node_index >= ? AND node_index < ?
+       ORDER BY node_index`,
+    );
     this.#void = prepare("SELECT reason FROM voids WHERE leaf_index = ? AND position = ?");
     this.#blob = prepare("SELECT content FROM blobs WHERE sha256 = ?");
     this.#blobSize = prepare("SELECT length(content) AS bytes FROM blobs WHERE sha256 = ?");
@@ -174,6 +179,13 @@ export class SqliteLedgerReader implements LedgerReader {
     const row = get<{ hash: Uint8Array }>(this.#node, level, index);
     assertInvariant(row !== undefined, `no subtree ${level}/${index} in ${this.size()} leaves`);
     return row.hash;
+  }
+
+  readHashes(level: number, index: bigint, count: number): readonly Uint8Array[] {
+    const end = index + BigInt(count);
+    const rows = storing(() => this.#nodes.all(level, index, end)) as { hash: Uint8Array }[];
+    assertInvariant(rows.length === count, `subtrees ${level}/${index} on are not stored`);
+    return rows.map(({ hash }) => hash);
   }
 
   voidReason(index: bigint, position: number): ReasonCode | undefined {
