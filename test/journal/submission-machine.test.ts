@@ -317,14 +317,18 @@ describe("submission under any order of events", () => {
 
   it("names exactly the batch that the ledger refuses, and brings all those before it", () => {
     fc.assert(
-      fc.property(fc.array(acts, { maxLength: 80, size: "max" }), fc.nat(6), (sequence, refused) => {
-        const world = new World(refused);
-        world.seal(refused + 2);
-        for (const act of sequence) if (world.refusal === undefined) act(world);
-        settle(world);
-        assert.equal(world.refusal, refused);
-        assert.equal(world.length, refused);
-      }),
+      fc.property(
+        fc.array(acts, { maxLength: 80, size: "max" }),
+        fc.nat(6),
+        (sequence, refused) => {
+          const world = new World(refused);
+          world.seal(refused + 2);
+          for (const act of sequence) if (world.refusal === undefined) act(world);
+          settle(world);
+          assert.equal(world.refusal, refused);
+          assert.equal(world.length, refused);
+        },
+      ),
       { numRuns: 300 },
     );
   });
