@@ -4,9 +4,10 @@ import type { Clock, Scheduler } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 import { openStatement, verifyStatement } from "../../src/credential/statement.ts";
-import { missingSigners } from "../../src/credential/signers.ts";
+import { missingSigners, type RequiredSigner } from "../../src/credential/signers.ts";
 import type { VerifiedStatement } from "../../src/credential/statements.ts";
 import type { Verifier } from "../../src/crypto/ports.ts";
+import { thumbprint } from "../../src/crypto/thumbprint.ts";
 import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { Replica, SealedRecord, Sealer } from "../../src/ledger/ports.ts";
 import { encodeRecord } from "../../src/record/record.ts";
@@ -56,9 +57,20 @@ async function verify(jws: readonly string[], ports: StatementPorts): Promise<Ve
     speaksFor(kid, required, statement.name, ground),
   );
   if (missing.length > 0) {
-    throw new CausewayError("STATEMENT_SIGNER_MISSING", `${missing.length} signatures are missing`);
+    const signers = missing.map(signerName).join(", ");
+    throw new CausewayError("STATEMENT_SIGNER_MISSING", `signatures are missing: ${signers}`, {
+      fields: { missing: signers },
+    });
   }
   return verified;
+}
+
+/** A signer by what it is, for people: whose key of now, or which key. */
+function signerName(signer: RequiredSigner): string {
+  if ("key" in signer) return `key ${thumbprint(signer.key)}`;
+  return "authorityOf" in signer
+    ? `authority in force of ${signer.authorityOf}`
+    : `${signer.role} of ${signer.administratorOf}`;
 }
 
 /** Rejects with the reason for which the statement cannot be carried, or STALE_REPLICA when it is not final in time. */

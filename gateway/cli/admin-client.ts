@@ -60,12 +60,23 @@ export async function withAdminClient<T>(
   try {
     return await work({
       call: (method, request, extraMs = 0) =>
-        unaryCall(client, method, request, { deadlineMs: deadlineMs(extraMs), unavailable }),
+        unaryCall(client, method, request, {
+          deadlineMs: deadlineMs(extraMs),
+          unavailable,
+        }).catch((error: unknown) => {
+          throw reached(error, admin);
+        }),
       putBlob: (content) => putBlob(client, content, deadlineMs(0)),
     });
   } finally {
     client.close();
   }
+}
+
+/** The transport's own words for a socket that nobody listens on say nothing to people. */
+function reached(error: unknown, admin: string): unknown {
+  if (!(error instanceof CausewayError) || error.code !== unavailable) return error;
+  return new CausewayError(unavailable, `no gateway answers at ${admin}`, { cause: error });
 }
 
 /** What the own gateway tells of the ledger as it grows. */

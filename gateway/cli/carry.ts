@@ -84,7 +84,10 @@ function assertEffect(
     throw new CausewayError(voidReason, message, { fields: { effect: "void" } });
   }
   if (wait && !final) {
-    throw new CausewayError("LEDGER_BEHIND", `recorded, but not final within ${timeout} s`);
+    throw new CausewayError(
+      "LEDGER_BEHIND",
+      `recorded, but not final within ${timeout} s: it is not to be said again, \`causeway record show\` with its handle tells when it is`,
+    );
   }
 }
 

@@ -44,6 +44,9 @@ export async function cityWitness(options: CityWitnessOptions, io: Io): Promise<
   const card = await renewFolder(options, "city", (of) => ({ of, change: "witness", address }), io);
   const { id, witness, witness_address, witness_tls } = card;
   const body = { change: "witness", witness, witness_address, witness_tls } as const;
+  io.warn(
+    `From this statement on ${id} cosigns with the new key alone: start the gateway that hosts its witness with ${options.newFolder}.\n`,
+  );
   await say(id, body, withBoth(options), io);
 }
 

@@ -75,7 +75,8 @@ export async function sayAsAuthority(told: Told, options: SayOptions, io: Io): P
   const claims = createClaims({ iss, sub, net, ...times }, io);
   let draft = createDraft({ name, claims, body } as Statement);
   for (const keys of await openFolders(options, io)) {
-    tellOtherAuthority(keys, network, io);
+    // A gateway that carries it knows which key is in force.
+    if (admin === undefined) tellOtherAuthority(keys, network, io);
     draft = signDraft(draft, keys);
   }
   if (out !== undefined) {

@@ -85,10 +85,17 @@ export async function runCommand(argv: readonly string[], io: Io): Promise<ExitC
   }
 }
 
+function detailOf({ fields }: CausewayError): string {
+  const told = Object.entries(fields).map(([name, value]) => `${name} ${value}`);
+  return told.length === 0 ? "the gateway refuses" : `the gateway refuses: ${told.join(", ")}`;
+}
+
 function tell(error: unknown, io: Io): void {
   if (error instanceof CausewayError) {
     const { en, next } = reason(error.code);
-    io.warn(`causeway: ${error.message}\n  reason  ${error.code}: ${en}\n  next    ${next}\n`);
+    // A gateway answers with the reason's own text, and says the rest in fields.
+    const what = error.message === `${en} ${next}` ? detailOf(error) : error.message;
+    io.warn(`causeway: ${what}\n  reason  ${error.code}: ${en}\n  next    ${next}\n`);
     return;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
