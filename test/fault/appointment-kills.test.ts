@@ -41,7 +41,6 @@ const cases: readonly Case[] = [
     killed: "voter",
     point: "after term promise",
     during: "vote",
-    isSequencerAway: true,
   },
   {
     name: "the appointed gateway killed when the votes are sealed, while the sequencer is there",
@@ -82,7 +81,6 @@ const cases: readonly Case[] = [
     killed: "appointee",
     point: "after first head",
     during: "open",
-    isSequencerAway: true,
     isOpen: true,
   },
   {

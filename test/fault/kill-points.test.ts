@@ -140,13 +140,6 @@ const cases: readonly Case[] = [
     closed: ["receipt | match"],
   },
   {
-    name: "sequencer killed before it submits its own batch",
-    call: "read",
-    stops: "provider",
-    point: "before submit",
-    closed: ["receipt | match", `receipt | ${noAnswer}`],
-  },
-  {
     name: "sequencer killed before it persists a batch",
     call: "read",
     stops: "provider",
