@@ -33,6 +33,8 @@ export interface ServicePublishOptions extends AdministratorOptions, DescriptorO
   readonly maxStaleness?: number | undefined;
   readonly checkDays?: number | undefined;
   readonly answerDays?: number | undefined;
+  /** People who must approve a grant. */
+  readonly approvals?: number | undefined;
 }
 
 // Working days of the rules on requests for conditionally shared data: conformity check, then answer.
@@ -58,7 +60,7 @@ export async function servicePublish(options: ServicePublishOptions, io: Io): Pr
       purposes: options.purpose.toSorted(compareText),
       subject_paths: [],
       attributes: attributes.toSorted((a, b) => compareText(a.name, b.name)),
-      approval: { approvals: 1 },
+      approval: { approvals: options.approvals ?? 1 },
       deadline: {
         name: "standard",
         check_days: options.checkDays ?? checkDaysDefault,
@@ -155,6 +157,7 @@ export function registerService(program: Command, io: Io): void {
         integerFlag(0),
         checkDaysDefault,
       )
+      .option("--approvals <n>", "people who must approve a grant, 1 or 2", integerFlag(1, 2), 1)
       .option(
         "--answer-days <n>",
         "working days to answer it then",

@@ -126,6 +126,40 @@ describe("an administrator's commands", () => {
     );
   });
 
+  test("a service may ask for two people: a second administrator puts the grant in force", async () => {
+    const folder = machine.at("approver");
+    const second = machine.at("approver.card");
+    const keys = ["--role", "approver", "--folder", folder, "--card", second];
+    await machine.run("administrator", "init", "--agency", "hangzhou/civil-affairs", ...keys);
+    const { agencyKeys } = lone.city;
+    const added = await machine.run(
+      ...["administrator", "add", "--network", founding, "--card", second],
+      ...["--folder", agencyKeys, folder, "--admin", socket, "--output", "json"],
+    );
+    assertApplied(added);
+    assertApplied(await administer(...publish, ...fromProto, "--approvals", "2"));
+    const ask = ["request", "create", "--service", service, "--method", methods.read];
+    const asked = assertApplied(
+      await administer(...ask, "--purpose", "address-check", "--legal-basis", "PIPL-13"),
+    );
+    const approve = ["request", "approve", asked["jti"] as string, "--days", "365"];
+    const grant = assertApplied(await administer(...approve))["jti"] as string;
+    const inForce = async (): Promise<boolean> =>
+      (await list("grant", "list")).some((row) => row["grant"] === grant);
+    assert.equal(await inForce(), false);
+    assertRefused(
+      await administer("grant", "approve", grant, "--consumer", "hangzhou/civil-affairs"),
+      "SIGNER_NOT_ALLOWED",
+      1,
+    );
+    const approved = await machine.run(
+      ...["grant", "approve", grant, "--consumer", "hangzhou/civil-affairs"],
+      ...["--folder", folder, "--admin", socket, "--output", "json"],
+    );
+    assertApplied(approved);
+    assert.equal(await inForce(), true);
+  });
+
   test("a request is denied, and outside the service's purposes it is void", async () => {
     const ask = [
       "request",
@@ -230,12 +264,31 @@ describe("the running gateway", () => {
     assertRefused(ran, "JOURNAL_LOCKED", 1);
   });
 
+  test("a key that was rotated out is refused, and whose is missing is said", async () => {
+    const { city } = lone.city;
+    const say = (...argv: readonly string[]): Promise<Ran> =>
+      causeway(
+        ...argv,
+        ...["--network", founding, "--folder", city, "--admin", socket, "--output", "json"],
+        ...["--passphrase-file", machine.passphraseFile],
+      );
+    assertApplied(await say("city", "rotate", "--new-folder", `${city}-2`));
+    const ran = await say("vote", "calendar", "--as", "hangzhou", "--year", "2030");
+    assertRefused(ran, "STATEMENT_SIGNER_MISSING", 3);
+    assert.match(
+      ran.stderr,
+      /^causeway: the gateway refuses: missing authority in force of hangzhou$/m,
+    );
+  });
+
   test("SIGTERM ends it with 0, after which its socket does not answer", async () => {
     const { process: gateway } = lone;
     gateway.removeAllListeners("exit");
     gateway.kill("SIGTERM");
     const [code] = (await once(gateway, "exit")) as [number];
     assert.equal(code, 0);
-    assertRefused(await causeway("service", "list", "--admin", socket), "GATEWAY_UNAVAILABLE", 5);
+    const ran = await causeway("service", "list", "--admin", socket);
+    assertRefused(ran, "GATEWAY_UNAVAILABLE", 5);
+    assert.ok(ran.stderr.startsWith(`causeway: no gateway answers at ${socket}\n`), ran.stderr);
   });
 });
