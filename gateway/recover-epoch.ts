@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { equalBytes, toHex } from "../src/base/bytes.ts";
 import { CausewayError } from "../src/base/errors.ts";
 import { agencyOf } from "../src/base/ids.ts";
+import { statementAgeMaxMs } from "../src/base/limits.ts";
 import { missingSigners } from "../src/credential/signers.ts";
 import { openStatement, verifyStatement } from "../src/credential/statement.ts";
 import type { EpochBody } from "../src/credential/statements.ts";
@@ -36,7 +37,7 @@ export interface SealedEpoch {
  * batch. Done before with the same statement, it changes nothing.
  *
  * @throws CausewayError `STATEMENT_INVALID` when the statement names another gateway, network or end of the
- * chain; `STATEMENT_SIGNER_MISSING`; `LEDGER_BEHIND` while the end of the chain is not final here;
+ * chain; `STALE` when it is older than a statement may be; `STATEMENT_SIGNER_MISSING`; `LEDGER_BEHIND` while the end of the chain is not final here;
  * `JOURNAL_ROLLED_BACK` when the journal was not written again; and what `recoverJournal` throws.
  */
 export function sealEpoch(
@@ -102,7 +103,7 @@ function assertAwaits(
 }
 
 async function readEpoch(jws: readonly string[], recovery: Recovery): Promise<EpochBody> {
-  const { replica, owner } = recovery;
+  const { replica, owner, clock } = recovery;
   const opened = openStatement(jws);
   const { statement } = opened;
   const invalid = (why: string): CausewayError => new CausewayError("STATEMENT_INVALID", why);
@@ -110,6 +111,10 @@ async function readEpoch(jws: readonly string[], recovery: Recovery): Promise<Ep
   const { claims, body } = statement;
   if (claims.sub !== owner.gateway) throw invalid(`it is about ${claims.sub}`);
   if (claims.net !== toHex(owner.network)) throw invalid("it is of another network");
+  // A batch that begins with it would be refused for ever.
+  if (clock.nowMs() - claims.iat * 1000 > statementAgeMaxMs) {
+    throw new CausewayError("STALE", "it was made too long ago: make it again, and have it signed");
+  }
   const tip = replica.state().chains.get(owner.gateway);
   const { epoch, seq, leaf } = body.last;
   const isTip =

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { agencyOf } from "../../src/base/ids.ts";
+import { statementAgeMaxMs } from "../../src/base/limits.ts";
 import { networkId } from "../../src/credential/statement.ts";
 import type { EpochBody } from "../../src/credential/statements.ts";
 import { type GatewayConfig, readConfig } from "../config.ts";
@@ -120,7 +121,7 @@ async function draftEpoch(
   { config, epoch }: { readonly config: GatewayConfig; readonly epoch: EpochBody },
   io: Io,
 ): Promise<void> {
-  if (existsSync(file) && isSameEnd(await readDraft(file), epoch)) return;
+  if (existsSync(file) && isKept(await readDraft(file), epoch, io)) return;
   const claims = createClaims(
     {
       iss: agencyOf(config.gateway),
@@ -132,8 +133,10 @@ async function draftEpoch(
   writeDraft(file, createDraft({ name: "epoch", claims, body: epoch }));
 }
 
-function isSameEnd({ statement }: Draft, epoch: EpochBody): boolean {
+function isKept({ statement }: Draft, epoch: EpochBody, { clock }: Pick<Io, "clock">): boolean {
   if (statement.name !== "epoch") return false;
+  // Half of the time that it may take is left for its signature.
+  if (clock.nowMs() - statement.claims.iat * 1000 > statementAgeMaxMs / 2) return false;
   return statement.body.epoch === epoch.epoch && statement.body.last.leaf === epoch.last.leaf;
 }
 

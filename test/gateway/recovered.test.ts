@@ -210,6 +210,23 @@ describe("ledger recover, when a batch that was lost comes to the ledger late", 
   });
 });
 
+describe("the statement of a new epoch", () => {
+  it("that the ledger would refuse for its age is refused before anything is sealed", async () => {
+    await withLost(removeJournal, async (running, journal) => {
+      const config = readConfig(running.cities.consumer.configFile);
+      const { epoch } = await recoverJournal({ config, waitMs });
+      assert.ok(epoch !== undefined);
+      const { cities } = running;
+      const weekMs = 7 * 24 * 3600 * 1000;
+      const old = signEpoch(cities, cities.consumer, epoch, Date.now() - weekMs - 2000);
+      await assert.rejects(sealEpoch(old, { config, waitMs }), { code: "STALE" });
+      const reader = openSqliteJournalReader(journal);
+      assert.equal(reader.tip()?.epoch, 0n);
+      reader.close();
+    });
+  });
+});
+
 const script = fileURLToPath(new URL("recover-main.js", import.meta.url));
 
 async function killedAt(config: string, statements: string, point: string): Promise<void> {

@@ -9,13 +9,14 @@ export function signEpoch(
   { networkId }: Pick<TwoCities, "networkId">,
   { agency, gateway }: Pick<Member, "agency" | "gateway">,
   body: EpochBody,
+  atMs: number = Date.now(),
 ): readonly string[] {
   const claims = {
     iss: agency.card.id,
     sub: gateway.card.id,
     net: networkId,
     jti: formatUuid(createUuidV7(Date.now(), systemRandom(10))),
-    iat: Math.floor(Date.now() / 1000),
+    iat: Math.floor(atMs / 1000),
   };
   return createStatement({ name: "epoch", claims, body }, [agency.authority]);
 }
