@@ -103,11 +103,13 @@ interface OwnKey {
 function keysThatSign(keys: Keys): readonly OwnKey[] {
   const plain = (signer: Signer): OwnKey => ({ signer, isAuthority: false });
   const authority = (signer: Signer): OwnKey => ({ signer, isAuthority: true });
+  const next = (signer: Signer | undefined): readonly OwnKey[] =>
+    signer === undefined ? [] : [plain(signer)];
   switch (keys.kind) {
     case "city":
-      return [authority(keys.authority), plain(keys.nextAuthority), plain(keys.witness)];
+      return [authority(keys.authority), ...next(keys.nextAuthority), plain(keys.witness)];
     case "agency":
-      return [authority(keys.authority), plain(keys.nextAuthority)];
+      return [authority(keys.authority), ...next(keys.nextAuthority)];
     case "gateway":
       return [keys.batch, keys.token, ...keys.logs.values()].map(plain);
     case "administrator":

@@ -43,14 +43,16 @@ export interface WitnessKeys {
 export interface CityKeys extends WitnessKeys {
   readonly kind: "city";
   readonly authority: PrivateKey;
-  readonly nextAuthority: PrivateKey;
+  /** Absent where it is kept apart: take `next-authority.age` out of the folder that signs every day. */
+  readonly nextAuthority?: PrivateKey;
 }
 
 export interface AgencyKeys {
   readonly kind: "agency";
   readonly card: AgencyCard;
   readonly authority: PrivateKey;
-  readonly nextAuthority: PrivateKey;
+  /** Absent where it is kept apart: take `next-authority.age` out of the folder that signs every day. */
+  readonly nextAuthority?: PrivateKey;
 }
 
 export interface GatewayKeys {
@@ -191,11 +193,29 @@ async function tlsKey(
   return { certificateDer, privateKeyPem };
 }
 
+/** The next authority key, unless it is kept apart from the folder. */
+async function nextAuthority(
+  read: ReadKey,
+  { next }: CityCard | AgencyCard,
+): Promise<{ readonly nextAuthority?: PrivateKey }> {
+  try {
+    return { nextAuthority: await privateKey(read, "next-authority", asDigest(next)) };
+  } catch (error) {
+    if (isAbsent(error)) return {};
+    throw error;
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  if (!(error instanceof CausewayError) || error.code !== "FILE_UNREADABLE") return false;
+  return (error.cause as { readonly code?: unknown } | undefined)?.code === "ENOENT";
+}
+
 async function cityKeys(card: CityCard, read: ReadKey): Promise<CityKeys> {
   return {
     kind: "city",
     authority: await privateKey(read, "authority", asKey(card.authority)),
-    nextAuthority: await privateKey(read, "next-authority", asDigest(card.next)),
+    ...(await nextAuthority(read, card)),
     ...(await witnessKeys(card, read)),
   };
 }
@@ -217,7 +237,7 @@ async function agencyKeys(card: AgencyCard, read: ReadKey): Promise<AgencyKeys> 
     kind: "agency",
     card,
     authority: await privateKey(read, "authority", asKey(card.authority)),
-    nextAuthority: await privateKey(read, "next-authority", asDigest(card.next)),
+    ...(await nextAuthority(read, card)),
   };
 }
 

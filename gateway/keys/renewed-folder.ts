@@ -3,6 +3,7 @@
  * is, because its keys sign the change and are valid until the change is final.
  */
 import { toBase64, toHex, utf8 } from "../../src/base/bytes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type { GatewayEndpoints } from "../../src/credential/statements.ts";
 import { formatKey } from "../../src/credential/key-text.ts";
@@ -54,7 +55,7 @@ export function isRenewalOf(card: Card, { of, change }: Renewal): boolean {
   if (card.kind !== of.kind || card.id !== of.card.id) return false;
   switch (change) {
     case "authority":
-      return "authority" in card && card.authority === formatKey(of.nextAuthority.publicKey);
+      return "authority" in card && card.authority === formatKey(nextOf(of).publicKey);
     case "witness":
       return (
         card.kind === "city" &&
@@ -78,9 +79,10 @@ function renewedCard(renewal: Renewal, maker: KeyMaker): Card {
 }
 
 function renewedAuthority(keys: CityKeys | AgencyKeys, maker: KeyMaker): Card {
-  keep(maker.privateKeys, { authority: keys.nextAuthority });
+  const successor = nextOf(keys);
+  keep(maker.privateKeys, { authority: successor });
   const next = toHex(sha256(maker.ed25519("next-authority")));
-  const authority = formatKey(keys.nextAuthority.publicKey);
+  const authority = formatKey(successor.publicKey);
   if (keys.kind === "agency") return { ...keys.card, authority, next };
   keep(maker.privateKeys, { witness: keys.witness });
   maker.privateKeys.set("witness-tls", keys.tls.privateKeyPem);
@@ -88,7 +90,7 @@ function renewedAuthority(keys: CityKeys | AgencyKeys, maker: KeyMaker): Card {
 }
 
 function renewedWitness(keys: CityKeys, address: string | undefined, maker: KeyMaker): Card {
-  keep(maker.privateKeys, { authority: keys.authority, "next-authority": keys.nextAuthority });
+  keep(maker.privateKeys, { authority: keys.authority, "next-authority": nextOf(keys) });
   const tls = maker.tls("witness-tls", witnessName(keys.card.id));
   return {
     ...keys.card,
@@ -128,6 +130,15 @@ function renewedGateway(
       http: endpoints?.http ?? card.endpoints.http,
     },
   };
+}
+
+/** Throws FILE_UNREADABLE when the next authority key is kept apart. */
+function nextOf({ nextAuthority }: CityKeys | AgencyKeys): PrivateKey {
+  if (nextAuthority !== undefined) return nextAuthority;
+  throw new CausewayError(
+    "FILE_UNREADABLE",
+    "next-authority.age is not in the folder: put it back while the keys are renewed",
+  );
 }
 
 function keep(privateKeys: PrivateKeys, kept: { readonly [N in KeyName]?: PrivateKey }): void {

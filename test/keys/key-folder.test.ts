@@ -31,6 +31,7 @@ import {
 } from "../../gateway/keys/key-folder.ts";
 import type { Owner } from "../../gateway/keys/new-keys.ts";
 import { commonName } from "../../gateway/keys/tls.ts";
+import { renewKeyFolder } from "../../gateway/keys/renewed-folder.ts";
 import { spkiDigest } from "../../gateway/tls.ts";
 import { assertCode, assertRejects } from "../credential/fixtures.ts";
 
@@ -89,7 +90,7 @@ describe("a key folder opens with the keys that its card shows:", () => {
     assert.deepEqual(keys.card, card);
     assertSigns(keys.authority, card.authority);
     assertSigns(keys.witness, card.witness);
-    assert.equal(toHex(sha256(keys.nextAuthority.publicKey)), card.next);
+    assert.equal(toHex(sha256(keys.nextAuthority?.publicKey as Uint8Array)), card.next);
     assert.equal(spkiDigest(keys.tls.certificateDer), card.witness_tls);
     assert.equal(commonName(keys.tls.certificateDer), "hangzhou/witness");
     const { id, division, witness_address: address } = card;
@@ -101,9 +102,19 @@ describe("a key folder opens with the keys that its card shows:", () => {
     const card = await createKeyFolder(agency, folder, options);
     const keys = await openKeyFolder(folder, passphrase, "agency");
     assertSigns(keys.authority, card.authority);
-    assert.equal(toHex(sha256(keys.nextAuthority.publicKey)), card.next);
+    assert.equal(toHex(sha256(keys.nextAuthority?.publicKey as Uint8Array)), card.next);
     assert.deepEqual(card.roles, ["data-authority", "provider"]);
     assert.equal(card.name, agency.name);
+  });
+
+  test("a city's without the next authority key, which may be kept apart and signs nothing meanwhile", async () => {
+    const folder = newPath();
+    await createKeyFolder(city, folder, options);
+    rmSync(join(folder, "next-authority.age"));
+    const keys = await openKeyFolder(folder, passphrase, "city");
+    assert.equal(keys.nextAuthority, undefined);
+    const renewal = { of: keys, change: "authority" } as const;
+    await assert.rejects(renewKeyFolder(renewal, newPath(), options), { code: "FILE_UNREADABLE" });
   });
 
   test("a witness's alone, from a folder that holds nothing more", async () => {
@@ -179,6 +190,7 @@ describe("on the disk", () => {
       passphrase,
       "city",
     );
+    assert.ok(nextAuthority !== undefined);
     const seeds = [authority, nextAuthority, witness].map(({ seed }) => Buffer.from(seed));
     const pem = Buffer.from(tls.privateKeyPem.slice(30, 60));
     for (const file of readdirSync(folder)) {
