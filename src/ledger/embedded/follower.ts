@@ -85,6 +85,11 @@ export class Follower {
     this.#take({ kind: "stale", stream: this.#state.stream });
   }
 
+  /** The sequencer is at hand: from nobody else comes what is new as soon. */
+  hearSequencer(): void {
+    if (this.#source?.isSequencer === false) this.lookAgain();
+  }
+
   /** Resolves when nothing is being stored any more. */
   async close(): Promise<void> {
     for (const stop of this.#stopListening.splice(0)) stop();

@@ -82,7 +82,9 @@ export class LedgerMember {
       submit: async (batch) => {
         this.#assertTrusted();
         this.#hold(batch);
-        return this.#submitter().submit(batch);
+        const result = await this.#submitter().submit(batch);
+        if (this.#role?.kind === "follower") this.#role.follower.hearSequencer();
+        return result;
       },
       putBlob: async (content) => {
         this.#assertTrusted();
