@@ -251,6 +251,9 @@ export async function startManyCities(
     port,
     members: cities.members,
     sourceOf,
+  }).catch(async (error: unknown) => {
+    await cities.wires.close();
+    throw error;
   });
   return {
     ...network,
