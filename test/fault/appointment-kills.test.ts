@@ -11,7 +11,7 @@ import type { KillPoint } from "./gateway-main.ts";
 import { Load } from "./load.ts";
 import { type FaultNetwork, type GatewayProcess, startManyCities } from "./processes.ts";
 import { assertReplays } from "./replayed.ts";
-import { rounds } from "./rounds.ts";
+import { rounds, some } from "./rounds.ts";
 import { assertHandedOver, assertOnLedger, settled } from "./settled.ts";
 
 /** Two of the gateways take turns as the sequencer; the two with load vote and follow. */
@@ -227,7 +227,7 @@ describe("SIGKILL during an appointment of a sequencer", () => {
     await load.goesOn(2);
   }
 
-  for (const fault of cases) {
+  for (const fault of some(cases, 3)) {
     it(`${fault.name}: the same commands, run again, open the term`, async () => {
       for (let round = 0; round < rounds(1); round++) await appoint(fault);
     });

@@ -8,6 +8,11 @@ export function rounds(usual: number): number {
   return usual * factor;
 }
 
+/** All of these where more than the usual rounds are wanted, else every `nth`: which of them the seed says. */
+export function some<T>(cases: readonly T[], nth: number): readonly T[] {
+  return factor > 1 ? cases : cases.filter((_, i) => i % nth === seed % nth);
+}
+
 export const seed: number = Number(process.env["CAUSEWAY_FAULT_SEED"] ?? randomInt(2 ** 31));
 
 /** Numerical Recipes' linear congruential generator: enough to spread moments. */
