@@ -26,6 +26,7 @@ export const exempt: Readonly<Record<string, string>> = {
   "gateway/keys/key-folder.ts openWitnessKeys": resource,
   "gateway/keys/key-folder.ts readCard": composed,
   "gateway/keys/log-keys.ts openLogKeys": resource,
+  "gateway/keys/log-keys.ts readAppointments": composed,
   "gateway/keys/sealed-file.ts openFolderIdentity":
     "as openKey, behind a passphrase whose work factor makes each input cost a second",
   "gateway/ledger/witness-paths.ts readBody": "any bytes up to the bound are read",
@@ -36,6 +37,8 @@ export const exempt: Readonly<Record<string, string>> = {
   "src/exchange/transport/read-unary.ts readUnary": "it counts messages and reads none",
   "src/exchange/transport/tls-options.ts acceptExactly":
     "it compares certificates byte for byte and parses none",
+  "src/ledger/embedded/checkpoints.ts readOwnCosignature":
+    "it reads a note that was verified before it was stored",
   "src/ledger/embedded/branch.ts readBranch":
     "it follows another member, whose items are read by toFollowItem",
   "src/ledger/embedded/sequencer-cities.ts acceptOutside": "it moves the state of a machine",

@@ -137,8 +137,9 @@ interface Answer {
 /** What the handler answers to a path. */
 function get(path: string, method: string): Answer | undefined {
   const answer: Answer = { status: 0, ended: false };
-  const response = {
+  const response: ServerResponse = {
     destroyed: false,
+    once: () => response,
     writeHead: (status: number) => (answer.status = status),
     end: () => (answer.ended = true),
   } as unknown as ServerResponse;
