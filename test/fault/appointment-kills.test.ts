@@ -227,7 +227,7 @@ describe("SIGKILL during an appointment of a sequencer", () => {
     await load.goesOn(2);
   }
 
-  for (const fault of some(cases, 3)) {
+  for (const fault of some(cases, 6)) {
     it(`${fault.name}: the same commands, run again, open the term`, async () => {
       for (let round = 0; round < rounds(1); round++) await appoint(fault);
     });
