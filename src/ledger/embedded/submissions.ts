@@ -174,12 +174,12 @@ export class Submissions {
     this.#early.set(submission, cancel);
   }
 
-  /** What waits for this batch, in the order of the chain; the rest goes on waiting. */
+  /** What waits in this chain: all that follow each other fit into the next group, the rest waits again. */
   #takeEarly({ leaf: { header } }: Submission): readonly Submission[] {
     const ready: Submission[] = [];
     for (const [submission, cancel] of this.#early) {
-      const { gateway, epoch, seq } = submission.leaf.header;
-      if (gateway !== header.gateway || epoch !== header.epoch || seq > header.seq + 1n) continue;
+      const { gateway, epoch } = submission.leaf.header;
+      if (gateway !== header.gateway || epoch !== header.epoch) continue;
       cancel();
       this.#early.delete(submission);
       ready.push(submission);
