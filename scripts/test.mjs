@@ -40,6 +40,8 @@ for (let round = 1; round <= rounds; round += 1) {
       "--no-turbo-inline-js-wasm-calls",
       "--enable-source-maps",
       "--test",
+      "--test-reporter=./scripts/reporter.mjs",
+      "--test-reporter-destination=stdout",
       // Much of a test's time is waiting: one more than the cores that are counted on.
       "--test-concurrency=3",
       // A test that fails may leave a gateway running in its process: the run ends all the same.
