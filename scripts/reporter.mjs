@@ -38,7 +38,7 @@ async function* report(events) {
     for (const [file, { ms }] of slowest) print(`slow: ${file} ${(ms / 1000).toFixed(1)} s\n`);
     const seconds = ((Date.now() - started) / 1000).toFixed(0);
     const { pass, skipped, fail } = counts;
-    print(`\n${pass} tests passed, ${skipped} skipped, ${fail} failed in ${seconds} s\n`);
+    print(`\ntests: ${pass} passed, ${fail} failed, ${skipped} skipped\n(${seconds} s)\n`);
     if (failures.length > 0) print(`\n${failures.join("")}`);
   });
 

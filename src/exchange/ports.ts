@@ -29,6 +29,27 @@ export interface LinkEnd {
   send(exchange: bigint, body: FrameBody): void;
 }
 
+/** What carries the frames of one exchange: a number on the link, or a stream of its own beside it. */
+export interface Carriage {
+  /** Says who is at the other end; its frames are those of this exchange only in part. */
+  readonly link: LinkEnd;
+  /** Queues a frame. Does nothing once the carriage is lost or closed. */
+  send(body: FrameBody): void;
+  /** Resolves when more may be sent, at once when the carriage is lost or closed. */
+  ready(): Promise<void>;
+  /** Whether frames of the other side are taken. What is not taken holds its sender up. */
+  take(taking: boolean): void;
+  /** Sends what is queued and ends it: no frame is delivered any more. */
+  close(): void;
+}
+
+/** What an exchange hears of its carriage. */
+export interface CarriageListener {
+  onFrame(body: FrameBody): void;
+  /** Called once, when the carriage or its link has ended before `close`. */
+  onLost(): void;
+}
+
 /** The value behind a commitment and its salt. */
 export interface OpeningItem {
   readonly label: string;

@@ -1,4 +1,5 @@
 /** The thin transport interface: nothing above it names a gRPC or HTTP/2 library. */
+import type { CausewayError } from "../../base/errors.ts";
 import type { Metadata, StatusFrame } from "../../gen/causeway/exchange/v1/frames_pb.ts";
 
 /** A call as a server sees it. Messages are uncompressed bytes. */
@@ -47,6 +48,40 @@ export interface UpstreamCall {
   readonly signal: AbortSignal;
 }
 
+/** A call of any type, whose request and answer are streams. */
+export interface UpstreamStreamCall {
+  readonly path: string;
+  readonly headers: Metadata;
+  /** Milliseconds to the deadline, which is passed on and kept here; `undefined` for none. */
+  readonly timeoutMs: number | undefined;
+  /** Largest message of the answer, in bytes. */
+  readonly messageBytesMax: number;
+  /** Ends the call: with the code of its reason when that is a CausewayError, else CANCELLED. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * What a streaming call hears, in order: headers at most once, messages, then exactly one of `onEnd` and
+ * `onFailed`. An upstream that ends without headers gives none.
+ */
+export interface UpstreamListener {
+  onHeaders(headers: Metadata): void;
+  onMessage(message: Uint8Array): void;
+  /** What the upstream answers, also by a reset or without a status, as `callUnary` says. */
+  onEnd(status: StatusFrame): void;
+  /** What `callUnary` rejects with. */
+  onFailed(error: CausewayError): void;
+}
+
+/** The caller's end of a streaming call. */
+export interface UpstreamStream {
+  /** Resolves when the upstream takes more, at once when the call has ended. */
+  write(message: Uint8Array): Promise<void>;
+  halfClose(): void;
+  /** Whether messages of the upstream are taken. What is not taken holds the upstream up. */
+  take(taking: boolean): void;
+}
+
 /** Calls a data service behind its provider's gateway. */
 export interface UpstreamConnector {
   /**
@@ -59,5 +94,7 @@ export interface UpstreamConnector {
    * - COMPRESSION_UNSUPPORTED and PROTOCOL_ERROR for an answer that is not to be read.
    */
   callUnary(call: UpstreamCall): Promise<UnaryAnswer>;
+  /** Opens a call of any type. What is wrong is told to the listener, in a later turn of the event loop. */
+  open?(call: UpstreamStreamCall, listener: UpstreamListener): UpstreamStream;
   close(): Promise<void>;
 }
