@@ -1,10 +1,17 @@
 /** One function for each business event: a low-cardinality counter and a log record. It never fails a call. */
 import type { Logger } from "pino";
 import { CausewayError } from "../src/base/errors.ts";
-import type { ExchangeEvents } from "../src/exchange/ports.ts";
+import type { ExchangeEvents, ExchangeSpan, SegmentSealed } from "../src/exchange/events.ts";
 
 /** Upper bounds of the duration histogram, in milliseconds. */
 const durationBoundsMs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
+
+/** Of what is not recorded. */
+export const unrecordedSpan: ExchangeSpan = {
+  trace: undefined,
+  sealed: () => undefined,
+  end: () => undefined,
+};
 
 interface Histogram {
   readonly buckets: number[];
@@ -33,6 +40,14 @@ export class Telemetry implements ExchangeEvents {
   refused(event: Parameters<ExchangeEvents["refused"]>[0]): void {
     this.#count(`causeway_refusals_total{side="${event.side}",reason="${event.reason}"}`);
     this.#logger.info({ event: "refused", ...event }, "call refused");
+  }
+
+  segmentSealed({ side }: SegmentSealed): void {
+    this.#count(`causeway_segments_total{side="${side}"}`);
+  }
+
+  startSpan(): ExchangeSpan {
+    return unrecordedSpan;
   }
 
   internalError({ error, errorId }: Parameters<ExchangeEvents["internalError"]>[0]): void {

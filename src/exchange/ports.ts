@@ -3,6 +3,9 @@ import type { Clock, RandomBytes, Scheduler } from "../base/clock.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Replica, Sealer } from "../ledger/ports.ts";
+import type { ExchangeEvents } from "./events.ts";
+
+export type { ExchangeEvents } from "./events.ts";
 
 export type FrameBody = Exclude<Frame["body"], { case: undefined }>;
 
@@ -80,18 +83,6 @@ export interface Self {
   readonly startedAtMs: number;
   /** Network id, 32 bytes. */
   readonly network: Uint8Array;
-}
-
-/** One function for each business event; never fails and never blocks a call. */
-export interface ExchangeEvents {
-  exchangeEnded(event: {
-    readonly side: "consumer" | "provider";
-    readonly outcome: string;
-    readonly grpcCode: number;
-    readonly durationMs: number;
-  }): void;
-  refused(event: { readonly side: "consumer" | "provider"; readonly reason: string }): void;
-  internalError(event: { readonly error: unknown; readonly errorId: string }): void;
 }
 
 /** What both sides share. */
