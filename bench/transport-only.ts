@@ -192,6 +192,7 @@ function callOf({ path, headers, timeoutMs }: IncomingCall, message: Uint8Array)
       message,
       timeoutMs: BigInt(Math.round(timeoutMs ?? 0)),
       openings: [],
+      trace: "",
     },
   };
 }
