@@ -7,22 +7,28 @@ import { status } from "@grpc/grpc-js";
 const intro = `# Reason codes
 
 Every refusal and every error of Causeway states one of these codes: in the \`ErrorInfo\` of a \`google.rpc.Status\`
-(domain \`causeway\`), in a record, or on the command line. A code never changes its meaning. The rows stand in the
-order in which a call meets them.
+(domain \`causeway\`), in a record, or on the command line. A code never changes its meaning. They stand in the
+order in which a call meets them. The same status carries both texts of a code as \`LocalizedMessage\` (\`en\` and
+\`zh-CN\`), and a \`Help\` that leads to its section here.
+
+一切拒绝和错误都以下列代码之一说明原因：见于 \`google.rpc.Status\` 的 \`ErrorInfo\`（域为 \`causeway\`）、记录或命令行。代码的含义从不改变。
 
 This page is generated from the table in \`src/base/reasons.ts\` by \`npm run reasons\`; a test compares the two.
 `;
 
-const cell = (text) => text.replaceAll("|", "\\|");
+function section({ code, grpcCode, en, zh, next, nextZh }) {
+  return `## ${code}
 
-/** The page for rows of {code, grpcCode, en, zh, next}. */
+gRPC status \`${status[grpcCode]}\`
+
+- ${en} **What to do:** ${next}
+- ${zh}**如何处理：**${nextZh}
+`;
+}
+
+/** The page for rows of {code, grpcCode, en, zh, next, nextZh}. */
 export function formatReasonsPage(reasons) {
-  const rows = reasons.map(({ code, grpcCode, en, zh, next }) => {
-    const cells = [`\`${code}\``, status[grpcCode], en, zh, next].map(cell);
-    return `| ${cells.join(" | ")} |`;
-  });
-  const head = ["| code | gRPC status | meaning | 含义 | what to do |", "|---|---|---|---|---|"];
-  return `${intro}\n${[...head, ...rows].join("\n")}\n`;
+  return [intro, ...reasons.map(section)].join("\n");
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -205,3 +205,33 @@ export const httpHeadersMs: number = 10_000;
 export const httpRequestMs: number = 30_000;
 /** Streams of the ledger that one member may have open: its follower, a copy that is made, and what reconnects. */
 export const followStreamsPerMemberMax: number = 8;
+/** Messages inside of one another, groups included: what protobuf's own decoders take. */
+export const messageDepthMax: number = 100;
+/** Descriptor sets that are kept parsed: one for each data service that is called through a mask or read by a policy. */
+export const descriptorSetsParsedMax: number = 64;
+/** Compiled masks: one for each method of each grant that is in use. */
+export const masksRememberedMax: number = 1024;
+/** Bytes of names and values in the `ErrorInfo` of a status: with the texts, the details stay below 2 KiB. */
+export const statusFieldsBytesMax: number = 512;
+/** Health watches that a gateway serves at once: a few for each agency system. */
+export const healthWatchesMax: number = 256;
+/** Descriptor sets that reflection keeps opened: the services that one agency develops against. */
+export const reflectionSetsMax: number = 16;
+/** Own acknowledgements to one provider that are kept to be sent again: what one link can have had in flight. */
+export const acknowledgementsKeptMax: number = 4096;
+/** Milliseconds after which a receipt without an acknowledgement counts as overdue (DESIGN.md section 6). */
+export const acknowledgementDueMs: number = 60_000;
+/** Receipts of one agency that wait for an acknowledgement, the fresh ones too: above it new calls are refused. */
+export const receiptsUnansweredMax: number = 100_000;
+/** Batches of the own journal that a provider looks back through at its start for receipts without an answer. */
+export const unansweredBatchesMax: number = 16 * 1024;
+/** Leaves of other gateways that are kept until they are final: those of minutes without a ledger. */
+export const heldLeavesMax: number = 256 * 1024;
+/** Records of other gateways that are kept on disk until they are final, a few kilobytes each. */
+export const heldRecordsMax: number = 1024 * 1024;
+/** Milliseconds that held records wait to be written together: what a killed process may lose of them. */
+export const heldBufferMs: number = 50;
+/** Bytes of held records that wait to be written: at this many they are written at once. */
+export const heldBufferBytesMax: number = 1024 * 1024;
+/** Reports of missing records that are sealed at one time: the queue is for exchanges. */
+export const missingReportsInFlightMax: number = 64;
