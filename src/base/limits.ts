@@ -112,12 +112,24 @@ export const policyBracketsMax: number = 32;
 export const policyLevelsMax: number = 64;
 /** Bytes of one message of an agency system or upstream: the default limit of the gRPC libraries. */
 export const callMessageBytesMax: number = 4 * 1024 * 1024;
+/** Bytes of one such message that a configuration may allow at the most: it lies in memory whole. */
+export const callMessageBytesBound: number = 64 * 1024 * 1024;
 /** Bytes of one message between our own services: a batch, or the frames of one turn. */
 export const grpcMessageBytesMax: number = 4 * 1024 * 1024;
 /** HTTP/2 flow-control window of one stream: what a paused reader holds at most. */
 export const http2StreamWindowBytes: number = 256 * 1024;
 /** HTTP/2 flow-control window of one connection: all of its paused readers together. */
 export const http2SessionWindowBytes: number = 8 * 1024 * 1024;
+/** Bytes of a call that wait to be sent before its sender is held up: as many as keep the connection busy. */
+export const http2WriteBytesMax: number = 128 * 1024;
+/** Bytes of a message that is compressed or inflated on the spot: below a millisecond. */
+export const gzipAtOnceBytesMax: number = 16 * 1024;
+/** Milliseconds of silence of an upstream with open calls until a ping, and to the answer before it counts as lost. */
+export const upstreamPingMs: number = 30_000;
+export const upstreamPingTimeoutMs: number = 10_000;
+/** Such pings in one silence; then one every 5 minutes: gRPC servers end connections that ping more (gRFC A8). */
+export const upstreamPingsMax: number = 2;
+export const upstreamSlowPingMs: number = 301_000;
 /** Calls that one connection of an agency system may have open. */
 export const http2StreamsMax: number = 1024;
 /** Megabytes that node:http2 may hold for one connection; its default of 10 drops streams. */
