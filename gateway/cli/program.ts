@@ -7,6 +7,7 @@ import { registerAdministrator } from "./administrator.ts";
 import { registerAgency } from "./agency.ts";
 import { registerAudit } from "./audit.ts";
 import { registerCity } from "./city.ts";
+import { registerDev } from "./dev.ts";
 import { registerEvidence } from "./evidence.ts";
 import { type ExitCode, exitCodeOf, exitCodes } from "./exit-codes.ts";
 import { registerGateway } from "./gateway.ts";
@@ -68,6 +69,7 @@ export function createProgram(io: Io): Command {
   registerLedgerAppoint(program, io);
   registerAudit(program, io);
   registerEvidence(program, io);
+  registerDev(program, io);
   return program;
 }
 
