@@ -247,3 +247,33 @@ export const heldBufferMs: number = 50;
 export const heldBufferBytesMax: number = 1024 * 1024;
 /** Reports of missing records that are sealed at one time: the queue is for exchanges. */
 export const missingReportsInFlightMax: number = 64;
+/** Exchanges with a stream of their own that one peer may have open. */
+export const exchangeStreamsMax: number = 1024;
+/** Bytes of one frame on a stream of its own: a message of 64 MiB, with call or proof and the framing of each. */
+export const exchangeFrameBytesMax: number = 65 * 1024 * 1024;
+/** HTTP/2 flow-control window of such a stream: what a paused reader holds beside one frame. */
+export const exchangeStreamWindowBytes: number = 1024 * 1024;
+/** HTTP/2 flow-control window of the connection below such streams. */
+export const exchangeSessionWindowBytes: number = 16 * 1024 * 1024;
+/** Bytes of frames in part that the streams of one connection may hold together: four of the largest. */
+export const exchangePartialBytesMax: number = 4 * exchangeFrameBytesMax;
+/** Unwritten bytes of a stream from which its sender is to wait. */
+export const exchangeQueueBytes: number = 256 * 1024;
+/** Milliseconds that a closed stream waits for its other side to read what is left and end too. */
+export const exchangeCloseMs: number = 10_000;
+/** Connections that the listener for peers holds at one time: a few for each gateway of a large network. */
+export const peerConnectionsMax: number = 4096;
+/** Bytes of a configuration file: a few hundred agency systems. */
+export const configBytesMax: number = 1024 * 1024;
+/** Bytes of a token of an agency's identity provider: as much as all metadata of a call. */
+export const agencyTokenBytesMax: number = 8 * 1024;
+/** Bytes of a JWK set: a few keys with their certificates. */
+export const keySetBytesMax: number = 64 * 1024;
+/** Keys of a JWK set, those of other uses included. */
+export const keySetKeysMax: number = 64;
+/** Milliseconds for a JWK set to be fetched, the name looked up and TLS set up. */
+export const keySetFetchMs: number = 5_000;
+/** Milliseconds between two attempts to fetch a JWK set because of a key that is not in it. */
+export const keySetFetchAgainMs: number = 60_000;
+/** Tokens of agency systems whose verification is remembered until they expire, 8 KiB each at the most. */
+export const agencyTokensRememberedMax: number = 1024;

@@ -78,6 +78,7 @@ describe("an agency system that tries its luck", () => {
               upstreamCalls.push(call);
               return change(await upstream.callUnary(call));
             },
+            open: (call, listener) => upstream.open(call, listener),
             close: () => upstream.close(),
           }),
         },

@@ -55,6 +55,7 @@ describe("a provider whose consumer lies", () => {
               upstreamCalls.push(call);
               return upstream.callUnary(call);
             },
+            open: (call, listener) => upstream.open(call, listener),
             close: () => upstream.close(),
           }),
         },

@@ -106,6 +106,7 @@ function wrapUpstream(upstream: UpstreamConnector): UpstreamConnector {
       const answer = await upstream.callUnary(call);
       return isAt("after upstream") ? forever() : answer;
     },
+    open: (call, listener) => upstream.open(call, listener),
     close: () => upstream.close(),
   };
 }

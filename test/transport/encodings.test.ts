@@ -26,7 +26,7 @@ describe("length-prefixed messages", () => {
         fc.array(message),
         fc.infiniteStream(fc.integer({ min: 1, max: 40 })),
         (messages, cuts) => {
-          const bytes = Buffer.concat(messages.map(frameMessage));
+          const bytes = Buffer.concat(messages.map((one) => frameMessage(one)));
           const out: Uint8Array[] = [];
           const under = reader();
           for (let at = 0; at < bytes.length; ) {

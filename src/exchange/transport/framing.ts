@@ -1,23 +1,24 @@
 /** Length-prefixed messages of gRPC over HTTP/2: one byte of flags, four of length, the message. */
-import { gunzipSync } from "node:zlib";
+import { emptyBytes } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
+import { gunzipMessage, messageTooLarge, withoutBuffer } from "./gzip.ts";
 
 const prefixBytes = 5;
 /** First size of the buffer for a message that comes in pieces; it doubles up to the message's length. */
-const partialBytesMin = 4096;
+const partialBytesMin = 64 * 1024;
 
-/** The prefix of an uncompressed message of this length. */
-export function messagePrefix(length: number): Buffer {
+/** The prefix of a message of this length, compressed or not. */
+export function messagePrefix(length: number, compressed = false): Buffer {
   const prefix = Buffer.allocUnsafe(prefixBytes);
-  prefix[0] = 0;
+  prefix[0] = compressed ? 1 : 0;
   prefix.writeUInt32BE(length, 1);
   return prefix;
 }
 
-/** An uncompressed message with its prefix, in one buffer. */
-export function frameMessage(message: Uint8Array): Buffer {
+/** A message with its prefix, in one buffer. */
+export function frameMessage(message: Uint8Array, compressed = false): Buffer {
   const framed = Buffer.allocUnsafe(prefixBytes + message.length);
-  framed[0] = 0;
+  framed[0] = compressed ? 1 : 0;
   framed.writeUInt32BE(message.length, 1);
   framed.set(message, prefixBytes);
   return framed;
@@ -30,15 +31,26 @@ export interface MessageReaderOptions {
   readonly encoding: string | undefined;
 }
 
+interface ReceivedFrame {
+  readonly compressed: boolean;
+  readonly body: Uint8Array;
+}
+
 /**
- * Cuts the bytes of one direction of a call into messages. Holds at most one message in part, in a
- * buffer that grows with what has arrived, never with what was announced.
+ * Cuts the bytes of one direction of a call into messages. Holds what it was given and did not give
+ * away yet, as received: a message is inflated when its turn comes, one at a time. A message in part lies
+ * in a buffer that grows with what has arrived, never with what was announced.
  */
 export class MessageReader {
   readonly #messageBytesMax: number;
   readonly #encoding: string | undefined;
-  #partial: Buffer = Buffer.alloc(0);
-  #have = 0;
+  readonly #prefix: Uint8Array = new Uint8Array(prefixBytes);
+  #prefixHave = 0;
+  #partial: Uint8Array = emptyBytes;
+  #partialHave = 0;
+  #frames: ReceivedFrame[] = [];
+  #nextFrame = 0;
+  #failure: CausewayError | undefined;
 
   constructor(options: MessageReaderOptions) {
     this.#messageBytesMax = options.messageBytesMax;
@@ -46,101 +58,118 @@ export class MessageReader {
   }
 
   /**
-   * The messages that `chunk` completes, uncompressed. They may be views of `chunk`: copy what is kept.
-   * Throws MESSAGE_TOO_LARGE, COMPRESSION_UNSUPPORTED and PROTOCOL_ERROR; the reader is then of no more use.
+   * The messages that `chunk` completes, at once: for a sender that does not compress long messages.
+   * Throws as `next` does.
    */
   push(chunk: Uint8Array): Uint8Array[] {
+    this.add(chunk);
     const messages: Uint8Array[] = [];
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.#have === 0 && chunk.length - at >= prefixBytes) {
-        const start = at + prefixBytes;
-        const end = start + this.#lengthAt(chunk, at);
-        if (end <= chunk.length) {
-          messages.push(this.#decode(chunk[at] as number, chunk.subarray(start, end)));
-          at = end;
-          continue;
-        }
-      }
-      at = this.#absorb(chunk, at, messages);
+    for (let message = this.next(); message !== undefined; message = this.next()) {
+      if (message instanceof Promise) throw new TypeError("a long compressed message");
+      messages.push(message);
     }
     return messages;
   }
 
+  /** Takes more bytes, and keeps views of them. What is wrong with them shows at its place, in `next`. */
+  add(chunk: Uint8Array): void {
+    if (this.#failure !== undefined) return;
+    try {
+      let at = 0;
+      while (at < chunk.length) at = this.#cut(chunk, at);
+    } catch (error) {
+      if (!(error instanceof CausewayError)) throw error;
+      this.#failure = error;
+      this.#partial = emptyBytes;
+    }
+  }
+
+  /** Whether `next` has something to say. */
+  get waiting(): boolean {
+    return this.#nextFrame < this.#frames.length || this.#failure !== undefined;
+  }
+
+  /**
+   * The next message, or a promise of it while it is inflated; `undefined` when more bytes are needed.
+   * It may be a view of a chunk: copy what is kept. Throws or rejects with MESSAGE_TOO_LARGE,
+   * COMPRESSION_UNSUPPORTED and PROTOCOL_ERROR; the reader is then of no more use.
+   */
+  next(): Uint8Array | Promise<Uint8Array> | undefined {
+    const frame = this.#frames[this.#nextFrame];
+    if (frame === undefined) {
+      if (this.#failure !== undefined) throw this.#failure;
+      return undefined;
+    }
+    this.#nextFrame++;
+    if (this.#nextFrame === this.#frames.length) {
+      this.#frames = [];
+      this.#nextFrame = 0;
+    }
+    return frame.compressed ? this.#inflate(frame.body) : withoutBuffer(frame.body);
+  }
+
   /** To be called when the other side has ended. Throws PROTOCOL_ERROR inside a message. */
   finish(): void {
-    if (this.#have > 0) throw new CausewayError("PROTOCOL_ERROR", "the last message is cut off");
+    if (this.#prefixHave > 0)
+      throw new CausewayError("PROTOCOL_ERROR", "the last message is cut off");
   }
 
-  #absorb(chunk: Uint8Array, from: number, messages: Uint8Array[]): number {
-    let at = this.#take(chunk, from, prefixBytes);
-    if (this.#have < prefixBytes) return at;
-    const total = prefixBytes + this.#lengthAt(this.#partial, 0);
-    at = this.#take(chunk, at, total);
-    if (this.#have === total) {
-      const body = this.#partial.subarray(prefixBytes, total);
-      messages.push(this.#decode(this.#partial[0] as number, body));
-      this.#partial = Buffer.alloc(0);
-      this.#have = 0;
+  #cut(chunk: Uint8Array, at: number): number {
+    if (this.#prefixHave === 0 && chunk.length - at >= prefixBytes) {
+      const start = at + prefixBytes;
+      const end = start + this.#lengthAt(chunk, at);
+      if (end <= chunk.length) {
+        this.#frames.push({ compressed: chunk[at] === 1, body: chunk.subarray(start, end) });
+        return end;
+      }
     }
-    return at;
+    return this.#absorb(chunk, at);
   }
 
-  // Copies from `chunk` until `total` bytes are held, or the chunk is used up.
-  #take(chunk: Uint8Array, from: number, total: number): number {
-    const count = Math.min(Math.max(total - this.#have, 0), chunk.length - from);
-    const needed = this.#have + count;
-    if (needed > this.#partial.length) {
-      const capacity = Math.max(needed, 2 * this.#partial.length, partialBytesMin);
-      const grown = Buffer.allocUnsafe(capacity);
-      this.#partial.copy(grown, 0, 0, this.#have);
-      this.#partial = grown;
+  #absorb(chunk: Uint8Array, from: number): number {
+    const prefixCount = Math.min(prefixBytes - this.#prefixHave, chunk.length - from);
+    const bodyFrom = from + prefixCount;
+    this.#prefix.set(chunk.subarray(from, bodyFrom), this.#prefixHave);
+    this.#prefixHave += prefixCount;
+    if (this.#prefixHave < prefixBytes) return bodyFrom;
+    const total = this.#lengthAt(this.#prefix, 0);
+    const count = Math.min(total - this.#partialHave, chunk.length - bodyFrom);
+    this.#grow(this.#partialHave + count, total);
+    this.#partial.set(chunk.subarray(bodyFrom, bodyFrom + count), this.#partialHave);
+    this.#partialHave += count;
+    if (this.#partialHave === total) {
+      const body = this.#partial.subarray(0, total);
+      this.#frames.push({ compressed: this.#prefix[0] === 1, body });
+      this.#partial = emptyBytes;
+      this.#partialHave = 0;
+      this.#prefixHave = 0;
     }
-    this.#partial.set(chunk.subarray(from, from + count), this.#have);
-    this.#have = needed;
-    return from + count;
+    return bodyFrom + count;
+  }
+
+  #grow(needed: number, total: number): void {
+    if (needed <= this.#partial.length) return;
+    const doubled = Math.max(needed, 2 * this.#partial.length, partialBytesMin);
+    const grown = Buffer.allocUnsafeSlow(Math.min(doubled, total));
+    grown.set(this.#partial.subarray(0, this.#partialHave));
+    this.#partial = grown;
   }
 
   #lengthAt(bytes: Uint8Array, at: number): number {
     const flags = bytes[at] as number;
     if (flags > 1) throw new CausewayError("PROTOCOL_ERROR", "unknown flags of a message");
     const length = new DataView(bytes.buffer, bytes.byteOffset + at).getUint32(1);
-    if (length > this.#messageBytesMax) throw tooLarge(this.#messageBytesMax);
+    if (length > this.#messageBytesMax) throw messageTooLarge(this.#messageBytesMax);
     return length;
   }
 
-  #decode(flags: number, body: Uint8Array): Uint8Array {
-    if (flags === 0) return plain(body);
+  #inflate(body: Uint8Array): Uint8Array | Promise<Uint8Array> {
     if (this.#encoding === undefined || this.#encoding === "identity") {
       throw new CausewayError("PROTOCOL_ERROR", "a compressed message without grpc-encoding");
     }
     if (this.#encoding !== "gzip") {
       throw new CausewayError("COMPRESSION_UNSUPPORTED", "gzip is the only encoding that is read");
     }
-    return gunzip(body, this.#messageBytesMax);
+    return gunzipMessage(body, this.#messageBytesMax);
   }
-}
-
-// A view that is no Buffer: a Buffer compares unequal to the same bytes, and its `slice` is no copy.
-function plain(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-function gunzip(body: Uint8Array, messageBytesMax: number): Uint8Array {
-  try {
-    return plain(gunzipSync(body, { maxOutputLength: Math.max(messageBytesMax, 1) }));
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") {
-      throw tooLarge(messageBytesMax);
-    }
-    throw new CausewayError("PROTOCOL_ERROR", "a message is not the gzip that it says", { cause });
-  }
-}
-
-function tooLarge(messageBytesMax: number): CausewayError {
-  return new CausewayError(
-    "MESSAGE_TOO_LARGE",
-    `a message has more than ${messageBytesMax} bytes`,
-    { fields: { limit: String(messageBytesMax) } },
-  );
 }

@@ -1,27 +1,11 @@
 /** One call on the server side of HTTP/2: a stream as an IncomingCall. */
-import {
-  constants,
-  type OutgoingHttpHeaders,
-  type ServerHttp2Stream,
-  type ServerStreamResponseOptions,
-} from "node:http2";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import type { Metadata, StatusFrame } from "../../gen/causeway/exchange/v1/frames_pb.ts";
-import { statusOf } from "../status.ts";
-import { frameMessage, MessageReader, messagePrefix } from "./framing.ts";
-import { fieldsFromMetadata } from "./metadata.ts";
+import { Http2Answer } from "./http2-answer.ts";
+import { Http2Inbox } from "./http2-inbox.ts";
 import type { IncomingCall } from "./ports.ts";
-import { trailersFromStatus } from "./trailers.ts";
-
-/** Messages up to this length are copied behind their prefix: one write instead of two. */
-const copiedBytesMax = 16 * 1024;
-
-// node:http2 has the option `sendDate`, its types do not: a `date` would reach the caller as metadata.
-const noDate: object = { sendDate: false };
-const headersOnly: ServerStreamResponseOptions = { waitForTrailers: true, ...noDate };
-/** To send header fields as the whole of an answer. */
-export const headersAndEnd: ServerStreamResponseOptions = { endStream: true, ...noDate };
 
 export interface CallRequest {
   readonly path: string;
@@ -30,13 +14,15 @@ export interface CallRequest {
   readonly peerCertificate: Uint8Array | undefined;
   /** The `grpc-encoding` of the request. */
   readonly encoding: string | undefined;
+  /** The `grpc-accept-encoding` of the request. */
+  readonly encodingsAccepted: string | undefined;
   readonly messageBytesMax: number;
   readonly scheduler: Scheduler;
 }
 
 interface PendingRead {
   resolve(message: Uint8Array | undefined): void;
-  reject(error: CausewayError): void;
+  reject(error: unknown): void;
 }
 
 export class Http2Call implements IncomingCall {
@@ -45,17 +31,12 @@ export class Http2Call implements IncomingCall {
   readonly timeoutMs: number | undefined;
   readonly peerCertificate: Uint8Array | undefined;
   readonly #stream: ServerHttp2Stream;
-  readonly #reader: MessageReader;
   readonly #scheduler: Scheduler;
-  readonly #messages: Uint8Array[] = [];
+  readonly #inbox: Http2Inbox;
+  readonly #answer: Http2Answer;
   #pendingRead: PendingRead | undefined;
-  #reading = false;
-  #halfClosed = false;
-  #failure: CausewayError | undefined;
-  #trailers: OutgoingHttpHeaders | undefined;
-  #finished = false;
   #statusSent = false;
-  #stopping = false;
+  #gone = false;
   #cancelled = false;
   #onCancelled: (() => void) | undefined;
 
@@ -65,58 +46,38 @@ export class Http2Call implements IncomingCall {
     this.timeoutMs = request.timeoutMs;
     this.peerCertificate = request.peerCertificate;
     this.#stream = stream;
-    this.#reader = new MessageReader(request);
     this.#scheduler = request.scheduler;
-    stream.on("aborted", () => this.#gone());
-    stream.on("close", () => this.#gone());
+    this.#inbox = new Http2Inbox(stream, request, () => this.#serveRead());
+    this.#answer = new Http2Answer(stream, {
+      gzip: isAnsweredInGzip(request),
+      onStatusSent: () => this.#discardRequest(),
+    });
+    stream.on("aborted", () => this.#end());
+    stream.on("close", () => this.#end());
   }
 
   read(): Promise<Uint8Array | undefined> {
     if (this.#pendingRead !== undefined) throw new TypeError("a read is under way");
-    const message = this.#messages.shift();
-    if (message !== undefined) return Promise.resolve(message);
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#halfClosed) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       this.#pendingRead = { resolve, reject };
-      this.#resume();
+      this.#serveRead();
     });
   }
 
   sendHeaders(headers: Metadata): void {
-    if (this.#over || this.#stream.headersSent) return;
-    this.#guarded(() => this.#respond(fieldsFromMetadata(headers)));
+    this.#answer.sendHeaders(headers);
   }
 
-  async sendMessage(message: Uint8Array): Promise<void> {
-    if (this.#over) return;
-    if (!this.#stream.headersSent) this.#respond({});
-    if (this.#write(message)) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        this.#stream.off("drain", done).off("close", done);
-        resolve();
-      };
-      this.#stream.on("drain", done).on("close", done);
-    });
+  sendMessage(message: Uint8Array): Promise<void> {
+    return this.#answer.sendMessage(message);
   }
 
   end(status: StatusFrame): void {
-    if (this.#over) return;
-    this.#guarded(() => this.#finish({}, trailersFromStatus(status)));
+    this.#answer.end(status);
   }
 
   answer(headers: Metadata, messages: readonly Uint8Array[], status: StatusFrame): void {
-    if (this.#over) return;
-    this.#guarded(() => {
-      const fields = fieldsFromMetadata(headers);
-      const trailers = trailersFromStatus(status);
-      if (!this.#stream.headersSent && (messages.length > 0 || headers.entries.length > 0)) {
-        this.#respond(fields);
-      }
-      for (const message of messages) this.#write(message);
-      this.#finish(fields, trailers);
-    });
+    this.#answer.whole(headers, messages, status);
   }
 
   onCancelled(listener: () => void): void {
@@ -124,47 +85,18 @@ export class Http2Call implements IncomingCall {
     else this.#onCancelled = listener;
   }
 
-  get #over(): boolean {
-    return this.#finished || this.#stream.destroyed || this.#stream.closed;
-  }
-
-  // What cannot be sent ends the call with the reason why, once.
-  #guarded(send: () => void): void {
+  #serveRead(): void {
+    const pending = this.#pendingRead;
+    if (pending === undefined) return;
     try {
-      send();
+      const message = this.#inbox.poll();
+      if (message === undefined && !this.#inbox.ended) return this.#inbox.more();
+      if (message === undefined) this.#inbox.finish();
+      this.#pendingRead = undefined;
+      pending.resolve(message);
     } catch (error) {
-      if (!(error instanceof CausewayError)) throw error;
-      this.#finish({}, trailersFromStatus(statusOf(error.code, error.fields)));
-    }
-  }
-
-  #respond(fields: OutgoingHttpHeaders): void {
-    const stream = this.#stream;
-    stream.on("wantTrailers", () => {
-      stream.sendTrailers(this.#trailers ?? {});
-      this.#discardRequest();
-    });
-    stream.respond(responseFields(fields), headersOnly);
-  }
-
-  #write(message: Uint8Array): boolean {
-    if (message.length <= copiedBytesMax) return this.#stream.write(frameMessage(message));
-    this.#stream.cork();
-    this.#stream.write(messagePrefix(message.length));
-    const more = this.#stream.write(message);
-    this.#stream.uncork();
-    return more;
-  }
-
-  #finish(fields: OutgoingHttpHeaders, trailers: OutgoingHttpHeaders): void {
-    this.#finished = true;
-    if (this.#stream.headersSent) {
-      this.#trailers = trailers;
-      this.#stream.end();
-    } else {
-      const only = { ...fields, ...trailers };
-      this.#stream.respond(responseFields(only), headersAndEnd);
-      this.#discardRequest();
+      this.#pendingRead = undefined;
+      pending.reject(error);
     }
   }
 
@@ -172,74 +104,35 @@ export class Http2Call implements IncomingCall {
   // turn: a reset from within the callback that takes the trailers would overtake them.
   #discardRequest(): void {
     this.#statusSent = true;
-    this.#resume();
-  }
-
-  #resume(): void {
-    if (this.#reading) {
-      this.#stream.resume();
-      return;
-    }
-    this.#reading = true;
-    this.#stream.on("data", (chunk: Buffer) => this.#received(chunk));
-    this.#stream.on("end", () => this.#ended());
-  }
-
-  #received(chunk: Buffer): void {
-    if (this.#statusSent && !this.#stopping) {
-      this.#stopping = true;
+    this.#endReading("the call has its status");
+    let isTold = false;
+    this.#inbox.discard(() => {
+      if (isTold) return;
+      isTold = true;
       this.#scheduler.after(0, () => this.#stream.close(constants.NGHTTP2_NO_ERROR));
-    }
-    if (this.#finished || this.#failure !== undefined) return;
-    try {
-      for (const message of this.#reader.push(chunk)) this.#deliver(message);
-    } catch (error) {
-      this.#fail(error);
-    }
-    if (this.#messages.length > 0) this.#stream.pause();
+    });
   }
 
-  #deliver(message: Uint8Array): void {
-    const pending = this.#pendingRead;
-    this.#pendingRead = undefined;
-    if (pending === undefined) this.#messages.push(message);
-    else pending.resolve(message);
-  }
-
-  #ended(): void {
-    this.#halfClosed = true;
-    // A reset also ends the readable side: what is cut off then is not the caller's framing.
-    if (this.#failure !== undefined || this.#cancelled) return;
-    try {
-      this.#reader.finish();
-    } catch (error) {
-      this.#fail(error);
-      return;
-    }
-    this.#pendingRead?.resolve(undefined);
-    this.#pendingRead = undefined;
-  }
-
-  #fail(error: unknown): void {
-    if (!(error instanceof CausewayError)) throw error;
-    this.#failure = error;
-    this.#stream.pause();
-    this.#pendingRead?.reject(error);
-    this.#pendingRead = undefined;
-  }
-
-  #gone(): void {
-    if (this.#cancelled) return;
-    this.#cancelled = true;
-    if (this.#pendingRead !== undefined || !this.#halfClosed) {
-      this.#fail(this.#failure ?? new CausewayError("CANCELLED", "the caller has gone"));
-    }
+  #end(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#endReading("the caller has gone");
     // A paused stream would not be destroyed.
     this.#stream.resume();
-    if (!this.#finished) this.#onCancelled?.();
+    if (this.#statusSent) return;
+    this.#cancelled = true;
+    this.#onCancelled?.();
+  }
+
+  #endReading(message: string): void {
+    if (this.#inbox.ended) return;
+    this.#inbox.fail(new CausewayError("CANCELLED", message));
+    this.#serveRead();
   }
 }
 
-function responseFields(fields: OutgoingHttpHeaders): OutgoingHttpHeaders {
-  return { ":status": 200, "content-type": "application/grpc", ...fields };
+// The caller chooses: what came compressed is answered so.
+function isAnsweredInGzip({ encoding, encodingsAccepted }: CallRequest): boolean {
+  const accepted = (encodingsAccepted ?? "").split(",").map((name) => name.trim());
+  return encoding === "gzip" && accepted.includes("gzip");
 }

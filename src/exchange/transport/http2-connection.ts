@@ -1,10 +1,13 @@
 /** One client connection of HTTP/2 that is opened when it is needed and opened again when it was lost. */
 import {
   type ClientHttp2Session,
+  type ClientHttp2Stream,
   type ClientSessionOptions,
   connect,
+  type OutgoingHttpHeaders,
   type SecureClientSessionOptions,
 } from "node:http2";
+import type { Socket } from "node:net";
 import type { Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import {
@@ -13,10 +16,10 @@ import {
   http2SessionWindowBytes,
   http2StreamWindowBytes,
   keepaliveMs,
-  keepaliveTimeoutMs,
   reconnectMaxMs,
   reconnectMinMs,
 } from "../../base/limits.ts";
+import { Http2Keepalive } from "./http2-keepalive.ts";
 
 export interface Http2ConnectionOptions {
   readonly host: string;
@@ -38,6 +41,7 @@ export class Http2Connection {
   readonly authority: string;
   readonly scheme: "http" | "https";
   #session: ClientHttp2Session | undefined;
+  #keepalive: Http2Keepalive | undefined;
   #connecting: Promise<ClientHttp2Session> | undefined;
   #failure: CausewayError | undefined;
   #backoffMs = reconnectMinMs;
@@ -59,7 +63,7 @@ export class Http2Connection {
 
   /**
    * The session, opened first where there is none. Rejects with UPSTREAM_UNAVAILABLE: at once while
-   * the time after a failed attempt has not passed, which grows to 10 s.
+   * the time after a failed attempt has not passed, which grows to 2 s.
    */
   open(): Promise<ClientHttp2Session> {
     const session = this.current;
@@ -68,6 +72,13 @@ export class Http2Connection {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     this.#connecting ??= this.#connect();
     return this.#connecting;
+  }
+
+  /** Opens a stream on a session of this connection. Throws what node:http2 throws. */
+  request(session: ClientHttp2Session, headers: OutgoingHttpHeaders): ClientHttp2Stream {
+    const stream = session.request(headers);
+    if (session === this.#session) this.#keepalive?.watch(stream);
+    return stream;
   }
 
   /** Lets open calls end for at most `graceMs`. */
@@ -113,6 +124,11 @@ export class Http2Connection {
       const cancel = scheduler.after(connectMs, () =>
         session.destroy(new Error("connecting took too long")),
       );
+      let socket: Socket | undefined;
+      session.once("connect", (_session, connected) => {
+        socket = connected as Socket;
+        socket.setKeepAlive(true, keepaliveMs);
+      });
       let lastError: Error | undefined;
       session.on("error", (error) => {
         lastError = error;
@@ -125,7 +141,7 @@ export class Http2Connection {
       session.once("remoteSettings", () => {
         cancel();
         session.setLocalWindowSize(http2SessionWindowBytes);
-        keepAlive(session, scheduler);
+        this.#keepalive = new Http2Keepalive(session, socket as Socket, scheduler);
         resolve(session);
       });
     });
@@ -140,23 +156,6 @@ function tlsOptions(tls: {
     ca: [...tls.ca],
     ...(tls.servername === undefined ? {} : { servername: tls.servername }),
   };
-}
-
-// A connection whose other end vanished without a word is found by a ping that nobody answers.
-function keepAlive(session: ClientHttp2Session, scheduler: Scheduler): void {
-  let cancel = ignore;
-  const ping = (): void => {
-    cancel = scheduler.after(keepaliveTimeoutMs, () => session.destroy());
-    session.ping(() => {
-      cancel();
-      wait();
-    });
-  };
-  const wait = (): void => {
-    if (!session.destroyed) cancel = scheduler.after(keepaliveMs, ping);
-  };
-  session.once("close", () => cancel());
-  wait();
 }
 
 function unavailable(message: string, cause?: unknown): CausewayError {

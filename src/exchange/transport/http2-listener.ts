@@ -9,6 +9,7 @@ import {
   type Http2SecureServer,
   type Http2Server,
   type IncomingHttpHeaders,
+  type SecureServerOptions,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
@@ -17,6 +18,7 @@ import type { TLSSocket } from "node:tls";
 import type { Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import {
+  callMessageBytesBound,
   callMessageBytesMax,
   http2SessionMemoryMegabytes,
   http2SessionWindowBytes,
@@ -26,9 +28,10 @@ import {
 } from "../../base/limits.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import { statusOf } from "../status.ts";
-import { headersAndEnd, Http2Call } from "./http2-call.ts";
+import { encodingsRead, headersAndEnd } from "./http2-answer.ts";
+import { Http2Call } from "./http2-call.ts";
 import { fieldOf, metadataFromFields } from "./metadata.ts";
-import type { IncomingCall } from "./ports.ts";
+import type { CallerConnection, IncomingCall } from "./ports.ts";
 import { parseTimeout } from "./timeout.ts";
 import { type PeerTls, serverTlsOptions } from "./tls-options.ts";
 import { trailersFromStatus } from "./trailers.ts";
@@ -39,11 +42,13 @@ export interface Http2ListenerOptions {
   readonly port: number;
   /** Mutual TLS with exactly these client certificates; plaintext with prior knowledge when absent. */
   readonly tls?: PeerTls;
+  /** TLS as the caller of this function sets it up, in the place of `tls`; ALPN is its own. */
+  readonly secure?: SecureServerOptions;
   readonly scheduler: Scheduler;
-  /** Largest request message; 4 MiB by default. */
+  /** Largest request message; 4 MiB by default, at most 64 MiB. */
   readonly messageBytesMax?: number;
   /** Called for every call, whatever its path. Must not throw. */
-  onCall(call: IncomingCall): void;
+  onCall(call: IncomingCall, connection: CallerConnection): void;
   /** A call that ended below `onCall`, for telemetry: METADATA_TOO_LARGE or PROTOCOL_ERROR. */
   onProtocolError?(reason: ReasonCode): void;
 }
@@ -52,6 +57,8 @@ export interface Http2Listener {
   readonly port: number;
   /** New connections use these certificates; open ones of a client that is trusted no more are ended. */
   updateTls(tls: PeerTls): void;
+  /** New connections use these options of `secure`; open ones go on. */
+  updateSecure(secure: SecureServerOptions): void;
   /** Accepts no more, lets open calls end for at most `graceMs`, then cuts them off. */
   readonly close: (graceMs: number) => Promise<void>;
 }
@@ -69,6 +76,7 @@ const serverOptions = {
 
 /** Starts to listen. Rejects with the socket's error when the address cannot be bound. */
 export async function listenHttp2(options: Http2ListenerOptions): Promise<Http2Listener> {
+  assertMessageBytesMax(options.messageBytesMax ?? callMessageBytesMax);
   const sessions = new Set<ServerHttp2Session>();
   const server = openServer(options);
   server.on("session", (session: ServerHttp2Session) => serve(session, options, sessions));
@@ -83,15 +91,22 @@ export async function listenHttp2(options: Http2ListenerOptions): Promise<Http2L
   return {
     port: (server.address() as AddressInfo).port,
     updateTls: (tls) => updateTls(server, sessions, tls),
+    updateSecure: (secure) => setSecureContext(server, secure),
     close: (graceMs) => close(server, sessions, graceMs, options.scheduler),
   };
 }
 
+function assertMessageBytesMax(messageBytesMax: number): void {
+  const isInBounds = messageBytesMax > 0 && messageBytesMax <= callMessageBytesBound;
+  if (!isInBounds) throw new RangeError(`messages of at most ${callMessageBytesBound} bytes`);
+}
+
 function openServer(options: Http2ListenerOptions): Http2Server | Http2SecureServer {
+  const secure = options.tls === undefined ? options.secure : serverTlsOptions(options.tls);
   const server =
-    options.tls === undefined
+    secure === undefined
       ? createServer(serverOptions)
-      : createSecureServer({ ...serverOptions, ...serverTlsOptions(options.tls) });
+      : createSecureServer({ ...serverOptions, ...secure, ALPNProtocols: ["h2"] });
   server.on("connection", (socket: Socket) => {
     socket.setKeepAlive(true, keepaliveMs);
     socket.on("error", ignore);
@@ -112,7 +127,7 @@ function serve(
   session.on("close", () => sessions.delete(session));
   session.on("error", ignore);
   session.setLocalWindowSize(http2SessionWindowBytes);
-  const peerCertificate = certificateOf(session);
+  const connection = connectionOf(session);
   const onStream = (
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
@@ -123,10 +138,19 @@ function serve(
     const type = headers["content-type"] ?? "";
     if (headers[":method"] !== "POST") return refuseHttp(stream, 405, { allow: "POST" });
     if (!/^application\/grpc(?:$|[+;])/.test(type)) return refuseHttp(stream, 415);
-    const call = incomingCall(stream, rawHeaders, peerCertificate, options);
-    if (call !== undefined) options.onCall(call);
+    const call = incomingCall(stream, rawHeaders, connection.certificate, options);
+    if (call !== undefined) options.onCall(call, connection);
   };
   session.on("stream", onStream);
+}
+
+function connectionOf(session: ServerHttp2Session): CallerConnection {
+  const { socket } = session;
+  return {
+    remoteAddress: socket.remoteAddress ?? "",
+    certificate: certificateOf(session),
+    isAuthorized: session.encrypted === true && (socket as TLSSocket).authorized,
+  };
 }
 
 function certificateOf(session: ServerHttp2Session): Uint8Array | undefined {
@@ -149,6 +173,7 @@ function incomingCall(
       timeoutMs: timeout === undefined ? undefined : parseTimeout(timeout),
       peerCertificate,
       encoding: fieldOf(rawHeaders, "grpc-encoding"),
+      encodingsAccepted: fieldOf(rawHeaders, "grpc-accept-encoding"),
       messageBytesMax: options.messageBytesMax ?? callMessageBytesMax,
       scheduler: options.scheduler,
     });
@@ -156,6 +181,7 @@ function incomingCall(
     if (!(error instanceof CausewayError)) throw error;
     refuseHttp(stream, 200, {
       "content-type": "application/grpc",
+      "grpc-accept-encoding": encodingsRead,
       ...trailersFromStatus(statusOf(error.code, error.fields)),
     });
     options.onProtocolError?.(error.code);
@@ -168,13 +194,20 @@ function refuseHttp(stream: ServerHttp2Stream, status: number, fields: object = 
   stream.on("data", () => stream.close(constants.NGHTTP2_NO_ERROR));
 }
 
+function setSecureContext(
+  server: Http2Server | Http2SecureServer,
+  secure: SecureServerOptions,
+): void {
+  if (!("setSecureContext" in server)) throw new TypeError("the listener is without TLS");
+  server.setSecureContext(secure);
+}
+
 function updateTls(
   server: Http2Server | Http2SecureServer,
   sessions: ReadonlySet<ServerHttp2Session>,
   tls: PeerTls,
 ): void {
-  if (!("setSecureContext" in server)) throw new TypeError("the listener is without TLS");
-  server.setSecureContext(serverTlsOptions(tls));
+  setSecureContext(server, serverTlsOptions(tls));
   for (const session of sessions) {
     const certificate = certificateOf(session);
     const trusted = tls.trusted.some(

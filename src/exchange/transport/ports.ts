@@ -26,6 +26,16 @@ export interface IncomingCall {
   onCancelled(listener: () => void): void;
 }
 
+/** The connection that calls come on: one object for all calls of it, so that it can stand for what is known of it. */
+export interface CallerConnection {
+  /** IP address. */
+  readonly remoteAddress: string;
+  /** DER of the client certificate whose key the client has shown to hold; `undefined` without one. */
+  readonly certificate: Uint8Array | undefined;
+  /** Whether that certificate stands under an authority that the listener was given. */
+  readonly isAuthorized: boolean;
+}
+
 /** What a unary upstream call gave. */
 export interface UnaryAnswer {
   readonly headers: Metadata;
@@ -94,7 +104,10 @@ export interface UpstreamConnector {
    * - COMPRESSION_UNSUPPORTED and PROTOCOL_ERROR for an answer that is not to be read.
    */
   callUnary(call: UpstreamCall): Promise<UnaryAnswer>;
-  /** Opens a call of any type. What is wrong is told to the listener, in a later turn of the event loop. */
-  open?(call: UpstreamStreamCall, listener: UpstreamListener): UpstreamStream;
+  /**
+   * Opens a call of any type, whose messages are taken from the start. The listener is not called before
+   * this turn of the event loop has ended; what is wrong with the call is told to it too.
+   */
+  open(call: UpstreamStreamCall, listener: UpstreamListener): UpstreamStream;
   close(): Promise<void>;
 }

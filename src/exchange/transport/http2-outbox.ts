@@ -1,0 +1,105 @@
+/** The sending half of an HTTP/2 stream: messages in their order, compressed or not. */
+import type { Http2Stream } from "node:http2";
+import { http2WriteBytesMax } from "../../base/limits.ts";
+import { frameMessage, messagePrefix } from "./framing.ts";
+import { gzipMessage } from "./gzip.ts";
+
+/** Messages up to this length are copied behind their prefix: one write instead of two. */
+const copiedBytesMax = 16 * 1024;
+/** Below this a message gains nothing by compression. */
+const gzipBytesMin = 128;
+const taken: Promise<void> = Promise.resolve();
+
+export class Http2Outbox {
+  readonly #stream: Http2Stream;
+  readonly #gzip: boolean;
+  readonly #written = (): void => {
+    if (this.#hasRoom) this.#wake();
+  };
+  #waiting: (() => void)[] = [];
+  /** The last message that is compressed in the thread pool; what comes after it waits for it. */
+  #compressing: Promise<void> | undefined;
+  #ended = false;
+
+  /** With `gzip`, messages are compressed where that makes them shorter. */
+  constructor(stream: Http2Stream, gzip: boolean) {
+    this.#stream = stream;
+    this.#gzip = gzip;
+    stream.on("close", () => this.#wake());
+  }
+
+  /** Sends a message. Resolves when less than a bound waits to be sent, and when the stream is closed. */
+  write(message: Uint8Array): Promise<void> {
+    if (this.#ended || this.#stream.destroyed) return taken;
+    const compressing = this.#inTurn(() => this.#writeMessage(message));
+    return compressing === undefined ? this.#room() : compressing.then(() => this.#room());
+  }
+
+  /** Half-closes after what was written, and after `last` if there is one. */
+  end(last?: Uint8Array): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (last !== undefined && (this.#gzip || last.length > copiedBytesMax)) {
+      void this.#inTurn(() => this.#writeMessage(last));
+    } else if (last !== undefined) {
+      this.#stream.end(frameMessage(last));
+      return;
+    }
+    void this.#inTurn(() => {
+      this.#stream.end();
+    });
+  }
+
+  #inTurn(send: () => Promise<void> | undefined | void): Promise<void> | undefined {
+    const before = this.#compressing;
+    const sent = before === undefined ? send() : before.then(send);
+    if (!(sent instanceof Promise)) return undefined;
+    const done = sent.then(() => {
+      if (this.#compressing === done) this.#compressing = undefined;
+    });
+    this.#compressing = done;
+    return done;
+  }
+
+  #writeMessage(message: Uint8Array): Promise<void> | undefined {
+    if (!this.#gzip || message.length < gzipBytesMin) {
+      this.#put(message, false);
+      return undefined;
+    }
+    const compressed = gzipMessage(message);
+    const put = (body: Uint8Array): void => {
+      if (body.length < message.length) this.#put(body, true);
+      else this.#put(message, false);
+    };
+    if (compressed instanceof Promise) return compressed.then(put);
+    put(compressed);
+    return undefined;
+  }
+
+  #put(body: Uint8Array, compressed: boolean): void {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.writableEnded) return;
+    if (body.length <= copiedBytesMax) {
+      stream.write(frameMessage(body, compressed), this.#written);
+      return;
+    }
+    stream.cork();
+    stream.write(messagePrefix(body.length, compressed));
+    stream.write(body, this.#written);
+    stream.uncork();
+  }
+
+  get #hasRoom(): boolean {
+    return this.#stream.writableLength <= http2WriteBytesMax || this.#stream.destroyed;
+  }
+
+  #room(): Promise<void> {
+    return this.#hasRoom ? taken : new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}
