@@ -54,6 +54,7 @@ class Planner {
   readonly #whole: Map<string, MessagePlan> = new Map();
 
   within(type: DescMessage, tree: PathTree): MessagePlan {
+    if (type.typeName === anyTypeName) return { fields: new Map() };
     return planOf(type, (field) => {
       const below = tree.get(field.name);
       if (below === undefined) return undefined;
