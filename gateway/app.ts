@@ -19,6 +19,7 @@ import { LocalTakings } from "./admin/local-takings.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import type { GatewayConfig } from "./config.ts";
 import { reportEquivocations } from "./equivocations.ts";
+import { createHeldEvidence } from "./evidence-held.ts";
 import { createExchangeSides } from "./exchange-sides.ts";
 import { createLedgerPart } from "./ledger-part.ts";
 import { openListeners } from "./listeners.ts";
@@ -163,10 +164,23 @@ async function build(
   });
   const sealer = overrides.wrapSealer?.(journal.sealer) ?? journal.sealer;
   const sides = createExchangeSides({
+  const evidence = await createHeldEvidence({
+    folder: config.data,
+    replica,
+    journal,
+    sealer,
+    clock,
+    scheduler,
+    defer: deferToEndOfTurn,
+    onFailure: (error) => logger.warn({ event: "report failed", err: error }, "report failed"),
+    onFatal,
+  });
+  opened.push(() => evidence.close());
     config,
     identity,
     journal: journal.reader,
     localTakings,
+    evidence,
     upstreams,
     watch,
     logger,
@@ -267,6 +281,7 @@ async function build(
       sides.provider.interruptAll();
       sides.flushRefusals(true);
       stopTicks();
+      heldFork: (gateway) => evidence.forkedLeaf(gateway),
       stopCatchingUp();
       stopWatchingChain();
       stopReporting();
@@ -288,6 +303,7 @@ async function build(
       // Nothing is sealed under a size that this chain has already gone beyond.
       if ((replica.final()?.size ?? 0n) < (journal.tipAtStart?.seenSize ?? 0n)) return;
       if (openBefore.size > 0) {
+      await evidence.close();
         const open = journal.reader.states(openPrefix).filter(({ key }) => openBefore.has(key));
         await sides.provider.closeAfterRestart(open);
         openBefore.clear();

@@ -19,6 +19,8 @@ export interface EquivocationOptions {
   readonly journal: Pick<JournalReader, "state">;
   readonly sealer: Sealer;
   readonly clock: Clock;
+  /** A leaf of this gateway that came in-band and contradicts the final one at its place. */
+  heldFork(gateway: string): Uint8Array | undefined;
   /** A report could not be sealed; it is tried again with the next final size. */
   onFailure(error: unknown): void;
 }
@@ -56,13 +58,13 @@ export function reportEquivocations(options: EquivocationOptions): () => void {
 
 /** One for each chain that is not frozen in its present epoch, whose first contradicted place is final. */
 function dueReports(
-  { replica, journal }: EquivocationOptions,
+  { replica, journal, heldFork }: EquivocationOptions,
   finalSize: bigint,
 ): readonly Report[] {
   const { chains, chainStops } = replica.state();
   return [...chains.entries()].flatMap(([gateway, { epoch }]) => {
     if (chainStops.get(gateway)?.frozen !== undefined) return [];
-    const second = replica.reader.forkedLeaf({ gateway, epoch, seq: 0n });
+    const second = replica.reader.forkedLeaf({ gateway, epoch, seq: 0n }) ?? heldFork(gateway);
     if (second === undefined) return [];
     const { header, leafHash } = openLeaf(second);
     const { seq } = header;

@@ -19,6 +19,7 @@ import { decide } from "../src/policy/decide.ts";
 import { memoiseVerdicts } from "../src/policy/memo.ts";
 import type { LocalTakings } from "../src/exchange/recheck.ts";
 import type { ClockWatch } from "./clock-watch.ts";
+import type { HeldEvidence } from "./evidence-held.ts";
 import type { GatewayConfig } from "./config.ts";
 import { Links } from "./links.ts";
 import { boundBatchKeys, tokenKeyOf } from "./peers.ts";
@@ -39,6 +40,7 @@ export interface ExchangeSidesOptions {
   readonly identity: LocalIdentity;
   readonly ports: ExchangePorts;
   readonly journal: JournalReader;
+  readonly evidence: HeldEvidence;
   readonly localTakings: LocalTakings;
   readonly upstreams: ReadonlyMap<string, UpstreamConnector>;
   readonly watch: ClockWatch;
@@ -63,6 +65,8 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
 
   const provider = new ProviderSide({
     ...ports,
+    unacknowledged: options.evidence.unacknowledged,
+    joined: options.evidence.joined,
     localTakings: options.localTakings,
     upstream: (service) => options.upstreams.get(service),
     decide: (view, attempt, earlyTakings) =>
@@ -120,6 +124,8 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
     {
       ...ports,
       connect: (gateways) => links.connect(gateways),
+      held: options.evidence.held,
+      sent: options.evidence.sent,
       issueToken: (to, root, n) => {
         const issuedAt = Math.floor(clock.nowMs() / 1000);
         const exp = issuedAt + Math.min(tokenLifeS, bounds().token_life_s);

@@ -9,9 +9,11 @@ import type { AttemptName } from "./consumer-records.ts";
 import type { KnownAttempts } from "./known-attempts.ts";
 import type { LeafCache } from "./leaf-cache.ts";
 import type { LinkExchanges } from "./link-exchanges.ts";
+import type { MissingReceipts } from "./missing-receipts.ts";
 import type { ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
 import type { SentCall } from "./receipt-check.ts";
 import type { AgencySystem, ResolvedCall } from "./resolve-call.ts";
+import type { SentAcknowledgements } from "./sent-acknowledgements.ts";
 import type { IssuedCall } from "./token-batcher.ts";
 import type { IncomingCall } from "./transport/ports.ts";
 
@@ -20,6 +22,10 @@ export interface ConsumerPorts extends ExchangePorts {
   connect(gateways: readonly string[]): Promise<LinkEnd>;
   /** Signs a call token for a provider gateway under its boot. */
   issueToken(to: LinkEnd, root: Uint8Array, n: number): { token: string; issuedAt: number };
+  /** What providers sent in-band, kept until it is final. */
+  readonly held: Pick<MissingReceipts, "add">;
+  /** Own acknowledgements, to be sent again on a new link. */
+  readonly sent: Pick<SentAcknowledgements, "add" | "forLink">;
 }
 
 export interface ExchangeOptions {

@@ -370,7 +370,7 @@ export class ProviderAttempt {
       this.#opened === undefined ? undefined : proofOf(this.#opened);
     const answer = this.#answer;
     if (this.#receipt !== undefined && answer !== undefined && proof !== undefined) {
-      this.#o.released(this.#closing as SealedRecord);
+      this.#o.released(this.#closing as SealedRecord, this.#judged.key);
       this.#send(answerFrame(answer, this.#receipt, proof, opened));
       return this.#ended("receipt", answer.grpcCode);
     }

@@ -1,14 +1,20 @@
 /** What the provider's side of an exchange asks of the process around it, and each attempt of that side. */
 import type { CallFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { SealedRecord } from "../ledger/ports.ts";
+import type { JoinedCalls } from "./joined-calls.ts";
 import type { LinkEnd } from "./ports.ts";
 import type { JudgePorts } from "./provider-judge.ts";
 import type { RefusalLimiter } from "./refusal-limiter.ts";
 import type { UpstreamConnector } from "./transport/ports.ts";
+import type { UnacknowledgedReceipts } from "./unacknowledged.ts";
 import type { UsedAttempts } from "./used-attempts.ts";
 
 export interface ProviderPorts extends JudgePorts {
   upstream(service: string): UpstreamConnector | undefined;
+  /** Receipts that were released and wait for their acknowledgement. */
+  readonly unacknowledged: UnacknowledgedReceipts;
+  /** Calls of the upstream that share an idempotency key. */
+  readonly joined: JoinedCalls;
 }
 
 export interface AttemptOptions {
@@ -19,8 +25,8 @@ export interface AttemptOptions {
   /** Number of the exchange on the link. */
   readonly exchange: bigint;
   readonly frame: CallFrame;
-  /** The receipt was sent to the consumer. */
-  released(receipt: SealedRecord): void;
+  /** The receipt of this attempt was sent to the consumer. */
+  released(receipt: SealedRecord, attemptKey: string): void;
   /** Opened is durable and what was to close the attempt could not be sealed. */
   unsealed(attemptKey: string): void;
   done(): void;

@@ -14,7 +14,6 @@ import type { ProviderPorts } from "./provider-ports.ts";
 import { encodeProviderClosed } from "./provider-records.ts";
 import { RefusalLimiter } from "./refusal-limiter.ts";
 import { statusOf } from "./status.ts";
-import { UnacknowledgedReceipts } from "./unacknowledged.ts";
 import { UsedAttempts } from "./used-attempts.ts";
 
 export type { ProviderPorts } from "./provider-ports.ts";
@@ -37,7 +36,6 @@ export class ProviderSide {
   readonly #limiter = new RefusalLimiter();
   readonly #open = new Set<ProviderAttempt>();
   readonly #tlsKeys = new Map<string, Uint8Array>();
-  readonly #unacknowledged = new UnacknowledgedReceipts();
   readonly #leaves: LeafCache;
   /** State keys of attempts of this start whose closing could not be sealed. */
   readonly #unsealed = new Set<string>();
@@ -49,7 +47,7 @@ export class ProviderSide {
 
   /** Receipts that were released and are not acknowledged. */
   get unacknowledgedReceipts(): number {
-    return this.#unacknowledged.count;
+    return this.#ports.unacknowledged.count;
   }
 
   /** Attempts that are under way. */
@@ -73,7 +71,8 @@ export class ProviderSide {
           link,
           exchange,
           frame: body.value,
-          released: (sealed) => this.#unacknowledged.released(link.peer, sealed),
+          released: (sealed, key) =>
+            this.#ports.unacknowledged.released(link.peer, sealed, undefined, key),
           unsealed: (key) => this.#unsealed.add(openStateKey(key)),
           done: () => {
             attempts.delete(exchange);
@@ -93,7 +92,7 @@ export class ProviderSide {
   #acknowledged(link: LinkEnd, proof: Proof | undefined): void {
     const { events, replica } = this.#ports;
     const context = { replica, leaves: this.#leaves };
-    if (!this.#unacknowledged.acknowledged(proof, link, context)) {
+    if (!this.#ports.unacknowledged.acknowledged(proof, link, context)) {
       events.refused({ side: "provider", reason: "ACKNOWLEDGEMENT_INVALID" });
     }
   }

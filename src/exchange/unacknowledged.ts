@@ -1,53 +1,300 @@
-/** Receipts that this provider has released and that the consumer has not acknowledged yet. */
+/**
+ * Receipts that this provider has released and that the consumer has not answered yet. An answer is the
+ * acknowledgement of the receipt, in-band or on the ledger, or the consumer's closing of the attempt there.
+ * An agency whose gateways leave too many without one for too long gets no new exchanges.
+ *
+ * An acknowledgement that came in-band counts from then on, and is kept until it is final: where its leaf
+ * is overdue on the ledger, its receipts are without an answer again.
+ */
 import { equalBytes, toHex } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import { CausewayError } from "../base/errors.ts";
+import { agencyOf } from "../base/ids.ts";
+import { acknowledgementDueMs, receiptsUnansweredMax } from "../base/limits.ts";
+import { callTokenDigest } from "../credential/call-token.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
-import type { Replica, SealedRecord } from "../ledger/ports.ts";
+import type { Acknowledgement } from "../gen/causeway/record/v1/record_pb.ts";
+import { Side } from "../gen/causeway/record/v1/record_pb.ts";
+import type { IncludedBatch, Replica, SealedRecord } from "../ledger/ports.ts";
 import { formatHandle } from "../record/handle.ts";
-import { recordHash } from "../record/record.ts";
+import { openRecord, recordHash } from "../record/record.ts";
+import type { HeldLeaf, HeldLeafListener, HeldLeaves } from "./held-leaves.ts";
 import type { LeafCache } from "./leaf-cache.ts";
 import type { LinkEnd } from "./ports.ts";
 import { checkProof } from "./proof-check.ts";
+import { attemptKey } from "./used-attempts.ts";
 
-/** Receipts that are remembered; beyond it the oldest is forgotten here, and stays on the ledger. */
-const receiptsMax = 100_000;
-
-interface Released {
-  readonly peer: string;
-  readonly recordHash: Uint8Array;
+export interface UnacknowledgedPorts {
+  readonly clock: Pick<Clock, "nowMs">;
+  readonly replica: Pick<Replica, "batch">;
+  /** Runs `work` at the end of this turn of the event loop. */
+  defer(work: () => void): void;
+  readonly leaves: HeldLeaves;
+  /** The founding document's bound on receipts without an answer. */
+  unansweredMax(): number;
+  /** Another leaf is final at the place of an acknowledgement's. */
+  onForked(held: HeldLeaf): void;
 }
 
-export class UnacknowledgedReceipts {
-  readonly #released = new Map<string, Released>();
+interface Released {
+  readonly handle: string;
+  readonly peer: string;
+  readonly record: Uint8Array;
+  readonly releasedAtMs: number;
+  readonly attempt: string | undefined;
+  readonly onAcknowledged: (() => void) | undefined;
+}
 
-  get count(): number {
-    return this.#released.size;
+/** A batch of an agency's gateway in which an answer may stand. */
+interface Unread {
+  readonly index: bigint;
+  readonly includedAtMs: number;
+}
+
+/**
+ * The receipts of one agency, each in one of the two, in the order of their release. What the ledger says of
+ * them is read only once one is overdue: nearly all are answered in-band, within milliseconds.
+ */
+class Unanswered {
+  readonly fresh = new Map<string, Released>();
+  readonly overdue = new Map<string, Released>();
+  unread: Unread[] = [];
+
+  get size(): number {
+    return this.fresh.size + this.overdue.size;
   }
 
-  released(peer: string, { leafHash, position, record }: SealedRecord): void {
-    if (this.#released.size >= receiptsMax) {
-      this.#released.delete(this.#released.keys().next().value ?? "");
+  /** Moves what has waited for too long. */
+  age(nowMs: number): void {
+    for (const released of this.fresh.values()) {
+      if (released.releasedAtMs + acknowledgementDueMs > nowMs) return;
+      this.fresh.delete(released.handle);
+      this.overdue.set(released.handle, released);
     }
-    this.#released.set(formatHandle(leafHash, position), { peer, recordHash: recordHash(record) });
+  }
+
+  take(handle: string): void {
+    this.fresh.delete(handle);
+    this.overdue.delete(handle);
+  }
+
+  /** A batch that was included before the oldest receipt was released answers none. */
+  included(index: bigint, nowMs: number): void {
+    this.unread.push({ index, includedAtMs: nowMs });
+    const [oldest] = this.overdue.size > 0 ? this.overdue.values() : this.fresh.values();
+    const since = oldest?.releasedAtMs ?? nowMs;
+    const kept = this.unread.findIndex(({ includedAtMs }) => includedAtMs >= since);
+    if (kept > 0) this.unread.splice(0, kept);
+  }
+}
+
+/** Batches that are read before everything else has its turn. */
+const batchesBetweenTurns = 16;
+
+export class UnacknowledgedReceipts {
+  readonly #ports: UnacknowledgedPorts;
+  readonly #byHandle = new Map<string, Released>();
+  readonly #byAgency = new Map<string, Unanswered>();
+  /** Of each attempt the handles that wait; by the attempt as a consumer's closing names it. */
+  readonly #byAttempt = new Map<string, Set<string>>();
+  /** Receipts answered in-band, by the leaf of their acknowledgement, until that is final. */
+  readonly #answered = new Map<string, Released[]>();
+  readonly #listener: HeldLeafListener;
+  #reading: Promise<void> | undefined;
+
+  constructor(ports: UnacknowledgedPorts) {
+    this.#ports = ports;
+    this.#listener = {
+      final: ({ key }) => this.#answered.delete(key),
+      forked: (held) => {
+        this.#unanswer(held);
+        ports.onForked(held);
+      },
+      overdue: (held) => this.#unanswer(held),
+    };
+  }
+
+  /** Receipts without an answer. */
+  get count(): number {
+    return this.#byHandle.size;
+  }
+
+  /**
+   * A receipt was sent to `peer`. `onAcknowledged` is called once, when it is acknowledged in-band or on the
+   * ledger. `attempt` is its `attemptKey`, by which a consumer's closing finds it.
+   */
+  released(
+    peer: string,
+    { leafHash, position, record }: SealedRecord,
+    onAcknowledged?: () => void,
+    attempt?: string,
+  ): void {
+    const handle = formatHandle(leafHash, position);
+    const releasedAtMs = this.#ports.clock.nowMs();
+    this.#wait({ handle, peer, record, releasedAtMs, attempt, onAcknowledged });
+  }
+
+  /** A receipt of an earlier start that nothing on the ledger answers. */
+  restored(
+    peer: string,
+    handle: string,
+    receipt: {
+      readonly record: Uint8Array;
+      readonly sealedAtMs: number;
+      readonly attempt?: string;
+    },
+  ): void {
+    const { record, sealedAtMs: releasedAtMs, attempt } = receipt;
+    this.#wait({ handle, peer, record, releasedAtMs, attempt, onAcknowledged: undefined });
   }
 
   /**
    * Checks the proof of an acknowledgement as a consumer checks a receipt's, and marks the receipt that it
-   * names as answered. `false` when it is not valid or answers nothing that this peer was sent.
+   * names as answered. `false` when it is not valid, or is not of what this peer was sent. One that comes
+   * again, or whose receipt is not remembered any more, changes nothing.
    */
   acknowledged(
     proof: Proof | undefined,
-    link: LinkEnd,
+    link: Pick<LinkEnd, "peer">,
     context: { readonly replica: Replica; readonly leaves: LeafCache },
   ): boolean {
     const checked = checkProof(proof, link.peer, context.replica, context.leaves);
     if (checked.kind !== "valid" || checked.proof.record.body.case !== "acknowledgement")
       return false;
-    const { receipt, receiptRecord } = checked.proof.record.body.value;
-    if (receipt === undefined) return false;
-    const handle = `${toHex(receipt.leafHash)}/${receipt.position}`;
-    const known = this.#released.get(handle);
-    if (known?.peer !== link.peer || !equalBytes(known.recordHash, receiptRecord)) return false;
-    this.#released.delete(handle);
+    const named = this.#named(checked.proof.record.body.value);
+    if (named === undefined) return true;
+    if (!isAnswer(named, checked.proof.record.body.value, link.peer)) return false;
+    const leaf = this.#ports.leaves.hold(
+      (proof as Proof).leaf,
+      checked.proof.leafHash,
+      this.#listener,
+    );
+    const answered = this.#answered.get(leaf.key);
+    if (answered === undefined) this.#answered.set(leaf.key, [named]);
+    else answered.push(named);
+    this.#answer(named, true);
     return true;
+  }
+
+  /** Whether so many receipts of an agency are overdue that it gets no new exchange. */
+  overdue(agency: string, nowMs: number): boolean {
+    const unanswered = this.#byAgency.get(agency);
+    if (unanswered === undefined) return false;
+    unanswered.age(nowMs);
+    return (
+      unanswered.overdue.size >= this.#ports.unansweredMax() ||
+      unanswered.size >= receiptsUnansweredMax
+    );
+  }
+
+  /** A batch was included: it may hold answers to what is not answered in-band. */
+  onIncluded({ header, index }: Pick<IncludedBatch, "header" | "index">): void {
+    this.#byAgency.get(agencyOf(header.gateway))?.included(index, this.#ports.clock.nowMs());
+  }
+
+  /** Looks on the ledger for the answers to what is overdue; after each final checkpoint. */
+  onFinal(): void {
+    const nowMs = this.#ports.clock.nowMs();
+    for (const unanswered of this.#byAgency.values()) unanswered.age(nowMs);
+    this.#reading ??= this.#readAnswers().finally(() => {
+      this.#reading = undefined;
+    });
+  }
+
+  async #readAnswers(): Promise<void> {
+    for (const unanswered of [...this.#byAgency.values()]) {
+      for (let read = 1; unanswered.overdue.size > 0; read++) {
+        const next = unanswered.unread.shift();
+        if (next === undefined) break;
+        const batch = this.#ports.replica.batch(next.index);
+        if (batch !== undefined) this.#readBatch(batch);
+        if (read % batchesBetweenTurns === 0) {
+          await new Promise<void>((resolve) => this.#ports.defer(resolve));
+        }
+      }
+    }
+  }
+
+  /** Takes what answers receipts: acknowledgements, and the consumer's closings of attempts. */
+  #readBatch({ header, records }: Pick<IncludedBatch, "header" | "records">): void {
+    for (const bytes of records) {
+      const { body } = openRecord(bytes);
+      if (body.case === "acknowledgement") {
+        const named = this.#named(body.value);
+        if (named !== undefined && isAnswer(named, body.value, header.gateway))
+          this.#answer(named, true);
+      } else if (body.case === "closed" && body.value.side === Side.CONSUMER) {
+        const { tokenDigest, index } = body.value;
+        this.#closed(attemptKey(tokenDigest, index), header.gateway);
+      }
+    }
+  }
+
+  #closed(attempt: string, gateway: string): void {
+    for (const handle of [...(this.#byAttempt.get(attempt) ?? [])]) {
+      const released = this.#byHandle.get(handle);
+      if (released?.peer === gateway) this.#answer(released, false);
+    }
+  }
+
+  #wait(released: Released): void {
+    const attempt = released.attempt ?? attemptOf(released.record);
+    const waiting = { ...released, attempt };
+    const agency = agencyOf(released.peer);
+    const unanswered = this.#byAgency.get(agency) ?? new Unanswered();
+    this.#byAgency.set(agency, unanswered);
+    this.#byHandle.set(released.handle, waiting);
+    unanswered.fresh.set(released.handle, waiting);
+    if (attempt === undefined) return;
+    const handles = this.#byAttempt.get(attempt);
+    if (handles === undefined) this.#byAttempt.set(attempt, new Set([released.handle]));
+    else handles.add(released.handle);
+  }
+
+  #answer(released: Released, isAcknowledged: boolean): void {
+    const { handle, attempt, peer } = released;
+    if (!this.#byHandle.delete(handle)) return;
+    const agency = agencyOf(peer);
+    const unanswered = this.#byAgency.get(agency);
+    unanswered?.take(handle);
+    if (unanswered?.size === 0) this.#byAgency.delete(agency);
+    if (attempt !== undefined) {
+      const handles = this.#byAttempt.get(attempt);
+      handles?.delete(handle);
+      if (handles?.size === 0) this.#byAttempt.delete(attempt);
+    }
+    if (isAcknowledged) released.onAcknowledged?.();
+  }
+
+  /** The acknowledgements of this leaf are nothing that the ledger bears out. */
+  #unanswer({ key }: HeldLeaf): void {
+    const answered = this.#answered.get(key) ?? [];
+    this.#answered.delete(key);
+    for (const released of answered) this.#wait({ ...released, onAcknowledged: undefined });
+  }
+
+  #named({ receipt }: Acknowledgement): Released | undefined {
+    return receipt === undefined
+      ? undefined
+      : this.#byHandle.get(`${toHex(receipt.leafHash)}/${receipt.position}`);
+  }
+}
+
+function isAnswer(named: Released, { receiptRecord }: Acknowledgement, gateway: string): boolean {
+  return named.peer === gateway && equalBytes(recordHash(named.record), receiptRecord);
+}
+
+/** The attempt of a receipt that holds its call; of one that follows another record it is not known here. */
+function attemptOf(record: Uint8Array): string | undefined {
+  try {
+    const { body } = openRecord(record);
+    const call =
+      body.case === "receipt" && body.value.start.case === "begin"
+        ? body.value.start.value.call
+        : undefined;
+    return call && attemptKey(callTokenDigest(call.token), call.index);
+  } catch (error) {
+    if (error instanceof CausewayError) return undefined;
+    throw error;
   }
 }
