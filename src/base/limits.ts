@@ -277,3 +277,5 @@ export const keySetFetchMs: number = 5_000;
 export const keySetFetchAgainMs: number = 60_000;
 /** Tokens of agency systems whose verification is remembered until they expire, 8 KiB each at the most. */
 export const agencyTokensRememberedMax: number = 1024;
+/** Bytes of JSON that one byte of a message may take: names of fields, quotes and escapes around short values. */
+export const jsonBytesPerMessageByte: number = 4;

@@ -74,6 +74,7 @@ describe("an agency system that tries its luck", () => {
       overrides: {
         provider: {
           wrapUpstream: (upstream) => ({
+            kind: upstream.kind,
             callUnary: async (call) => {
               upstreamCalls.push(call);
               return change(await upstream.callUnary(call));

@@ -51,6 +51,7 @@ describe("a provider whose consumer lies", () => {
       overrides: {
         provider: {
           wrapUpstream: (upstream) => ({
+            kind: upstream.kind,
             callUnary: (call) => {
               upstreamCalls.push(call);
               return upstream.callUnary(call);

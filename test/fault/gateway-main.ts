@@ -101,6 +101,7 @@ function wrapSealWorker(worker: SealWorker): SealWorker {
 
 function wrapUpstream(upstream: UpstreamConnector): UpstreamConnector {
   return {
+    kind: upstream.kind,
     callUnary: async (call) => {
       if (isAt("before upstream")) return forever();
       const answer = await upstream.callUnary(call);

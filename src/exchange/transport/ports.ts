@@ -94,6 +94,8 @@ export interface UpstreamStream {
 
 /** Calls a data service behind its provider's gateway. */
 export interface UpstreamConnector {
+  /** What the receipts of its answers say of it. */
+  readonly kind: "grpc" | "http-json" | "sql";
   /**
    * Never rejects for what the upstream answers: a status other than OK is an answer, and so is a
    * reset or an answer without a status, with the status that gRPC prescribes for it. Rejects with

@@ -18,6 +18,7 @@ export function createGrpcUpstream(options: GrpcUpstreamOptions): UpstreamConnec
   const { scheduler } = options;
   const callOptions = { connection, scheduler, gzip: options.compression === "gzip" };
   return {
+    kind: "grpc",
     callUnary: (call) => callUnary(call, callOptions),
     open: (call, listener) => {
       const stream = new GrpcCall(call, callOptions, listener);

@@ -1,0 +1,127 @@
+/** Calls of an HTTP service that are open: one request, and an answer of one JSON value or many. */
+import type { IncomingMessage } from "node:http";
+import { parseUtf8 } from "../../src/base/bytes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
+import { jsonBytesPerMessageByte } from "../../src/base/limits.ts";
+import type {
+  UpstreamListener,
+  UpstreamStream,
+  UpstreamStreamCall,
+} from "../../src/exchange/transport/ports.ts";
+import { plainStatus } from "../../src/exchange/transport/trailers.ts";
+import type { StatusFrame } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
+import { messageOfHttpAnswer } from "../transcoding/http-answer.ts";
+import { JsonValues } from "../transcoding/json-values.ts";
+import { decodedBody, isJsonType, readText } from "./http-body.ts";
+import { metadataOfFields } from "./http-metadata.ts";
+import {
+  type HttpUpstream,
+  isPrepared,
+  messageOf,
+  methodAt,
+  prepare,
+  type PreparedCall,
+  readAnswer,
+  statusOf,
+} from "./http-prepare.ts";
+import { type AnswerSink, openFailed, openOneRequest } from "./one-request.ts";
+
+export function openHttpStream(
+  upstream: HttpUpstream,
+  call: UpstreamStreamCall,
+  listener: UpstreamListener,
+): UpstreamStream {
+  const fault = faultOf(upstream, call.path);
+  if (fault !== undefined) return openFailed(listener, fault);
+  return openOneRequest(
+    call,
+    listener,
+    upstream.options.scheduler,
+    async (message, sink, signal) => {
+      const { path, headers, messageBytesMax } = call;
+      const prepared = prepare(upstream, { path, headers, message, timeoutMs: undefined, signal });
+      if (!isPrepared(prepared)) return prepared;
+      const sent = prepared.send();
+      try {
+        const response = await sent.response;
+        const relay = prepared.method.proto.serverStreaming ? relayValues : relayOne;
+        const status = await relay(upstream, { prepared, response, sink, messageBytesMax });
+        sent.finish();
+        return status;
+      } catch (error) {
+        sent.abandon();
+        throw sent.explain(error);
+      }
+    },
+  );
+}
+
+function faultOf(upstream: HttpUpstream, path: string): CausewayError | undefined {
+  try {
+    const { method } = methodAt(upstream, path);
+    return method?.proto.clientStreaming === true
+      ? new CausewayError("CALL_TYPE_UNSUPPORTED", "HTTP/JSON takes one request message")
+      : undefined;
+  } catch (error) {
+    if (error instanceof CausewayError) return error;
+    throw error;
+  }
+}
+
+interface Relay {
+  readonly prepared: PreparedCall;
+  readonly response: IncomingMessage;
+  readonly sink: AnswerSink;
+  readonly messageBytesMax: number;
+}
+
+async function relayOne(upstream: HttpUpstream, relay: Relay): Promise<StatusFrame> {
+  const { prepared, response, sink, messageBytesMax } = relay;
+  const { headers, messages, status } = await readAnswer(
+    upstream,
+    prepared,
+    response,
+    messageBytesMax,
+  );
+  sink.headers(headers);
+  for (const message of messages) await sink.message(message);
+  return status;
+}
+
+async function relayValues(upstream: HttpUpstream, relay: Relay): Promise<StatusFrame> {
+  const { prepared, response, sink, messageBytesMax } = relay;
+  const headers = metadataOfFields(response.rawHeaders, (name) => upstream.answered.has(name));
+  const httpStatus = response.statusCode ?? 0;
+  const textMax = messageBytesMax * jsonBytesPerMessageByte;
+  if (httpStatus < 200 || httpStatus > 299) {
+    const status = statusOf(prepared, response, await readText(response, textMax));
+    sink.headers(headers);
+    return status as StatusFrame;
+  }
+  if (!isJsonType(response.headers["content-type"])) {
+    throw new CausewayError("PROTOCOL_ERROR", "the answer is not JSON by its content-type");
+  }
+  sink.headers(headers);
+  const values = new JsonValues(textMax);
+  for await (const chunk of decodedBody(response)) {
+    for (const value of values.push(chunk as Uint8Array)) {
+      await sink.message(oneMessage(prepared, value, messageBytesMax));
+    }
+  }
+  values.finish();
+  return plainStatus(0, "");
+}
+
+function oneMessage(
+  { method, binding, descriptors }: PreparedCall,
+  value: Uint8Array,
+  messageBytesMax: number,
+): Uint8Array {
+  const text = parseUtf8(value);
+  if (text === undefined) throw new CausewayError("PROTOCOL_ERROR", "the answer is no UTF-8");
+  const message = messageOf(() => messageOfHttpAnswer(method, binding, text, descriptors.registry));
+  if (message.length > messageBytesMax) {
+    throw new CausewayError("MESSAGE_TOO_LARGE", "a message is larger than its limit");
+  }
+  return message;
+}
