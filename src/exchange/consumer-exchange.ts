@@ -206,9 +206,11 @@ export class ConsumerExchange {
     }
     const { proof } = checked;
     this.#receipt = proof;
-    const { clock, replica } = this.#o.ports;
+    const { clock, held, replica } = this.#o.ports;
     if (checked.kind === "key-unknown")
       return this.#step({ kind: "checked", result: "key-unknown" });
+    const opened = readOpened(answer.opened, context);
+    held.add(answer.proof, opened && answer.opened);
     if (checkSeen(proof.header, replica, attempt.link) === "fork") {
       return this.#step({ kind: "checked", result: "seen-fork" });
     }
@@ -217,7 +219,7 @@ export class ConsumerExchange {
       receipt: checked.proof.record.body.value,
       header: proof.header,
       sent: sentCall(attempt, this.#o),
-      opened: readOpened(answer.opened, context),
+      opened,
       replica,
       nowMs: clock.nowMs(),
     });
@@ -265,6 +267,7 @@ export class ConsumerExchange {
     if (checked.kind !== "valid" || reason === undefined)
       return this.#refusedWith(undefined, false);
     this.#receipt = checked.proof;
+    this.#o.ports.held.add(frame.proof, opened && frame.opened);
     const { body } = checked.proof.record;
     const called = (body.case === "refusal" || body.case === "closed") && body.value.upstreamCalled;
     this.#refusedWith(reason, called);
@@ -301,6 +304,7 @@ export class ConsumerExchange {
       localRule: "system",
     });
     this.#seal(record, attempt, (sealed) => {
+      this.#o.ports.sent.add(attempt.link.peer, sealed);
       attempt.link.send(attempt.number, acknowledgementFrame(proofOf(sealed)));
     });
   }
@@ -312,8 +316,7 @@ export class ConsumerExchange {
   }): void {
     const attempt = this.#attempt as Attempt;
     const { outcome, nextAttempt } = effect;
-    const failure = this.#failure ?? statusOf(effect.reason ?? "INTERNAL");
-    this.#failure = failure;
+    const failure = (this.#failure ??= statusOf(effect.reason ?? "INTERNAL"));
     const receipt = this.#receipt;
     const sourceOf: Readonly<Record<ConsumerOutcome, "gateway" | "peer" | "caller">> = {
       refused: "peer",

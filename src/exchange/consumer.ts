@@ -15,6 +15,7 @@ import { type CallMetadata, readCallMetadata, withoutReserved } from "./call-met
 import type { ConsumerPorts } from "./consumer-attempt.ts";
 import { ConsumerExchange } from "./consumer-exchange.ts";
 import { encodeAggregate, encodeConsumerRefusal } from "./consumer-records.ts";
+import { acknowledgementFrame } from "./frames.ts";
 import { KnownAttempts } from "./known-attempts.ts";
 import { LeafCache } from "./leaf-cache.ts";
 import { LinkExchanges } from "./link-exchanges.ts";
@@ -122,6 +123,8 @@ export class ConsumerSide {
         (work) => ports.defer(work),
       );
       this.#links.set(link, exchanges);
+      // The link before it may have ended with acknowledgements on their way.
+      for (const proof of ports.sent.forLink(link)) link.send(0n, acknowledgementFrame(proof));
     }
     return exchanges;
   }

@@ -69,11 +69,15 @@ export class MissingReceipts {
     }
   }
 
-  /** A record of another gateway has come in-band, and its proof is valid. */
-  add({ leaf, record, position, path }: RecordProof): void {
-    const leafHash = hashOfLeaf(leaf);
-    this.#ports.leaves.hold(leaf, leafHash, this.#listener);
-    this.#ports.store.put({ leafHash, leaf, record, position, path });
+  /** Records of another gateway have come in-band, and the proof of each is valid. */
+  add(...proofs: readonly (RecordProof | undefined)[]): void {
+    for (const proof of proofs) {
+      if (proof === undefined) continue;
+      const { leaf, record, position, path } = proof;
+      const leafHash = hashOfLeaf(leaf);
+      this.#ports.leaves.hold(leaf, leafHash, this.#listener);
+      this.#ports.store.put({ leafHash, leaf, record, position, path });
+    }
   }
 
   /** After each final checkpoint, once the leaves have been judged. */

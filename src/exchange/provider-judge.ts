@@ -17,6 +17,7 @@ import type { ExchangePorts, LinkEnd } from "./ports.ts";
 import type { DenialStage, VerifiedCall } from "./provider-records.ts";
 import { checkSentValues, readCallStatement, type SentValues } from "./received-call.ts";
 import type { LocalTakings } from "./recheck.ts";
+import type { UnacknowledgedReceipts } from "./unacknowledged.ts";
 import { metadataFault } from "./upstream-frames.ts";
 import { attemptKey, type UsedAttempts } from "./used-attempts.ts";
 
@@ -33,6 +34,8 @@ export interface JudgePorts extends ExchangePorts {
     early: readonly EarlyTaking[],
   ): DecisionOutcome;
   readonly localTakings: LocalTakings;
+  /** Whether an agency has left so many receipts without an answer that it gets no new exchange. */
+  readonly unacknowledged: Pick<UnacknowledgedReceipts, "overdue">;
 }
 
 /** How far the judging of a call came; a later member is set only when the earlier ones are. */
@@ -176,6 +179,9 @@ function judgeStatement(
   const final = replica.final();
   if (final === undefined || nowMs - final.timeMs > service.body.max_staleness_s * 1000) {
     return denied("evidence", "STALE_REPLICA");
+  }
+  if (ports.unacknowledged.overdue(consumer, nowMs)) {
+    return denied("evidence", "ACKNOWLEDGEMENT_OVERDUE");
   }
   return decideCall(ports, view, link, statement, judged, Math.floor(nowMs / 1000));
 }

@@ -8,10 +8,8 @@ import { codeOf, isGenerated, productFiles } from "./source-text.ts";
 
 // Stable codes of what this release refuses in another way or does not do yet: nobody else may take them.
 const reserved: readonly ReasonCode[] = [
-  "ACKNOWLEDGEMENT_OVERDUE",
   "CASE_MISSING",
   "FIELD_NOT_GRANTED",
-  "IDEMPOTENCY_MISMATCH",
   "MASK_VIOLATION",
 ];
 
