@@ -21,7 +21,7 @@ import type { LocalTakings } from "../src/exchange/recheck.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import type { HeldEvidence } from "./evidence-held.ts";
 import type { GatewayConfig } from "./config.ts";
-import { Links } from "./links.ts";
+import { Links, refuseStream } from "./links.ts";
 import { boundBatchKeys, tokenKeyOf } from "./peers.ts";
 import type { LocalIdentity } from "./self.ts";
 import { certificatePem } from "./tls.ts";
@@ -113,6 +113,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
       }
     },
     serve: (link) => provider.serve(link),
+    serveStream: refuseStream,
     onFrame: (link, frame) => consumer.onFrame(link, frame),
     onLost: (link) => {
       options.watch.forget(link.peer);

@@ -3,12 +3,28 @@
  * providers. Who is at the other end is said by the certificate, looked up on the ledger.
  */
 import { create } from "@bufbuild/protobuf";
-import { parseHex } from "../src/base/bytes.ts";
+import { equalBytes, parseHex } from "../src/base/bytes.ts";
 import { CausewayError } from "../src/base/errors.ts";
 import { acceptHello, type AcceptedHello, createHello } from "../src/exchange/hello.ts";
-import type { ExchangePorts, LinkEnd, Self } from "../src/exchange/ports.ts";
+import { failedFrame } from "../src/exchange/frames.ts";
+import type {
+  Carriage,
+  CarriageListener,
+  ExchangePorts,
+  LinkEnd,
+  Self,
+} from "../src/exchange/ports.ts";
 import type { LinkHandler } from "../src/exchange/provider.ts";
+import {
+  createStreamClient,
+  type StreamClient,
+} from "../src/exchange/transport/exchange-stream-client.ts";
+import {
+  createStreamServer,
+  type StreamServer,
+} from "../src/exchange/transport/exchange-stream-server.ts";
 import type { Link, LinkHooks } from "../src/exchange/transport/link.ts";
+import type { LinkTarget } from "../src/exchange/transport/link-client.ts";
 import { LinkPool } from "../src/exchange/transport/link-pool.ts";
 import {
   createLinkService,
@@ -37,6 +53,8 @@ export interface LinksOptions
   onHello(peer: string, hello: AcceptedHello): void;
   /** A consumer has opened a link. */
   serve(link: LinkEnd): LinkHandler;
+  /** A consumer has opened a stream beside one of its links. */
+  serveStream(link: LinkEnd, carriage: Carriage): CarriageListener;
   /** A frame, or the loss, of a link that this gateway has opened. */
   onFrame(link: LinkEnd, frame: Frame): void;
   onLost(link: LinkEnd): void;
@@ -86,11 +104,16 @@ export class Links {
     { readonly peer: string; readonly hello: AcceptedHello }
   >();
   readonly #open = new Set<Peered>();
+  /** Those of #open that peers have opened, in the order in which they came. */
+  readonly #served = new Set<Peered>();
   readonly #pool: LinkPool;
   /** Ends of the links that this gateway has opened. */
   readonly #ends = new WeakMap<Link, Peered>();
+  readonly #streamsOf = new WeakMap<LinkEnd, StreamClient>();
   readonly #stopListening: () => void;
   readonly service: LinkServiceHandler;
+  /** Serves the connections of exchange streams. */
+  readonly streams: StreamServer;
 
   constructor(options: LinksOptions) {
     this.#o = options;
@@ -106,6 +129,12 @@ export class Links {
       onLink: (link) => this.#serve(link),
       onRefused: (error) => options.onRefused(error),
     });
+    this.streams = createStreamServer({
+      scheduler,
+      linkOf: (certificate) => this.#servedLinkOf(certificate),
+      serve: (link, carriage) => options.serveStream(link, carriage),
+      onRefused: (error) => options.onRefused(error),
+    });
     this.#pool = new LinkPool({
       scheduler,
       defer,
@@ -117,7 +146,7 @@ export class Links {
         const trusted = certificatesOf(replica.state(), peer);
         return { address: fact.body.endpoints.peer, tls: { ...options.tls, trusted } };
       },
-      onLink: (_peer, link) => this.#opened(link),
+      onLink: (link, target) => this.#opened(link, target),
       onFailure: (_peer, error) => options.onRefused(error),
     });
     this.#stopListening = replica.onFinal(({ note }) => this.#push(note));
@@ -144,6 +173,16 @@ export class Links {
     });
   }
 
+  /**
+   * Opens a stream of its own for an exchange, beside a link that `connect` gave. The listener hears of it
+   * in later turns only: `failed` when the provider has not taken it, and that it is lost with its link.
+   */
+  openStream(link: LinkEnd, listener: CarriageListener): Carriage {
+    const client = this.#streamsOf.get(link);
+    if (client === undefined) throw new TypeError("not a link that this gateway has opened");
+    return client.open(listener);
+  }
+
   /** Ends the links of certificates that are taken away. */
   recheck(): void {
     this.service.recheck();
@@ -158,6 +197,11 @@ export class Links {
     this.#stopListening();
     this.#pool.close();
     this.service.close();
+    this.streams.close();
+  }
+
+  #servedLinkOf(certificate: Uint8Array): Peered | undefined {
+    return [...this.#served].findLast(({ link }) => equalBytes(link.peerCertificate, certificate));
   }
 
   #hooks(): LinkHooks {
@@ -213,6 +257,7 @@ export class Links {
   #serve(link: Link): void {
     const end = this.#admit(link);
     const handler = this.#o.serve(end);
+    this.#served.add(end);
     link.onFrame((frame) => {
       if (frame.body.case === "checkpoint") this.#show(end, frame.body.value.note);
       else handler.onFrame(frame);
@@ -220,12 +265,23 @@ export class Links {
     link.onClose(() => {
       end.lost = true;
       this.#open.delete(end);
+      this.#served.delete(end);
       handler.onLost();
+      this.streams.lost(end);
     });
   }
 
-  #opened(link: Link): void {
+  #opened(link: Link, { address, tls }: LinkTarget): void {
     const end = this.#admit(link);
+    const streams = createStreamClient({
+      link: end,
+      address,
+      tls: { ...tls, trusted: [link.peerCertificate] },
+      scheduler: this.#o.scheduler,
+      defer: this.#o.defer,
+      onRefused: (error) => this.#o.onRefused(error),
+    });
+    this.#streamsOf.set(end, streams);
     this.#ends.set(link, end);
     link.onFrame((frame) => {
       if (frame.body.case === "checkpoint") this.#show(end, frame.body.value.note);
@@ -235,6 +291,7 @@ export class Links {
       end.lost = true;
       this.#open.delete(end);
       this.#o.onLost(end);
+      streams.close();
     });
   }
 
@@ -261,4 +318,11 @@ export class Links {
       });
     }
   }
+}
+
+/** Takes no exchange on a stream of its own. */
+export function refuseStream(_link: LinkEnd, carriage: Carriage): CarriageListener {
+  carriage.send(failedFrame("CALL_TYPE_UNSUPPORTED"));
+  carriage.close();
+  return { onFrame: () => undefined, onLost: () => undefined };
 }

@@ -12,7 +12,7 @@ import { statusOf } from "../src/exchange/status.ts";
 import { grpcDefinition } from "../src/exchange/transport/grpc-definition.ts";
 import { grpcServerOptions } from "../src/exchange/transport/grpc-options.ts";
 import { type Http2Listener, listenHttp2 } from "../src/exchange/transport/http2-listener.ts";
-import { PeerServerCredentials } from "../src/exchange/transport/peer-credentials.ts";
+import { type LinkListener, listenForPeers } from "../src/exchange/transport/link-listener.ts";
 import type { IncomingCall } from "../src/exchange/transport/ports.ts";
 import type { PeerTls } from "../src/exchange/transport/tls-options.ts";
 import { AdminService } from "../src/gen/causeway/admin/v1/admin_pb.ts";
@@ -235,8 +235,8 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
     privateKey: keys.tls.privateKeyPem,
     trusted: [...trustedCertificates(node.replica.state()), ...(firstLinks?.certificates() ?? [])],
   });
-  const credentials = new PeerServerCredentials(tls());
-  const update = (): void => credentials.update(tls());
+  let listener: LinkListener | undefined;
+  const update = (): void => listener?.update(tls());
   const server = new GrpcServer(grpcServerOptions);
   const { definition, implementation } = sides.links.service;
   server.addService(definition, implementation);
@@ -261,8 +261,15 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
     firstLinks?.close();
     await shutDown(server, scheduler);
   };
+    await listener?.close();
   try {
-    await bind(server, config.listeners.peer, credentials);
+    listener = await listenForPeers({
+      ...parseHostPort(config.listeners.peer),
+      tls: tls(),
+      grpc: server,
+      onStreams: (socket) => sides.links.streams.accept(socket),
+    });
+    update();
     return close;
   } catch (error) {
     await close();

@@ -21,7 +21,7 @@ import {
   createLinkService,
   type LinkServiceHandler,
 } from "../../src/exchange/transport/link-server.ts";
-import { PeerServerCredentials } from "../../src/exchange/transport/peer-credentials.ts";
+import { type LinkListener, listenForPeers } from "../../src/exchange/transport/link-listener.ts";
 import {
   ConnectRequestSchema,
   type Frame,
@@ -50,7 +50,7 @@ interface Peer {
   readonly port: number;
   readonly server: Server;
   readonly service: LinkServiceHandler;
-  readonly tls: PeerServerCredentials;
+  readonly listener: LinkListener;
   readonly accepted: Link[];
   readonly refused: CausewayError[];
 }
@@ -78,14 +78,18 @@ async function serve(
   });
   const server = new Server(grpcServerOptions);
   server.addService(service.definition, service.implementation);
-  const tls = new PeerServerCredentials(peerTls(provider, ...(options.trusted ?? [consumer])));
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${options.port ?? 0}`, tls, (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
+  const listener = await listenForPeers({
+    host: "127.0.0.1",
+    port: options.port ?? 0,
+    tls: peerTls(provider, ...(options.trusted ?? [consumer])),
+    grpc: server,
+    onStreams: (socket) => socket.destroy(),
   });
-  cleanups.push(() => server.forceShutdown());
-  return { port, server, service, tls, accepted, refused };
+  cleanups.push(async () => {
+    await listener.close();
+    server.forceShutdown();
+  });
+  return { port: listener.port, server, service, listener, accepted, refused };
 }
 
 async function open(
@@ -272,6 +276,7 @@ describe("the multiplexed link over mutual TLS", () => {
     const link = await open(peer.port);
     const own: (string | undefined)[] = [];
     link.onClose((error) => own.push(error?.code));
+    await peer.listener.close();
     peer.server.forceShutdown();
     await until(() => own.length > 0, "the loss at the one side");
     await until(() => ends.length > 0, "the loss at the other side");
@@ -336,7 +341,7 @@ describe("the multiplexed link over mutual TLS", () => {
     first.onClose((error) => ends.push(error?.code));
     await assert.rejects(open(peer.port, { own: stranger }), { code: "PEER_UNAVAILABLE" });
     const renewed = createIdentity("shenzhen/tax/gw1");
-    peer.tls.update(peerTls(renewed, stranger));
+    peer.listener.update(peerTls(renewed, stranger));
     const second = await open(peer.port, { own: stranger, trusted: [renewed] });
     assert.deepEqual(second.peerCertificate, renewed.der);
     await assert.rejects(open(peer.port, { trusted: [renewed] }), { code: "PEER_UNAVAILABLE" });
@@ -356,7 +361,7 @@ describe("the pool of links", () => {
       random: (length) => randomBytes(length),
       target: () => ({ address: `127.0.0.1:${port()}`, tls: peerTls(consumer, provider) }),
       hooks: () => hello("consumer"),
-      onLink: (_peer, link) => {
+      onLink: (link) => {
         events.push("link");
         link.onClose((error) => events.push(error?.code ?? "closed"));
       },
@@ -380,6 +385,7 @@ describe("the pool of links", () => {
     const events: string[] = [];
     const links = pool(() => first.port, events);
     await links.connect("p");
+    await first.listener.close();
     first.server.forceShutdown();
     await until(() => links.current("p") === undefined);
     await assert.rejects(links.connect("p"), { code: "PEER_UNAVAILABLE" });

@@ -60,9 +60,13 @@ function reasonOfCode(code: number, unavailable: ReasonCode): ReasonCode {
 
 function errorInfoOf(error: ServiceError): ErrorInfo | undefined {
   const [value] = error.metadata?.get(detailsKey) ?? [];
-  if (!(value instanceof Uint8Array)) return undefined;
+  return value instanceof Uint8Array ? errorInfoIn(value) : undefined;
+}
+
+/** The `ErrorInfo` of ours in an encoded `google.rpc.Status`, if there is one. */
+export function errorInfoIn(details: Uint8Array): ErrorInfo | undefined {
   try {
-    for (const any of fromBinary(StatusSchema, value).details) {
+    for (const any of fromBinary(StatusSchema, details).details) {
       const info = anyUnpack(any, ErrorInfoSchema);
       if (info !== undefined && info.domain === errorDomain) return info;
     }

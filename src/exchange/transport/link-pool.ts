@@ -11,8 +11,8 @@ export interface LinkPoolOptions extends LinkTiming {
   /** Where and under which certificates the ledger binds this peer now; `undefined` when it does not. */
   target(peer: string): LinkTarget | undefined;
   hooks(peer: string): LinkHooks;
-  /** A new link. Its listeners are to be set in this call. */
-  onLink(peer: string, link: Link): void;
+  /** A new link, with what it was opened to. Its listeners are to be set in this call. */
+  onLink(link: Link, target: LinkTarget): void;
   /** An attempt that failed, for telemetry. */
   onFailure?(peer: string, error: CausewayError): void;
 }
@@ -100,7 +100,7 @@ export class LinkPool {
   #dial(entry: PeerEntry): Promise<Link> {
     entry.cancelTimer();
     entry.dialing = this.#open(entry.peer).then(
-      (link) => this.#opened(entry, link),
+      ({ link, target }) => this.#opened(entry, link, target),
       (cause: unknown) => {
         const error = asCausewayError(cause);
         entry.dialing = undefined;
@@ -112,15 +112,15 @@ export class LinkPool {
     return entry.dialing;
   }
 
-  #open(peer: string): Promise<Link> {
+  async #open(peer: string): Promise<{ readonly link: Link; readonly target: LinkTarget }> {
     const target = this.#options.target(peer);
     if (target === undefined) {
-      return Promise.reject(new CausewayError("PEER_UNAVAILABLE", "the ledger binds no such peer"));
+      throw new CausewayError("PEER_UNAVAILABLE", "the ledger binds no such peer");
     }
-    return openLink(target, this.#options.hooks(peer), this.#options);
+    return { link: await openLink(target, this.#options.hooks(peer), this.#options), target };
   }
 
-  #opened(entry: PeerEntry, link: Link): Link {
+  #opened(entry: PeerEntry, link: Link, target: LinkTarget): Link {
     entry.dialing = undefined;
     if (this.#closed) {
       link.close();
@@ -143,7 +143,7 @@ export class LinkPool {
       // Who asks now may dial at once: only an attempt that fails makes others wait.
       this.#later(entry, undefined);
     });
-    this.#options.onLink(entry.peer, link);
+    this.#options.onLink(link, target);
     return link;
   }
 

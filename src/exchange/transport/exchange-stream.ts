@@ -1,0 +1,203 @@
+/** One exchange on an HTTP/2 stream of its own, at either end: a Carriage below which nothing is buffered without bound. */
+import { constants, type Http2Stream } from "node:http2";
+import type { Scheduler } from "../../base/clock.ts";
+import { CausewayError } from "../../base/errors.ts";
+import { exchangeCloseMs, exchangeFrameBytesMax, exchangeQueueBytes } from "../../base/limits.ts";
+import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "../ports.ts";
+import { decodeStreamFrame, encodeStreamFrame, type StreamRole } from "./exchange-stream-codec.ts";
+import { MessageReader } from "./framing.ts";
+
+/** The memory that the streams of one connection share for frames that have come in part. */
+export interface PartialBudget {
+  /** Whether so many more bytes may be held; they count if so. */
+  hold(bytes: number): boolean;
+  release(bytes: number): void;
+}
+
+export interface ExchangeStreamOptions {
+  readonly role: StreamRole;
+  readonly link: LinkEnd;
+  readonly stream: Http2Stream;
+  readonly scheduler: Scheduler;
+  readonly partial: PartialBudget;
+  /** Writes nothing more; on the provider's side with the trailers of this error, or of OK. */
+  readonly finish: (error: CausewayError | undefined) => void;
+  /** Ended by what the other side sent: PROTOCOL_ERROR, MESSAGE_TOO_LARGE, BUSY. */
+  readonly onRefused: (error: CausewayError) => void;
+}
+
+export class ExchangeStream implements Carriage {
+  readonly link: LinkEnd;
+  readonly #o: ExchangeStreamOptions;
+  readonly #reader: MessageReader = new MessageReader({
+    messageBytesMax: exchangeFrameBytesMax,
+    encoding: undefined,
+  });
+  #listener: CarriageListener | undefined;
+  /** Messages of the last chunk that were not taken yet. */
+  #inbox: Uint8Array[] = [];
+  #taking = true;
+  #delivering = false;
+  /** The other side has sent all that it will. */
+  #ended = false;
+  #over = false;
+  /** It has ended before it was closed. */
+  #failed = false;
+  #heldBytes = 0;
+  #queuedBytes = 0;
+  #waiting: (() => void)[] = [];
+
+  constructor(options: ExchangeStreamOptions) {
+    this.#o = options;
+    this.link = options.link;
+    const { stream } = options;
+    stream.on("data", (chunk: Buffer) => this.#received(chunk));
+    stream.on("end", () => this.#remoteEnded());
+    stream.on("aborted", () => this.lost());
+    stream.on("error", () => this.lost());
+    stream.on("close", () => this.lost());
+    stream.pause();
+  }
+
+  /** Who hears of it; frames come from then on. */
+  listen(listener: CarriageListener): void {
+    this.#listener = listener;
+    if (this.#failed) listener.onLost();
+    else this.#deliver();
+  }
+
+  send(body: FrameBody): void {
+    if (this.#over) return;
+    const bytes = encodeStreamFrame(body);
+    this.#queuedBytes += bytes.length;
+    this.#o.stream.write(bytes, () => {
+      this.#queuedBytes -= bytes.length;
+      if (this.#queuedBytes < exchangeQueueBytes) this.#wake();
+    });
+  }
+
+  ready(): Promise<void> {
+    if (this.#over || this.#queuedBytes < exchangeQueueBytes) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  take(taking: boolean): void {
+    this.#taking = taking;
+    if (!this.#over) this.#deliver();
+  }
+
+  close(): void {
+    if (!this.#over) this.#end(undefined);
+  }
+
+  /** The stream, its connection or its link has ended: what is under way is cut off. */
+  lost(): void {
+    this.#fail(new CausewayError("PEER_LOST", "the link of the stream has ended"));
+  }
+
+  /** Hands a frame over as if the other side had sent it, when it has refused the stream as a whole. */
+  refusedWith(body: FrameBody): void {
+    if (this.#over) return;
+    this.#listener?.onFrame(body);
+  }
+
+  #received(chunk: Buffer): void {
+    if (this.#over) return;
+    try {
+      const messages = this.#reader.push(chunk);
+      this.#hold(messages, chunk);
+      this.#inbox.push(...messages);
+    } catch (error) {
+      this.#refuse(error);
+      return;
+    }
+    this.#deliver();
+  }
+
+  // Counts what is held of a message that has come in part; an upper bound when a chunk completes one.
+  #hold(completed: readonly Uint8Array[], chunk: Buffer): void {
+    if (completed.length > 0) this.#releaseHeld();
+    if (!this.#o.partial.hold(chunk.length)) {
+      throw new CausewayError("BUSY", "too many large frames are under way on this connection");
+    }
+    this.#heldBytes += chunk.length;
+  }
+
+  #releaseHeld(): void {
+    this.#o.partial.release(this.#heldBytes);
+    this.#heldBytes = 0;
+  }
+
+  #deliver(): void {
+    if (this.#delivering || this.#listener === undefined) return;
+    this.#delivering = true;
+    try {
+      while (this.#taking && !this.#over) {
+        const message = this.#inbox.shift();
+        if (message === undefined) break;
+        const body = this.#decode(message);
+        if (body !== undefined) this.#listener.onFrame(body);
+      }
+    } finally {
+      this.#delivering = false;
+    }
+    if (this.#over) return;
+    if (this.#ended && this.#inbox.length === 0) this.lost();
+    else if (this.#taking) this.#o.stream.resume();
+    else this.#o.stream.pause();
+  }
+
+  #decode(message: Uint8Array): FrameBody | undefined {
+    try {
+      return decodeStreamFrame(message, this.#o.role);
+    } catch (error) {
+      this.#refuse(error);
+      return undefined;
+    }
+  }
+
+  #remoteEnded(): void {
+    if (this.#over) return;
+    this.#ended = true;
+    try {
+      this.#reader.finish();
+    } catch (error) {
+      this.#refuse(error);
+      return;
+    }
+    this.#deliver();
+  }
+
+  #refuse(error: unknown): void {
+    if (!(error instanceof CausewayError)) throw error;
+    this.#o.onRefused(error);
+    this.#fail(error);
+  }
+
+  #fail(error: CausewayError): void {
+    if (this.#over) return;
+    this.#failed = true;
+    this.#end(error);
+    this.#listener?.onLost();
+  }
+
+  #end(error: CausewayError | undefined): void {
+    this.#over = true;
+    this.#inbox = [];
+    this.#releaseHeld();
+    this.#wake();
+    const { stream, scheduler, finish } = this.#o;
+    // Unread bytes would keep the stream from being destroyed.
+    stream.resume();
+    if (stream.destroyed) return;
+    finish(error);
+    const cancel = scheduler.after(exchangeCloseMs, () => stream.close(constants.NGHTTP2_CANCEL));
+    stream.once("close", cancel);
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}

@@ -1,0 +1,456 @@
+import assert from "node:assert/strict";
+import { connect, type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
+import { afterEach, describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { Server } from "@grpc/grpc-js";
+import type { CausewayError } from "../../src/base/errors.ts";
+import { exchangeQueueBytes, exchangeStreamsMax } from "../../src/base/limits.ts";
+import { acknowledgementFrame, cancelFrame, failedFrame } from "../../src/exchange/frames.ts";
+import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
+import {
+  createStreamClient,
+  type StreamClient,
+} from "../../src/exchange/transport/exchange-stream-client.ts";
+import {
+  encodeStreamFrame,
+  exchangePath,
+} from "../../src/exchange/transport/exchange-stream-codec.ts";
+import {
+  createStreamServer,
+  type StreamServer,
+} from "../../src/exchange/transport/exchange-stream-server.ts";
+import { exchangeServerName } from "../../src/exchange/transport/exchange-stream-session.ts";
+import { frameMessage } from "../../src/exchange/transport/framing.ts";
+import { errorInfoIn } from "../../src/exchange/transport/grpc-errors.ts";
+import { grpcServerOptions } from "../../src/exchange/transport/grpc-options.ts";
+import { listenForPeers } from "../../src/exchange/transport/link-listener.ts";
+import { secureContextOptions } from "../../src/exchange/transport/tls-options.ts";
+import { statusFromTrailers } from "../../src/exchange/transport/trailers.ts";
+import {
+  AnswerFrameSchema,
+  ProofSchema,
+  RequestFrameSchema,
+} from "../../src/gen/causeway/exchange/v1/link_pb.ts";
+import { createIdentity, type Identity, peerTls, scheduler, within } from "./support.ts";
+
+const provider = createIdentity("shenzhen/tax/gw1");
+const consumer = createIdentity("hangzhou/market/gw1");
+const stranger = createIdentity("hangzhou/market/gw2");
+const defer = (run: () => void): void => void setImmediate(run);
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+function linkEnd(peer: string): LinkEnd {
+  return {
+    peer,
+    peerTlsKey: new Uint8Array(32),
+    peerBoot: new Uint8Array(16),
+    renewBoot: () => undefined,
+    lost: false,
+    shownRoot: () => undefined,
+    send: () => undefined,
+  };
+}
+
+/** What one end of a stream has heard. */
+class Heard implements CarriageListener {
+  readonly frames: FrameBody[] = [];
+  lost = 0;
+  carriage: Carriage | undefined;
+
+  onFrame(body: FrameBody): void {
+    this.frames.push(body);
+  }
+
+  onLost(): void {
+    this.lost++;
+  }
+
+  get cases(): string[] {
+    return this.frames.map((body) => body.case);
+  }
+}
+
+interface Side {
+  readonly port: number;
+  readonly server: StreamServer;
+  readonly link: LinkEnd;
+  readonly served: Heard[];
+  readonly refused: CausewayError[];
+}
+
+async function serve(options: { linked?: readonly Identity[] } = {}): Promise<Side> {
+  const link = linkEnd("hangzhou/market/gw1");
+  const linked = options.linked ?? [consumer];
+  const served: Heard[] = [];
+  const refused: CausewayError[] = [];
+  const server = createStreamServer({
+    scheduler,
+    linkOf: (certificate) =>
+      linked.some(({ der }) => Buffer.compare(der, certificate) === 0) ? link : undefined,
+    serve: (_link, carriage) => {
+      const heard = new Heard();
+      heard.carriage = carriage;
+      served.push(heard);
+      return heard;
+    },
+    onRefused: (error) => refused.push(error),
+  });
+  const grpc = new Server(grpcServerOptions);
+  const listener = await listenForPeers({
+    host: "127.0.0.1",
+    port: 0,
+    tls: peerTls(provider, consumer, stranger),
+    grpc,
+    onStreams: (socket) => server.accept(socket),
+  });
+  cleanups.push(async () => {
+    server.close();
+    await listener.close();
+    grpc.forceShutdown();
+  });
+  return { port: listener.port, server, link, served, refused };
+}
+
+function client(
+  port: number,
+  own: Identity = consumer,
+  trusted: Identity = provider,
+): StreamClient & { readonly refused: CausewayError[] } {
+  const refused: CausewayError[] = [];
+  const made = createStreamClient({
+    link: linkEnd("shenzhen/tax/gw1"),
+    address: `127.0.0.1:${port}`,
+    tls: peerTls(own, trusted),
+    scheduler,
+    defer,
+    onRefused: (error) => refused.push(error),
+  });
+  cleanups.push(() => made.close());
+  return Object.assign(made, { refused });
+}
+
+function open(of: StreamClient): Heard & { readonly carriage: Carriage } {
+  const heard = new Heard();
+  heard.carriage = of.open(heard);
+  return heard as Heard & { readonly carriage: Carriage };
+}
+
+/** A client of node:http2 that knows nothing of our framing. */
+function rawSession(port: number, own: Identity = consumer): ClientHttp2Session {
+  const session = connect(`https://127.0.0.1:${port}`, {
+    ...secureContextOptions(peerTls(own, provider)),
+    servername: exchangeServerName,
+    checkServerIdentity: () => undefined,
+  });
+  session.on("error", () => undefined);
+  cleanups.push(() => session.destroy());
+  return session;
+}
+
+function rawStream(session: ClientHttp2Session): ClientHttp2Stream {
+  const stream = session.request({
+    ":method": "POST",
+    ":path": exchangePath,
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  stream.on("error", () => undefined);
+  return stream;
+}
+
+/** The reason in the trailers, or in the headers that are the whole answer. */
+function reasonOf(stream: ClientHttp2Stream): Promise<string | undefined> {
+  return within(
+    5000,
+    "a status",
+    new Promise((resolve) => {
+      const read = (_headers: unknown, _flags: number, raw: string[]): void => {
+        const { details, code } = statusFromTrailers(raw);
+        if (raw.includes("grpc-status")) resolve(errorInfoIn(details)?.reason ?? String(code));
+      };
+      stream.on("response", read as never);
+      stream.on("trailers", read as never);
+      stream.resume();
+    }),
+  );
+}
+
+function request(bytes: number): FrameBody {
+  const message = new Uint8Array(bytes).fill(7);
+  return { case: "request", value: create(RequestFrameSchema, { message }) };
+}
+
+function answer(bytes: number): FrameBody {
+  const messages = [new Uint8Array(bytes).fill(8)];
+  return { case: "answer", value: create(AnswerFrameSchema, { messages }) };
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const wait = async (): Promise<void> => {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+  };
+  await within(5000, what, wait());
+}
+
+const servedOf = (side: Side, index = 0): Heard & { readonly carriage: Carriage } =>
+  side.served[index] as Heard & { readonly carriage: Carriage };
+
+describe("an exchange on a stream of its own", () => {
+  it("carries frames both ways in order, a message of 20 MiB among them", async () => {
+    const side = await serve();
+    const { carriage, frames } = open(client(side.port));
+    const large = 20 * 1024 * 1024;
+    for (const bytes of [0, 1, 70_000, large, 5]) carriage.send(request(bytes));
+    await until(() => side.served[0]?.frames.length === 5, "the requests");
+    const sizes = servedOf(side).frames.map(
+      (body) => body.case === "request" && body.value.message.length,
+    );
+    assert.deepEqual(sizes, [0, 1, 70_000, large, 5]);
+    for (const bytes of [3, large, 4]) servedOf(side).carriage.send(answer(bytes));
+    await until(() => frames.length === 3, "the answers");
+    const answered = frames.map((body) => body.case === "answer" && body.value.messages[0]?.length);
+    assert.deepEqual(answered, [3, large, 4]);
+  });
+
+  it("is served beside the link of the certificate that opened it", async () => {
+    const side = await serve();
+    open(client(side.port)).carriage.send(cancelFrame());
+    await until(() => side.served.length === 1, "the stream");
+    assert.equal(servedOf(side).carriage.link, side.link);
+    assert.equal(side.server.countOf(side.link), 1);
+  });
+
+  it("says what was queued before it was closed, and then ends for both", async () => {
+    const side = await serve();
+    const streams = client(side.port);
+    const { carriage } = open(streams);
+    carriage.send(request(300_000));
+    carriage.send(acknowledgementFrame(create(ProofSchema, {})));
+    carriage.close();
+    await until(() => side.served[0]?.lost === 1, "the end");
+    assert.deepEqual(servedOf(side).cases, ["request", "acknowledgement"]);
+    await until(() => streams.count === 0 && side.server.countOf(side.link) === 0, "no stream");
+  });
+
+  it("gives no frame and no loss to who has closed it", async () => {
+    const side = await serve();
+    const streams = client(side.port);
+    const heard = open(streams);
+    heard.carriage.send(cancelFrame());
+    await until(() => side.served.length === 1, "the stream");
+    heard.carriage.close();
+    servedOf(side).carriage.send(failedFrame("NO_ANSWER"));
+    await until(() => streams.count === 0, "the end");
+    assert.deepEqual([heard.cases, heard.lost], [[], 0]);
+  });
+
+  for (const [name, cut] of [
+    ["consumer's", (_side: Side, streams: StreamClient) => streams.close()],
+    ["provider's", ({ server, link }: Side) => server.lost(link)],
+  ] as const) {
+    it(`ends on both sides with the ${name} end of its link`, async () => {
+      const side = await serve();
+      const streams = client(side.port);
+      const heard = open(streams);
+      heard.carriage.send(cancelFrame());
+      await until(() => side.served[0]?.frames.length === 1, "the stream");
+      cut(side, streams);
+      await until(() => heard.lost === 1 && servedOf(side).lost === 1, "the loss");
+      heard.carriage.send(cancelFrame());
+      await heard.carriage.ready();
+    });
+  }
+
+  it("is refused PEER_LOST without a link of the same certificate", async () => {
+    const side = await serve({ linked: [stranger] });
+    const heard = open(client(side.port));
+    heard.carriage.send(cancelFrame());
+    await until(() => heard.lost === 1, "the loss");
+    assert.deepEqual(heard.frames, [failedFrame("PEER_LOST")]);
+    assert.equal(side.served.length, 0);
+    assert.equal(side.refused[0]?.code, "PEER_LOST");
+  });
+
+  it("is lost when another certificate answers than the one of its link", async () => {
+    const side = await serve();
+    const streams = client(side.port, consumer, stranger);
+    const heard = open(streams);
+    await until(() => heard.lost === 1, "the loss");
+    assert.equal(streams.refused[0]?.code, "PEER_UNAVAILABLE");
+    assert.equal(side.served.length, 0);
+  });
+
+  it("is opened on a new connection when the last one broke beside a link that stands", async () => {
+    const side = await serve();
+    const streams = client(side.port);
+    const first = open(streams);
+    first.carriage.send(cancelFrame());
+    await until(() => side.served.length === 1, "the stream");
+    side.server.close();
+    await until(() => first.lost === 1, "the loss");
+    const second = open(streams);
+    second.carriage.send(cancelFrame());
+    await until(() => side.served.length === 2, "the second stream");
+    assert.equal(second.lost, 0);
+  });
+});
+
+describe("back-pressure of a stream", () => {
+  it("holds a sender up while the other side takes nothing, and loses nothing", async () => {
+    const side = await serve();
+    const { carriage } = open(client(side.port));
+    carriage.send(cancelFrame());
+    await until(() => side.served.length === 1, "the stream");
+    servedOf(side).carriage.take(false);
+    const count = 200;
+    let sent = 0;
+    const sending = (async () => {
+      while (sent < count) {
+        await carriage.ready();
+        carriage.send(request(64 * 1024));
+        sent++;
+      }
+    })();
+    // What is under way ends at the windows of both sides: then nothing moves any more.
+    let before = -1;
+    while (before !== sent) {
+      before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.ok(sent * 64 * 1024 < 4 * 1024 * 1024, `${sent} messages are under way`);
+    assert.ok(sent * 64 * 1024 >= exchangeQueueBytes);
+    assert.ok(servedOf(side).frames.length <= 1, "only what came before");
+    servedOf(side).carriage.take(true);
+    await within(5000, "all to be sent", sending);
+    await until(() => servedOf(side).frames.length === count + 1, "all messages");
+  });
+
+  it("delivers no further frame from within the one that stopped it", async () => {
+    const side = await serve();
+    const { carriage } = open(client(side.port));
+    carriage.send(cancelFrame());
+    await until(() => side.served.length === 1, "the stream");
+    const other = servedOf(side);
+    const onFrame = other.onFrame.bind(other);
+    other.onFrame = (body) => {
+      onFrame(body);
+      other.carriage.take(false);
+    };
+    for (let i = 0; i < 3; i++) carriage.send(request(i));
+    for (const count of [2, 3, 4]) {
+      await until(() => other.frames.length === count, `${count} frames`);
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(other.frames.length, count);
+      other.carriage.take(true);
+    }
+  });
+
+  it("tells a side that takes nothing of the loss", async () => {
+    const side = await serve();
+    const stream = rawStream(rawSession(side.port));
+    stream.write(encodeStreamFrame(cancelFrame()));
+    await until(() => side.served[0]?.frames.length === 1, "the stream");
+    servedOf(side).carriage.take(false);
+    stream.write(encodeStreamFrame(request(100_000)));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    stream.close(constants.NGHTTP2_CANCEL);
+    await until(() => servedOf(side).lost === 1, "the loss");
+  });
+});
+
+describe("a stream whose other side breaks the protocol", () => {
+  const wrong: readonly (readonly [string, Buffer, string])[] = [
+    ["no message of ours", frameMessage(Buffer.of(0xff, 0xff, 0xff)), "PROTOCOL_ERROR"],
+    ["a message without a frame", frameMessage(new Uint8Array(0)), "PROTOCOL_ERROR"],
+    // Field 1 of the request is a frame, field 1 of that its number, field 12 a cancel.
+    ["a number", frameMessage(Buffer.of(0x0a, 4, 0x08, 7, 0x62, 0)), "PROTOCOL_ERROR"],
+    ["a frame of the other side", encodeStreamFrame(answer(1)), "PROTOCOL_ERROR"],
+    ["unknown flags", Buffer.of(2, 0, 0, 0, 0), "PROTOCOL_ERROR"],
+    ["a compressed message", Buffer.of(1, 0, 0, 0, 1, 0), "PROTOCOL_ERROR"],
+    ["a message beyond the limit", Buffer.of(0, 0x7f, 0, 0, 0), "MESSAGE_TOO_LARGE"],
+  ];
+  for (const [name, bytes, reason] of wrong) {
+    it(`ends alone, ${reason}, after ${name}`, async () => {
+      const side = await serve();
+      const session = rawSession(side.port);
+      const good = rawStream(session);
+      good.write(encodeStreamFrame(cancelFrame()));
+      const bad = rawStream(session);
+      const answered = reasonOf(bad);
+      bad.write(bytes);
+      assert.equal(await answered, reason);
+      await until(() => side.served[1]?.lost === 1, "the loss");
+      assert.deepEqual(
+        side.refused.map(({ code }) => code),
+        [reason],
+      );
+      good.write(encodeStreamFrame(request(3)));
+      await until(() => servedOf(side).frames.length === 2, "the other stream");
+    });
+  }
+
+  it("passes over a frame of a later release", async () => {
+    const side = await serve();
+    const stream = rawStream(rawSession(side.port));
+    stream.write(frameMessage(Buffer.of(0x0a, 3, 0x9a, 0x06, 0)));
+    stream.write(encodeStreamFrame(cancelFrame()));
+    await until(() => side.served[0]?.frames.length === 1, "the next frame");
+    assert.deepEqual(servedOf(side).cases, ["cancel"]);
+  });
+
+  it("is lost when it ends inside of a message", async () => {
+    const side = await serve();
+    const stream = rawStream(rawSession(side.port));
+    const answered = reasonOf(stream);
+    stream.end(encodeStreamFrame(request(100)).subarray(0, 50));
+    assert.equal(await answered, "PROTOCOL_ERROR");
+    assert.equal(servedOf(side).lost, 1);
+  });
+
+  it("gets no stream at another path", async () => {
+    const side = await serve();
+    const stream = rawSession(side.port).request({ ":method": "POST", ":path": "/x.Y/Z" });
+    stream.on("error", () => undefined);
+    assert.equal(await reasonOf(stream), "12");
+    assert.equal(side.served.length, 0);
+  });
+
+  it("has no more streams open than the limit, on however many connections", async () => {
+    const side = await serve();
+    const sessions = [rawSession(side.port), rawSession(side.port)];
+    for (let i = 0; i < exchangeStreamsMax; i++) {
+      rawStream(sessions[i % 2] as ClientHttp2Session).write(encodeStreamFrame(cancelFrame()));
+    }
+    await until(() => side.served.length === exchangeStreamsMax, "all streams");
+    const heard = open(client(side.port));
+    await until(() => heard.frames.length === 1, "the answer");
+    assert.deepEqual(heard.frames, [failedFrame("BUSY")]);
+    assert.equal(side.served.length, exchangeStreamsMax);
+    assert.equal(side.refused[0]?.code, "BUSY");
+  });
+});
+
+describe("the opener of streams", () => {
+  it("opens no more than the limit beside one link", async () => {
+    const side = await serve();
+    const streams = client(side.port);
+    for (let i = 0; i < exchangeStreamsMax; i++) open(streams);
+    const heard = open(streams);
+    await until(() => heard.lost === 1, "the answer");
+    assert.deepEqual(heard.frames, [failedFrame("BUSY")]);
+  });
+
+  it("opens none beside a link that has ended", async () => {
+    const side = await serve();
+    const streams = client(side.port);
+    streams.close();
+    const heard = open(streams);
+    await until(() => heard.lost === 1, "the loss");
+    assert.deepEqual(heard.frames, []);
+    assert.equal(side.served.length, 0);
+  });
+});
