@@ -11,13 +11,13 @@ import {
   divisionCode,
   fieldPath,
   key,
-  legalBasis,
   memberId,
   methodPath,
   unixTime,
   uuidV7,
   version,
 } from "./atoms.ts";
+import { authorizationDetail } from "./authorization.ts";
 import {
   ascending,
   boolean,
@@ -38,7 +38,6 @@ import type {
   AgencyRole,
   ApprovalBody,
   ApprovalRule,
-  AuthorizationDetail,
   Bounds,
   Calendar,
   CalendarYear,
@@ -54,8 +53,8 @@ import type {
   GrantBody,
   NetworkBody,
   PolicyBody,
-  QuotaRule,
   RequestBody,
+  RequiredDurability,
   ResumptionBody,
   RevocationBody,
   ServiceAttribute,
@@ -191,12 +190,16 @@ const serviceMethod: Shape<ServiceMethod> = object<ServiceMethod>({
   server_streaming: boolean,
 });
 
-const serviceAttribute: Shape<ServiceAttribute> = object<ServiceAttribute>({
-  name: text(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/),
-  type: oneOf<ServiceAttribute["type"]>("boolean", "integer", "text", "text-set"),
-  personal: boolean,
-  source: oneOf<ServiceAttribute["source"]>("token", "request", "provider"),
-});
+const serviceAttribute: Shape<ServiceAttribute> = refined(
+  object<ServiceAttribute>({
+    name: text(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/),
+    type: oneOf<ServiceAttribute["type"]>("boolean", "integer", "text", "text-set"),
+    personal: boolean,
+    source: oneOf<ServiceAttribute["source"]>("token", "request", "provider"),
+    path: optional(fieldPath),
+  }),
+  ({ source, path }) => path === undefined || source === "request",
+);
 
 const purposes = ascending(code, { min: 1, max: 64 }, self);
 const blobBytes = integer({ min: 1, max: blobBytesMax });
@@ -217,6 +220,7 @@ const service: Shape<ServiceBody> = object<ServiceBody>({
     answer_days: integer({ min: 0, max: 366 }),
   }),
   max_staleness_s: integer({ min: 30, max: day }),
+  durability: optional(oneOf<RequiredDurability>("journal", "ledger")),
 });
 
 const policy: Shape<PolicyBody> = object<PolicyBody>({
@@ -225,21 +229,6 @@ const policy: Shape<PolicyBody> = object<PolicyBody>({
   policy_bytes: blobBytes,
   schema: digest,
   schema_bytes: blobBytes,
-});
-
-const authorizationDetail: Shape<AuthorizationDetail> = object<AuthorizationDetail>({
-  type: oneOf("causeway-service"),
-  service: memberId,
-  methods: ascending(methodPath, { min: 1, max: 256 }, self),
-  purposes,
-  legal_basis: legalBasis,
-  fields: optional(ascending(fieldPath, { min: 1, max: 256 }, self)),
-  quota: optional(
-    object<QuotaRule>({
-      limit: integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
-      period_s: seconds(366 * day),
-    }),
-  ),
 });
 
 const details = list(authorizationDetail, { min: 1, max: 16 });

@@ -4,6 +4,15 @@
  * lower-case hex of SHA-256, times are Unix seconds.
  */
 
+import type { AuthorizationDetail, RequiredDurability } from "./authorization.ts";
+
+export type {
+  AuthorizationDetail,
+  QuotaRule,
+  QuotaShare,
+  RequiredDurability,
+} from "./authorization.ts";
+
 /** `typ` is `causeway-<name>+jwt`. */
 export type StatementName =
   | "network"
@@ -171,6 +180,8 @@ export interface ServiceBody {
   readonly approval: ApprovalRule;
   readonly deadline: DeadlineProfile;
   readonly max_staleness_s: number;
+  /** What every answer waits for at least; `journal` without it. */
+  readonly durability?: RequiredDurability;
 }
 
 export interface ServiceMethod {
@@ -185,6 +196,8 @@ export interface ServiceAttribute {
   readonly type: "boolean" | "integer" | "text" | "text-set";
   readonly personal: boolean;
   readonly source: "token" | "request" | "provider";
+  /** Of source `request`: where the value stands in the request; a field of the attribute's name without it. */
+  readonly path?: string;
 }
 
 export interface ApprovalRule {
@@ -206,26 +219,6 @@ export interface PolicyBody {
   readonly policy_bytes: number;
   readonly schema: string;
   readonly schema_bytes: number;
-}
-
-/** One element of `authorization_details` (RFC 9396). */
-export interface AuthorizationDetail {
-  readonly type: "causeway-service";
-  readonly service: string;
-  /** Ascending method paths. */
-  readonly methods: readonly string[];
-  /** Ascending. */
-  readonly purposes: readonly string[];
-  /** Code of the law or rule that the access rests on. */
-  readonly legal_basis: string;
-  /** Allow-list of response paths; absent for all. */
-  readonly fields?: readonly string[];
-  readonly quota?: QuotaRule;
-}
-
-export interface QuotaRule {
-  readonly limit: number;
-  readonly period_s: number;
 }
 
 /** `iss` is the consumer agency, `sub` the service. */

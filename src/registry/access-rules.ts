@@ -2,7 +2,7 @@
 import { assertInvariant } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
-import type { AuthorizationDetail, Claims, ServiceBody } from "../credential/statements.ts";
+import type { AuthorizationDetail, Claims } from "../credential/statements.ts";
 import { ResultKind } from "../gen/causeway/registry/v1/effects_pb.ts";
 import { formatAddress } from "../record/handle.ts";
 import { memberFault } from "./authority.ts";
@@ -16,6 +16,7 @@ import type {
   RequestFact,
   ServiceFact,
 } from "./state.ts";
+import { isWithinRequest, isWithinService } from "./within.ts";
 
 export const requestAccess: Rule<"request"> = ({ claims, body, address }, ground) => {
   const { state } = ground;
@@ -170,22 +171,4 @@ function withGrant(state: RegistryState, grant: GrantFact): RegistryState {
     grantsByAddress: state.grantsByAddress.with(formatAddress(index, position), jti),
     grantsByConsumer: state.grantsByConsumer.with(`${consumer} ${jti}`, jti),
   };
-}
-
-function isWithinService(detail: AuthorizationDetail, service: ServiceBody): boolean {
-  const paths = service.methods.map(({ path }) => path);
-  return isSubset(detail.methods, paths) && isSubset(detail.purposes, service.purposes);
-}
-
-function isWithinRequest(detail: AuthorizationDetail, asked: AuthorizationDetail): boolean {
-  return (
-    detail.service === asked.service &&
-    detail.legal_basis === asked.legal_basis &&
-    isSubset(detail.methods, asked.methods) &&
-    isSubset(detail.purposes, asked.purposes)
-  );
-}
-
-function isSubset(part: readonly string[], whole: readonly string[]): boolean {
-  return part.every((one) => whole.includes(one));
 }

@@ -1,4 +1,4 @@
-import type { AuthorizationDetail, Claims, Statement, VoteBody } from "../credential/statements.ts";
+import type { Claims, Statement, VoteBody } from "../credential/statements.ts";
 import { calendarVotesSince, isKnownRules } from "./rules-version.ts";
 
 /**
@@ -20,12 +20,11 @@ export function isSupported({ name, claims, body }: Statement, version: number):
     case "resumption":
       return isUnlimited(claims);
     case "request":
-      return body.authorization_details.every(isPlainDetail);
+      // How a quota is shared among the provider's gateways is the provider's to say.
+      return body.authorization_details.every(({ quota }) => quota?.shares === undefined);
     case "grant":
       // A fact has one address and a decision names one grant: one detail for each statement.
-      return (
-        body.authorization_details.length === 1 && body.authorization_details.every(isPlainDetail)
-      );
+      return body.authorization_details.length === 1;
     case "agency":
     case "gateway":
     case "administrator":
@@ -44,8 +43,4 @@ function isSupportedVote({ on }: VoteBody, version: number): boolean {
 // What lasts until something else is said, or happens once: nothing looks at an end of its own.
 function isUnlimited({ nbf, exp }: Claims): boolean {
   return nbf === undefined && exp === undefined;
-}
-
-function isPlainDetail({ fields, quota }: AuthorizationDetail): boolean {
-  return fields === undefined && quota === undefined;
 }

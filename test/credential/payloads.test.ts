@@ -129,6 +129,8 @@ type Edit = readonly [claim: string, name: StatementName, path: Path, value: Jso
 const { network, gateway, agency, service, grant } = statementFixtures;
 const [first, second] = network.body.cities as unknown as [JsonValue, JsonValue];
 const key = agency.body.authority;
+const granted = ["grant", "authorization_details", 0] as const;
+
 const cases: readonly Edit[] = [
   ["a UUID of version 4 as jti", "agency", ["jti"], "0192f0c1-2b3c-4d4e-8f50-617283940a1b"],
   ["a UUID in capitals as jti", "agency", ["jti"], "0192F0C1-2B3C-7D4E-8F50-617283940A1B"],
@@ -186,6 +188,19 @@ const cases: readonly Edit[] = [
   ["a purpose with a space", "grant", ["grant", "authorization_details", 0, "purposes"], ["a b"]],
   ["an empty mask", "grant", ["grant", "authorization_details", 0, "fields"], []],
   ["a path of a field of none", "grant", ["grant", "authorization_details", 0, "fields"], ["a..b"]],
+  ["a path below another", "grant", [...granted, "fields"], ["a", "a.b"]],
+  ["metadata that is our own", "grant", [...granted, "metadata"], ["causeway-case"]],
+  ["metadata of gRPC's own", "grant", [...granted, "metadata"], ["grpc-status"]],
+  ["metadata in upper case", "grant", [...granted, "metadata"], ["ETag"]],
+  ["a quota of nothing", "grant", [...granted, "quota"], { limit: 0, period_s: 60 }],
+  [
+    "shares above the quota",
+    "grant",
+    [...granted, "quota"],
+    { limit: 1, period_s: 60, shares: [{ gateway: "hangzhou/housing/gw1", limit: 2 }] },
+  ],
+  ["an answer of no message", "grant", [...granted, "messages_max"], 0],
+  ["a durability that is none", "grant", [...granted, "durability"], "paper"],
   ["a reason in free text", "denial", ["denial", "reason"], "because I say so"],
   ["another subject than its issuer", "city", ["sub"], "shenzhen"],
   ["a change that is none", "city", ["city", "change"], "merger"],

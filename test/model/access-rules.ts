@@ -95,7 +95,6 @@ type Details = Extract<Statement, { name: "request" }>["body"]["authorization_de
 function insideService(service: Fact, details: Details, against: Against): void {
   const [detail, ...more] = details;
   if (detail === undefined || more.length > 0) return against("NOT_SUPPORTED");
-  if (detail.fields !== undefined || detail.quota !== undefined) against("NOT_SUPPORTED");
   const methods = (service.body["methods"] as readonly { readonly path: string }[]).map(
     ({ path }) => path,
   );
@@ -161,10 +160,30 @@ function assertGrantable(
       asked.service === granted.service &&
       asked.legal_basis === granted.legal_basis &&
       granted.methods.every((path) => asked.methods.includes(path)) &&
-      granted.purposes.every((purpose) => asked.purposes.includes(purpose));
+      granted.purposes.every((purpose) => asked.purposes.includes(purpose)) &&
+      isNarrowed(asked, granted);
     if (!isInside) against("OUTSIDE_REQUEST");
   }
   return service;
+}
+
+/** Whatever the request limits, the grant limits at least as much. */
+function isNarrowed(asked: Details[number], granted: Details[number]): boolean {
+  const { fields, metadata = [], quota, messages_max: messages, bytes_max: bytes } = asked;
+  if (fields !== undefined) {
+    const names = (granted.fields ?? [""]).map((path) => path.split("."));
+    const isAskedFor = (path: readonly string[]): boolean =>
+      path.some((_, i) => fields.includes(path.slice(0, i + 1).join(".")));
+    if (!names.every(isAskedFor)) return false;
+    if (new Set([...metadata, ...(granted.metadata ?? [])]).size > metadata.length) return false;
+  }
+  if (quota !== undefined) {
+    const { limit = Infinity, period_s: period = 0 } = granted.quota ?? {};
+    if (limit > quota.limit || period !== quota.period_s) return false;
+  }
+  if ((granted.messages_max ?? Infinity) > (messages ?? Infinity)) return false;
+  if ((granted.bytes_max ?? Infinity) > (bytes ?? Infinity)) return false;
+  return !(asked.durability === "ledger" && granted.durability !== "ledger");
 }
 
 export function judgeGrant(history: History, said: Said, ground: Ground, against: Against): Effect {

@@ -84,8 +84,23 @@ function detail(of: string, { b, c }: Step): AuthorizationDetail {
     methods: b % 3 === 0 ? [method, other] : [method],
     purposes: c % 5 === 4 ? ["address-check", "statistics"] : ["address-check"],
     legal_basis: "GB/T-2260",
+    ...limits[(b + c) % limits.length],
   };
 }
+
+/** Masks, quotas and bounds of different width. */
+const limits: readonly Partial<AuthorizationDetail>[] = [
+  {},
+  {},
+  { fields: ["division"], metadata: ["etag"] },
+  { fields: ["division.name"] },
+  { fields: ["division.name", "parent"], metadata: ["age", "etag"] },
+  { quota: { limit: 10, period_s: 60 }, durability: "ledger" },
+  { quota: { limit: 9, period_s: 60 } },
+  { quota: { limit: 9, period_s: 3600 }, messages_max: 5 },
+  { messages_max: 6, bytes_max: 1000 },
+  { bytes_max: 1001, durability: "journal" },
+];
 
 function request(world: World, step: Step): Spoken | undefined {
   const { a, b, c } = step;
