@@ -279,3 +279,7 @@ export const keySetFetchAgainMs: number = 60_000;
 export const agencyTokensRememberedMax: number = 1024;
 /** Bytes of JSON that one byte of a message may take: names of fields, quotes and escapes around short values. */
 export const jsonBytesPerMessageByte: number = 4;
+/** Bytes of one piece of a larger answer on the link: the largest that nothing else on it waits behind. */
+export const partBytesMax: number = linkAnswerBytesMax;
+/** Bytes of such pieces of one exchange that may be under way before their receiver has taken them. */
+export const partCreditBytes: number = 256 * 1024;
