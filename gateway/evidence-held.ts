@@ -11,11 +11,15 @@ import { JoinedCalls } from "../src/exchange/joined-calls.ts";
 import { MissingReceipts } from "../src/exchange/missing-receipts.ts";
 import { SentAcknowledgements } from "../src/exchange/sent-acknowledgements.ts";
 import { UnacknowledgedReceipts } from "../src/exchange/unacknowledged.ts";
+import { restoreUnanswered, unansweredState } from "../src/exchange/unanswered-receipts.ts";
 import { openHeld } from "../src/ledger/held/held.ts";
 import type { Journal } from "../src/ledger/journal/journal.ts";
 import type { JournalBatch, JournalReader } from "../src/ledger/journal/store.ts";
 import type { Replica, Sealer } from "../src/ledger/ports.ts";
 import type { LedgerReader } from "../src/ledger/store/store.ts";
+
+/** How far the journal's state may be behind in what a start looks at again. */
+const saveEveryMs = 10_000;
 
 export interface HeldEvidence {
   readonly held: MissingReceipts;
@@ -82,6 +86,17 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     unansweredMax: () => bounds().unacknowledged_receipts,
     onForked,
   });
+  const turn = (): Promise<void> => new Promise((resolve) => options.defer(resolve));
+  let saveAtMs = Infinity;
+  restoreUnanswered({ journal, replica, turn }, unacknowledged).then(() => {
+    saveAtMs = clock.nowMs();
+  }, options.onFailure);
+  const saveUnanswered = (): void => {
+    if (clock.nowMs() < saveAtMs) return;
+    saveAtMs = clock.nowMs() + saveEveryMs;
+    const change = unansweredState(journal, unacknowledged.oldest);
+    if (change !== undefined) options.journal.saveStates([change]);
+  };
   const stopIncluded = replica.onIncluded((batch) => {
     leaves.onIncluded(batch);
     unacknowledged.onIncluded(batch);
@@ -91,6 +106,7 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     held.onFinal();
     sent.final(final.size);
     unacknowledged.onFinal();
+    saveUnanswered();
   });
   return {
     held,

@@ -38,6 +38,7 @@ export interface UnacknowledgedPorts {
 
 interface Released {
   readonly handle: string;
+  readonly leaf: Uint8Array;
   readonly peer: string;
   readonly record: Uint8Array;
   readonly releasedAtMs: number;
@@ -64,6 +65,11 @@ class Unanswered {
     return this.fresh.size + this.overdue.size;
   }
 
+  get first(): Released | undefined {
+    const [first] = this.overdue.size > 0 ? this.overdue.values() : this.fresh.values();
+    return first;
+  }
+
   /** Moves what has waited for too long. */
   age(nowMs: number): void {
     for (const released of this.fresh.values()) {
@@ -81,8 +87,7 @@ class Unanswered {
   /** A batch that was included before the oldest receipt was released answers none. */
   included(index: bigint, nowMs: number): void {
     this.unread.push({ index, includedAtMs: nowMs });
-    const [oldest] = this.overdue.size > 0 ? this.overdue.values() : this.fresh.values();
-    const since = oldest?.releasedAtMs ?? nowMs;
+    const since = this.first?.releasedAtMs ?? nowMs;
     const kept = this.unread.findIndex(({ includedAtMs }) => includedAtMs >= since);
     if (kept > 0) this.unread.splice(0, kept);
   }
@@ -114,6 +119,17 @@ export class UnacknowledgedReceipts {
     };
   }
 
+  /** The one that has waited longest. */
+  get oldest(): { readonly leaf: Uint8Array } | undefined {
+    let oldest: Released | undefined;
+    for (const { first } of this.#byAgency.values()) {
+      if (first !== undefined && first.releasedAtMs < (oldest?.releasedAtMs ?? Infinity)) {
+        oldest = first;
+      }
+    }
+    return oldest;
+  }
+
   /** Receipts without an answer. */
   get count(): number {
     return this.#byHandle.size;
@@ -125,13 +141,13 @@ export class UnacknowledgedReceipts {
    */
   released(
     peer: string,
-    { leafHash, position, record }: SealedRecord,
+    { leaf, leafHash, position, record }: SealedRecord,
     onAcknowledged?: () => void,
     attempt?: string,
   ): void {
     const handle = formatHandle(leafHash, position);
     const releasedAtMs = this.#ports.clock.nowMs();
-    this.#wait({ handle, peer, record, releasedAtMs, attempt, onAcknowledged });
+    this.#wait({ handle, leaf, peer, record, releasedAtMs, attempt, onAcknowledged });
   }
 
   /** A receipt of an earlier start that nothing on the ledger answers. */
@@ -139,13 +155,14 @@ export class UnacknowledgedReceipts {
     peer: string,
     handle: string,
     receipt: {
+      readonly leaf: Uint8Array;
       readonly record: Uint8Array;
       readonly sealedAtMs: number;
-      readonly attempt?: string;
+      readonly attempt: string;
     },
   ): void {
-    const { record, sealedAtMs: releasedAtMs, attempt } = receipt;
-    this.#wait({ handle, peer, record, releasedAtMs, attempt, onAcknowledged: undefined });
+    const { leaf, record, sealedAtMs: releasedAtMs, attempt } = receipt;
+    this.#wait({ handle, leaf, peer, record, releasedAtMs, attempt, onAcknowledged: undefined });
   }
 
   /**

@@ -1,0 +1,147 @@
+/**
+ * Which receipts of earlier starts still wait for an answer: worked out again from the own journal and the
+ * ledger, so that a restart forgives no agency what it has left unacknowledged.
+ *
+ * The journal's own state says from which batch on there may be one. It is saved now and then; what it is
+ * behind by is looked at again. Of a stream whose first record lies before that batch nothing is restored.
+ */
+import { equalBytes, toHex, u64be } from "../base/bytes.ts";
+import { CausewayError } from "../base/errors.ts";
+import { unansweredBatchesMax } from "../base/limits.ts";
+import { callTokenDigest, openCallToken } from "../credential/call-token.ts";
+import type { Begin } from "../gen/causeway/record/v1/parts_pb.ts";
+import { type Receipt, Side } from "../gen/causeway/record/v1/record_pb.ts";
+import type { JournalBatch, JournalReader } from "../ledger/journal/store.ts";
+import type { Replica, StateChange } from "../ledger/ports.ts";
+import { formatHandle } from "../record/handle.ts";
+import { openLeaf } from "../record/leaf.ts";
+import { openRecord, recordHash } from "../record/record.ts";
+import type { UnacknowledgedReceipts } from "./unacknowledged.ts";
+import { attemptKey } from "./used-attempts.ts";
+
+const stateKey = "provider/unanswered";
+
+export interface UnansweredPorts {
+  readonly journal: Pick<JournalReader, "batch" | "batchAt" | "batchCount" | "state">;
+  readonly replica: Pick<Replica, "batch" | "state">;
+  /** Lets everything else have its turn. */
+  turn(): Promise<void>;
+}
+
+interface Attempt {
+  readonly key: string;
+  readonly peer: string;
+}
+
+interface Waiting extends Attempt {
+  readonly leaf: Uint8Array;
+  readonly record: Uint8Array;
+  readonly sealedAtMs: number;
+}
+
+/** Batches that are read before everything else has its turn. */
+const batchesBetweenTurns = 16;
+
+/**
+ * What the saved state has to be: the batch of the oldest receipt without an answer, or the next one to be
+ * sealed; `undefined` when it is that already.
+ */
+export function unansweredState(
+  journal: UnansweredPorts["journal"],
+  oldest: { readonly leaf: Uint8Array } | undefined,
+): StateChange | undefined {
+  const place = oldest === undefined ? undefined : openLeaf(oldest.leaf).header;
+  const number = (place && journal.batchAt(place)?.number) ?? journal.batchCount();
+  const value = u64be(BigInt(number));
+  const saved = journal.state(stateKey);
+  return saved !== undefined && equalBytes(saved, value) ? undefined : { key: stateKey, value };
+}
+
+/** Gives `unacknowledged` what nothing on the ledger answers, in the order of the seals. */
+export async function restoreUnanswered(
+  ports: UnansweredPorts,
+  unacknowledged: Pick<UnacknowledgedReceipts, "restored">,
+): Promise<void> {
+  const { journal, replica, turn } = ports;
+  const count = journal.batchCount();
+  const saved = journal.state(stateKey);
+  const from = saved === undefined ? 0 : Number(new DataView(saved.slice().buffer).getBigUint64(0));
+  const reader = new SealedReceipts();
+  let seenSize: bigint | undefined;
+  for (let number = Math.max(from, count - unansweredBatchesMax); number < count; number++) {
+    const batch = journal.batch(number);
+    if (batch === undefined) break;
+    seenSize ??= openLeaf(batch.leaf).header.seenSize;
+    reader.read(batch);
+    if (number % batchesBetweenTurns === 0) await turn();
+  }
+  const { waiting } = reader;
+  // An answer is sealed after its receipt, so that it lies above what the receipt's batch had seen.
+  for (let index = seenSize ?? 0n; waiting.size > 0 && index < replica.state().size; index++) {
+    const batch = replica.batch(index);
+    if (batch === undefined) break;
+    for (const bytes of batch.records) takeAnswer(bytes, batch.header.gateway, waiting);
+    if (index % BigInt(batchesBetweenTurns) === 0n) await turn();
+  }
+  for (const [handle, { peer, key, leaf, record, sealedAtMs }] of waiting) {
+    unacknowledged.restored(peer, handle, { leaf, record, sealedAtMs, attempt: key });
+  }
+}
+
+/** Reads the own chain in its order: receipts, each with the attempt that it belongs to. */
+class SealedReceipts {
+  readonly waiting = new Map<string, Waiting>();
+  /** Attempts by the record hash of their newest record. */
+  readonly #attempts = new Map<string, Attempt>();
+
+  read({ leaf, leafHash, records }: JournalBatch): void {
+    const sealedAtMs = Number(openLeaf(leaf).header.sealedAt);
+    for (const [position, record] of records.entries()) {
+      const { body } = openRecord(record);
+      if (body.case === "opened") this.#follow(record, attemptOf(body.value.begin));
+      if (body.case !== "receipt") continue;
+      const attempt = this.#attemptOf(body.value);
+      if (attempt === undefined) continue;
+      if (!body.value.final) this.#follow(record, attempt);
+      this.waiting.set(formatHandle(leafHash, position), { ...attempt, leaf, record, sealedAtMs });
+    }
+  }
+
+  #follow(record: Uint8Array, attempt: Attempt | undefined): void {
+    if (attempt !== undefined) this.#attempts.set(toHex(recordHash(record)), attempt);
+  }
+
+  #attemptOf({ start }: Receipt): Attempt | undefined {
+    if (start.case === "begin") return attemptOf(start.value);
+    if (start.case !== "prevRecord") return undefined;
+    const before = toHex(start.value.hash);
+    const attempt = this.#attempts.get(before);
+    this.#attempts.delete(before);
+    return attempt;
+  }
+}
+
+function attemptOf(begin: Begin | undefined): Attempt | undefined {
+  const call = begin?.call;
+  if (call === undefined) return undefined;
+  try {
+    const key = attemptKey(callTokenDigest(call.token), call.index);
+    return { key, peer: openCallToken(call.token).claims.iss };
+  } catch (error) {
+    if (error instanceof CausewayError) return undefined;
+    throw error;
+  }
+}
+
+function takeAnswer(bytes: Uint8Array, gateway: string, waiting: Map<string, Waiting>): void {
+  const { body } = openRecord(bytes);
+  if (body.case === "acknowledgement" && body.value.receipt !== undefined) {
+    const handle = formatHandle(body.value.receipt.leafHash, body.value.receipt.position);
+    if (waiting.get(handle)?.peer === gateway) waiting.delete(handle);
+  } else if (body.case === "closed" && body.value.side === Side.CONSUMER) {
+    const closed = attemptKey(body.value.tokenDigest, body.value.index);
+    for (const [handle, { key, peer }] of waiting) {
+      if (key === closed && peer === gateway) waiting.delete(handle);
+    }
+  }
+}
