@@ -8,7 +8,6 @@ import { ConsumerSide } from "../src/exchange/consumer.ts";
 import { KnownAttempts } from "../src/exchange/known-attempts.ts";
 import type { ExchangePorts } from "../src/exchange/ports.ts";
 import { ProviderSide } from "../src/exchange/provider.ts";
-import type { AgencySystem } from "../src/exchange/resolve-call.ts";
 import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
 import { UnknownAttempts } from "../src/exchange/unknown-attempts.ts";
 import { readFinal } from "../src/ledger/embedded/checkpoints.ts";
@@ -21,7 +20,7 @@ import type { LocalTakings } from "../src/exchange/recheck.ts";
 import type { ClockWatch } from "./clock-watch.ts";
 import type { HeldEvidence } from "./evidence-held.ts";
 import type { GatewayConfig } from "./config.ts";
-import { Links, refuseStream } from "./links.ts";
+import { Links } from "./links.ts";
 import { boundBatchKeys, tokenKeyOf } from "./peers.ts";
 import type { LocalIdentity } from "./self.ts";
 import { certificatePem } from "./tls.ts";
@@ -31,7 +30,6 @@ export interface ExchangeSides {
   readonly provider: ProviderSide;
   readonly unknown: UnknownAttempts;
   readonly links: Links;
-  readonly system: AgencySystem | undefined;
   flushRefusals(all: boolean): void;
 }
 
@@ -42,7 +40,7 @@ export interface ExchangeSidesOptions {
   readonly journal: JournalReader;
   readonly evidence: HeldEvidence;
   readonly localTakings: LocalTakings;
-  readonly upstreams: ReadonlyMap<string, UpstreamConnector>;
+  readonly upstreams: Pick<ReadonlyMap<string, UpstreamConnector>, "get">;
   readonly watch: ClockWatch;
   readonly logger: Logger;
   halt(code: ReasonCode): void;
@@ -113,7 +111,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
       }
     },
     serve: (link) => provider.serve(link),
-    serveStream: refuseStream,
+    serveStream: (_link, carriage) => provider.serveStream(carriage),
     onFrame: (link, frame) => consumer.onFrame(link, frame),
     onLost: (link) => {
       options.watch.forget(link.peer);
@@ -124,9 +122,10 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
   const consumer = new ConsumerSide(
     {
       ...ports,
-      connect: (gateways) => links.connect(gateways),
       held: options.evidence.held,
       sent: options.evidence.sent,
+      connect: (gateways) => links.connect(gateways),
+      openStream: (link, listener) => links.openStream(link, listener),
       issueToken: (to, root, n) => {
         const issuedAt = Math.floor(clock.nowMs() / 1000);
         const exp = issuedAt + Math.min(tokenLifeS, bounds().token_life_s);
@@ -148,7 +147,6 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
     provider,
     unknown,
     links,
-    system: config.agency_system,
     flushRefusals: (all) => {
       consumer.flushRefusals(all);
       provider.flushRefusals(all);

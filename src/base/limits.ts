@@ -40,6 +40,10 @@ export const linkAnswerBytesMax: number = 64 * 1024;
 export const treeSizeMax: bigint = (1n << 63n) - 1n;
 /** Attempts of one peer that are remembered against reuse until their tokens expire. */
 export const attemptsRememberedMax: number = 1_000_000;
+/** Bytes of an open request that may be under way between two gateways and that the upstream has not taken. */
+export const requestCreditBytes: number = 1024 * 1024;
+/** Bytes of an open request that are kept so that it can be sent in a new attempt. */
+export const replayBytesMax: number = 64 * 1024;
 /** Exchanges that one link may hold open. */
 export const linkExchangesMax: number = 4096;
 /** Lifetime that a statement's `iat` may lie before the seal, in milliseconds: 7 days. */
@@ -245,6 +249,8 @@ export const heldRecordsMax: number = 1024 * 1024;
 export const heldBufferMs: number = 50;
 /** Bytes of held records that wait to be written: at this many they are written at once. */
 export const heldBufferBytesMax: number = 1024 * 1024;
+/** Openings that are erased at one time, with one record on the ledger. */
+export const erasedTogetherMax: number = 16 * 1024;
 /** Reports of missing records that are sealed at one time: the queue is for exchanges. */
 export const missingReportsInFlightMax: number = 64;
 /** Exchanges with a stream of their own that one peer may have open. */

@@ -1,8 +1,9 @@
 /** One attempt of the consumer: what it is made from, what it commits to, what its receipt is held against. */
 import { create } from "@bufbuild/protobuf";
-import { commitUnderSeed, type Committed } from "../crypto/commitments.ts";
+import { commit, commitUnderSeed, deriveSalt } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
 import { CallStatementSchema } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { SealedRecord } from "../ledger/ports.ts";
 import { encodeCallStatement } from "../record/call-tree.ts";
 import type { CallMetadata } from "./call-metadata.ts";
 import type { AttemptName } from "./consumer-records.ts";
@@ -10,8 +11,10 @@ import type { KnownAttempts } from "./known-attempts.ts";
 import type { LeafCache } from "./leaf-cache.ts";
 import type { LinkExchanges } from "./link-exchanges.ts";
 import type { MissingReceipts } from "./missing-receipts.ts";
-import type { ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
+import type { ConsumerRequest } from "./consumer-request.ts";
+import type { Carriage, CarriageListener, ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
 import type { SentCall } from "./receipt-check.ts";
+import type { ReceivedAnswer } from "./received-answer.ts";
 import type { AgencySystem, ResolvedCall } from "./resolve-call.ts";
 import type { SentAcknowledgements } from "./sent-acknowledgements.ts";
 import type { IssuedCall } from "./token-batcher.ts";
@@ -20,6 +23,8 @@ import type { IncomingCall } from "./transport/ports.ts";
 export interface ConsumerPorts extends ExchangePorts {
   /** A link to one of the gateways; rejects with PEER_UNAVAILABLE. */
   connect(gateways: readonly string[]): Promise<LinkEnd>;
+  /** A stream of its own for one exchange, beside a link. */
+  openStream(link: LinkEnd, listener: CarriageListener): Carriage;
   /** Signs a call token for a provider gateway under its boot. */
   issueToken(to: LinkEnd, root: Uint8Array, n: number): { token: string; issuedAt: number };
   /** What providers sent in-band, kept until it is final. */
@@ -33,13 +38,16 @@ export interface ExchangeOptions {
   readonly known: KnownAttempts;
   readonly leaves: LeafCache;
   exchangesOf(link: LinkEnd): LinkExchanges;
+  /** An acknowledgement of what came over a link is durable: the provider is to be told. */
+  acknowledged(link: LinkEnd, sealed: SealedRecord): void;
   readonly incoming: IncomingCall;
   readonly system: AgencySystem;
   readonly resolved: ResolvedCall;
   readonly metadata: CallMetadata;
   /** Encoded Metadata of the request, without reserved entries. */
   readonly headers: Uint8Array;
-  readonly message: Uint8Array;
+  /** The only message of a unary call; absent for an open one. */
+  readonly message: Uint8Array | undefined;
   done(): void;
 }
 
@@ -48,17 +56,17 @@ export interface CommittedCall {
   /** Encoded call statement. */
   readonly statement: Uint8Array;
   readonly seed: Uint8Array;
-  readonly request: Committed;
+  /** Of an open call only the salt: its commitments follow. */
+  readonly requestSalt: Uint8Array;
+  readonly requestCommitment: Uint8Array | undefined;
   readonly openings: readonly OpeningItem[];
 }
 
 /** What belongs to one attempt. */
 export interface Attempt extends CommittedCall {
   readonly link: LinkEnd;
-  /** All exchanges of the link; kept here because a lost link is looked up no more. */
-  readonly exchanges: LinkExchanges;
-  /** Number of the exchange on the link. */
-  readonly number: bigint;
+  readonly carriage: Carriage;
+  readonly received: ReceivedAnswer;
   readonly issued: IssuedCall;
   readonly name: AttemptName;
   readonly key: string;
@@ -73,11 +81,14 @@ export function commitToCall(
 ): CommittedCall {
   const { resolved, headers, message, metadata, xid, attempt } = call;
   const seed = call.ports.random(32);
-  const value = transcriptOf(headers, [message]);
-  const request = commitUnderSeed({ seed, label: "request", value });
+  const requestSalt = deriveSalt(seed, "request");
   const openings: OpeningItem[] = [
-    { label: "request", salt: request.salt, value: new Uint8Array() },
+    { label: "request", salt: requestSalt, value: new Uint8Array() },
   ];
+  const requestCommitment =
+    message === undefined
+      ? undefined
+      : commit({ label: "request", salt: requestSalt, value: transcriptOf(headers, [message]) });
   const committed: { case?: Uint8Array; official?: Uint8Array; idempotency?: Uint8Array } = {};
   for (const label of ["case", "official", "idempotency"] as const) {
     const sent = metadata[label];
@@ -94,21 +105,30 @@ export function commitToCall(
       method: resolved.method.path,
       grant: { ...resolved.grant.standing.address },
       purpose: resolved.purpose,
-      request: request.commitment,
+      ...(requestCommitment === undefined ? { open: true } : { request: requestCommitment }),
       ...committed,
     }),
   );
-  return { statement, seed, request, openings };
+  return { statement, seed, requestSalt, requestCommitment, openings };
 }
 
 /** What the receipt of an attempt is checked against. */
 export function sentCall(
   attempt: Attempt,
+  request: ConsumerRequest | undefined,
   { resolved, ports }: Pick<ExchangeOptions, "resolved" | "ports">,
 ): SentCall {
+  const { requestCommitment, requestSalt: salt } = attempt;
+  const requestAt = (frames: bigint): Uint8Array | undefined => {
+    if (request === undefined) return frames === 2n ? requestCommitment : undefined;
+    const value = request.transcriptAt(Number(frames));
+    return value === undefined ? undefined : commit({ label: "request", salt, value });
+  };
   return {
     call: attempt.issued.call,
-    requestCommitment: attempt.request.commitment,
+    oneAnswer: !resolved.method.server_streaming,
+    unary: request === undefined,
+    requestAt,
     grantJti: resolved.grant.jti,
     issuedAt: attempt.issued.issuedAt,
     maxStalenessMs: resolved.service.body.max_staleness_s * 1000,

@@ -1,59 +1,59 @@
 /** One call of an agency system on its way: executes the effects of the consumer's machine. */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf, createUuidV7 } from "../base/ids.ts";
+import { linkRequestBytesMax } from "../base/limits.ts";
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
 import { defaultBounds } from "../credential/statements.ts";
-import { commitUnderSeed } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
-import {
-  MetadataSchema,
-  type StatusFrame,
-  StatusFrameSchema,
-} from "../gen/causeway/exchange/v1/frames_pb.ts";
-import type { AnswerFrame, Frame, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
-import type { SealedRecord } from "../ledger/ports.ts";
+import { MetadataSchema, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import type { AnswerFrame, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { formatHandle } from "../record/handle.ts";
 import { exchangeTrailers, withoutReserved } from "./call-metadata.ts";
 import { type Attempt, commitToCall, type ExchangeOptions, sentCall } from "./consumer-attempt.ts";
 import {
-  type CheckResult,
   type ConsumerEffect,
   type ConsumerEvent,
-  type ConsumerOutcome,
   type ConsumerState,
   initialConsumerState,
   reasonOfCheck,
   stepConsumer,
 } from "./consumer-machine.ts";
-import { encodeAcknowledgement, encodeConsumerClosed } from "./consumer-records.ts";
-import { acknowledgementFrame, callFrame, cancelFrame, proofOf } from "./frames.ts";
-import type { LinkEnd } from "./ports.ts";
-import { type CheckedProof, checkProof, checkSeen } from "./proof-check.ts";
+import { ConsumerRequest } from "./consumer-request.ts";
+import { ConsumerSealing } from "./consumer-sealing.ts";
+import { callFrame, cancelFrame } from "./frames.ts";
+import type { CarriageListener, FrameBody, LinkEnd } from "./ports.ts";
+import { type CheckedProof, checkSeen } from "./proof-check.ts";
 import {
   awaitProof,
   type ProofContext,
   readOpened,
-  recordedReason,
-  refusalReason,
+  readRefusal,
   statedReason,
 } from "./received-proof.ts";
-import { checkReceipt, receivedResponse } from "./receipt-check.ts";
+import { checkReceipt, responseSalt } from "./receipt-check.ts";
+import { ReceivedAnswer } from "./received-answer.ts";
 import { statusOf } from "./status.ts";
 import { attemptKey } from "./used-attempts.ts";
 
-export class ConsumerExchange {
+/** What the provider's end said of the current attempt, in order. */
+type Arrival = FrameBody | { readonly case: "lost" };
+
+export class ConsumerExchange implements CarriageListener {
   readonly #o: ExchangeOptions;
   readonly #xid: Uint8Array;
   readonly #startedMs: number;
+  readonly #sealing: ConsumerSealing;
+  /** Of an open call. */
+  readonly #request: ConsumerRequest | undefined;
   #state: ConsumerState;
   #attempt: Attempt | undefined;
+  #arrivals: Arrival[] = [];
   #cancelDeadline: (() => void) | undefined;
   #answer: AnswerFrame | undefined;
   #receipt: CheckedProof | undefined;
-  /** What the caller gets when the exchange fails. */
-  #failure: StatusFrame | undefined;
+  #isLast = false;
   #stopWaiting: (() => void) | undefined;
 
   constructor(options: ExchangeOptions) {
@@ -61,6 +61,12 @@ export class ConsumerExchange {
     this.#o = options;
     this.#state = initialConsumerState(options.resolved.method.writes);
     this.#startedMs = clock.monotonicMs();
+    this.#sealing = new ConsumerSealing(options, (event) => this.#step(event));
+    if (options.message === undefined) {
+      this.#request = new ConsumerRequest(options.incoming, options.headers, (error) =>
+        this.#requestFailed(error),
+      );
+    }
     // Whole seconds only: the ledger shows no finer time of a call than its batch.
     this.#xid = createUuidV7(Math.floor(clock.nowMs() / 1000) * 1000, random(10));
   }
@@ -76,33 +82,24 @@ export class ConsumerExchange {
     this.#execute({ kind: "connect" });
   }
 
-  onFrame({ body }: Frame): void {
-    if (body.case === "answer") {
-      if (this.#state.phase !== "called") return;
-      this.#answer = body.value;
-      this.#step({ kind: "answer" });
-    } else if (body.case === "refused") {
-      if (this.#state.phase !== "called") return;
-      this.#onRefused(body.value);
-    } else if (body.case === "nonceStale") {
-      if (this.#state.phase !== "called") return;
-      this.#attempt?.link.renewBoot(body.value.boot);
-      this.#failure = statusOf("NONCE_STALE");
-      this.#step({ kind: "nonce-stale" });
-    } else if (body.case === "failed") {
-      const reason = isReasonCode(body.value.reason) ? body.value.reason : "INTERNAL";
-      this.#step({ kind: "failed", reason });
+  onFrame(body: FrameBody): void {
+    if (body.case === "credit") {
+      const { messages, bytes } = body.value;
+      this.#request?.credit(Number(messages), Number(bytes));
+      return;
     }
+    this.#arrive(body);
   }
 
-  onLinkLost(): void {
-    this.#step({ kind: "link-lost" });
+  onLost(): void {
+    this.#arrive({ case: "lost" });
   }
 
   #step(event: ConsumerEvent): void {
     const { state, effects } = stepConsumer(this.#state, event);
     this.#state = state;
     for (const effect of effects) this.#execute(effect);
+    this.#next();
   }
 
   #execute(effect: ConsumerEffect): void {
@@ -114,21 +111,74 @@ export class ConsumerExchange {
       case "check-answer":
         return void this.#checkAnswer().catch((error: unknown) => this.#internalError(error));
       case "send-cancel":
-        return this.#attempt?.link.send(this.#attempt.number, cancelFrame());
+        return this.#attempt?.carriage.send(cancelFrame());
       case "seal-acknowledgement":
-        return this.#sealAcknowledgement(effect.result);
+        return this.#acknowledge(effect);
       case "seal-closed":
-        return this.#sealClosed(effect);
+        return this.#sealing.close({
+          ...effect,
+          attempt: this.#attempt as Attempt,
+          receipt: this.#receipt,
+        });
       case "hand-over":
-        return this.#handOver();
+        return void this.#handOver(effect.last).catch((error: unknown) =>
+          this.#internalError(error),
+        );
       case "fail":
         return this.#fail(effect.reason);
       case "forget":
-        this.#release();
+        this.#request?.end();
+        this.#attempt?.carriage.close();
         this.#cancelDeadline?.();
         this.#stopWaiting?.();
         this.#o.done();
     }
+  }
+
+  // What comes from the provider, one after the other.
+
+  #arrive(arrival: Arrival): void {
+    if (this.#state.phase === "ended") return;
+    this.#arrivals.push(arrival);
+    this.#next();
+  }
+
+  #next(): void {
+    while (this.#state.phase === "called" && this.#arrivals.length > 0) {
+      const arrival = this.#arrivals.shift() as Arrival;
+      const replayable = this.#request?.replayable ?? true;
+      if (arrival.case === "lost") this.#step({ kind: "link-lost", replayable });
+      else this.#arrived(arrival, replayable);
+    }
+  }
+
+  #arrived(body: FrameBody, replayable: boolean): void {
+    switch (body.case) {
+      case "answer":
+        this.#answer = body.value;
+        this.#request?.answered();
+        return this.#step({ kind: "answer" });
+      case "refused":
+        return this.#onRefused(body.value);
+      case "nonceStale":
+        this.#attempt?.link.renewBoot(body.value.boot);
+        this.#sealing.failure = statusOf("NONCE_STALE");
+        return this.#step({ kind: "nonce-stale", replayable });
+      case "failed": {
+        const reason = isReasonCode(body.value.reason) ? body.value.reason : "INTERNAL";
+        return this.#step({ kind: "failed", reason });
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** The caller's request broke off: by its own fault, unless it just went away. */
+  #requestFailed(error: unknown): void {
+    if (!(error instanceof CausewayError)) return this.#internalError(error);
+    const reason = error.code;
+    if (reason !== "CANCELLED") this.#sealing.failure = statusOf(reason);
+    this.#step({ kind: "interrupted", by: "cancelled", reason });
   }
 
   // Connecting and calling.
@@ -156,6 +206,9 @@ export class ConsumerExchange {
     if (link.lost) return this.#connect();
     this.#answer = undefined;
     this.#receipt = undefined;
+    this.#arrivals = [];
+    this.#sealing.begin();
+    const { message, ports } = this.#o;
     const { attempt } = this.#state;
     const committed = commitToCall({ ...this.#o, xid: this.#xid, attempt });
     const exchanges = this.#o.exchangesOf(link);
@@ -165,10 +218,22 @@ export class ConsumerExchange {
       const { tokenDigest, call } = issued;
       const name = { xid: this.#xid, attempt, tokenDigest, index: call.index };
       const key = attemptKey(tokenDigest, call.index);
-      const number = exchanges.add(this);
-      this.#attempt = { link, exchanges, number, issued, name, key, ...committed };
+      const shares = message !== undefined && message.length <= linkRequestBytesMax;
+      // What an earlier attempt still hears is not of this one.
+      const listener = this.#listenerOf(attempt);
+      const carriage = shares ? exchanges.open(listener) : ports.openStream(link, listener);
+      const received = new ReceivedAnswer();
+      this.#attempt = { link, carriage, received, issued, name, key, ...committed };
       this.#step({ kind: "connected" });
     });
+  }
+
+  #listenerOf(attempt: number): CarriageListener {
+    const isCurrent = (): boolean => this.#attempt?.name.attempt === attempt;
+    return {
+      onFrame: (body) => (isCurrent() ? this.onFrame(body) : undefined),
+      onLost: () => (isCurrent() ? this.onLost() : undefined),
+    };
   }
 
   #call(): void {
@@ -179,14 +244,15 @@ export class ConsumerExchange {
     const timeoutMs =
       incoming.timeoutMs === undefined ? 0 : Math.max(1, incoming.timeoutMs - elapsedMs);
     const { call } = attempt.issued;
-    attempt.link.send(
-      attempt.number,
-      callFrame({ call, headers, message, timeoutMs, openings: attempt.openings }),
+    const sent = message ?? new Uint8Array();
+    const { openings, seed, name } = attempt;
+    attempt.carriage.send(callFrame({ call, headers, message: sent, timeoutMs, openings }));
+    this.#request?.sendOn(attempt.carriage);
+    const items = openings.map((item) =>
+      item.label === "request" && message !== undefined
+        ? { ...item, value: transcriptOf(headers, [message]) }
+        : item,
     );
-    const items = attempt.openings.map((item) =>
-      item.label === "request" ? { ...item, value: transcriptOf(headers, [message]) } : item,
-    );
-    const { seed, name } = attempt;
     const xid = this.#xid;
     ports.openings.put({ xid, attempt: name.attempt, side: "consumer", seed, items });
   }
@@ -200,30 +266,39 @@ export class ConsumerExchange {
     const cancelBound = this.#boundWait();
     const checked = await awaitProof(answer.proof, context, () => this.#nextFinal());
     cancelBound();
-    if (checked.kind === "interrupted") return;
+    if (checked.kind === "interrupted" || this.#state.phase !== "checking") return;
     if (checked.kind === "invalid" || checked.proof.record.body.case !== "receipt") {
       return this.#step({ kind: "proof-invalid" });
     }
     const { proof } = checked;
+    const receipt = checked.proof.record.body.value;
+    const final = receipt.final;
     this.#receipt = proof;
+    this.#isLast = final;
+    const { received } = attempt;
+    received.add(answer, responseSalt(answer));
     const { clock, held, replica } = this.#o.ports;
-    if (checked.kind === "key-unknown")
-      return this.#step({ kind: "checked", result: "key-unknown" });
-    const opened = readOpened(answer.opened, context);
+    if (checked.kind === "key-unknown") {
+      return this.#step({ kind: "checked", result: "key-unknown", final });
+    }
+    const opened = received.segment === 1 ? readOpened(answer.opened, context) : undefined;
     held.add(answer.proof, opened && answer.opened);
     if (checkSeen(proof.header, replica, attempt.link) === "fork") {
-      return this.#step({ kind: "checked", result: "seen-fork" });
+      return this.#step({ kind: "checked", result: "seen-fork", final });
     }
     const result = checkReceipt({
       answer,
-      receipt: checked.proof.record.body.value,
+      receipt,
+      received,
       header: proof.header,
-      sent: sentCall(attempt, this.#o),
+      sent: sentCall(attempt, this.#request, this.#o),
       opened,
       replica,
       nowMs: clock.nowMs(),
     });
-    this.#step({ kind: "checked", result });
+    received.previous = proof.recordHash;
+    received.requestFrames = receipt.progress?.requestFrames ?? 1n;
+    this.#step({ kind: "checked", result, final });
   }
 
   #context({ link }: Attempt): ProofContext {
@@ -257,140 +332,80 @@ export class ConsumerExchange {
     const attempt = this.#attempt as Attempt;
     const context = this.#context(attempt);
     if (frame.proof === undefined) return this.#refusedWith(statedReason(frame.status), false);
-    const checked = checkProof(frame.proof, attempt.link.peer, context.replica, context.leaves);
-    const opened = readOpened(frame.opened, context);
     const { call } = attempt.issued;
-    const reason =
-      checked.kind === "valid"
-        ? refusalReason(checked.proof, opened, { call, gateway: this.#o.ports.self.gateway })
-        : undefined;
-    if (checked.kind !== "valid" || reason === undefined)
-      return this.#refusedWith(undefined, false);
-    this.#receipt = checked.proof;
-    this.#o.ports.held.add(frame.proof, opened && frame.opened);
-    const { body } = checked.proof.record;
-    const called = (body.case === "refusal" || body.case === "closed") && body.value.upstreamCalled;
-    this.#refusedWith(reason, called);
+    const { gateway } = this.#o.ports.self;
+    const { previous } = attempt.received;
+    const refusal = readRefusal(frame, context, { call, gateway, previous });
+    if (refusal !== undefined) {
+      this.#receipt = refusal.proof;
+      // What the provider has shown is due on the ledger.
+      this.#o.ports.held.add(frame.proof, refusal.opened);
+    }
+    this.#refusedWith(refusal?.reason, refusal?.upstreamCalled ?? false);
   }
 
   /** Nothing of a refusal but its reason is handed on: no receipt covers what else it may hold. */
   #refusedWith(reason: ReasonCode | undefined, upstreamCalled: boolean): void {
     if (reason === undefined) return this.#step({ kind: "proof-invalid" });
-    this.#failure = statusOf(reason, upstreamCalled ? { upstream_called: "true" } : {});
+    this.#sealing.failure = statusOf(reason, upstreamCalled ? { upstream_called: "true" } : {});
     this.#step({ kind: "refused" });
   }
 
   // Sealing and handing over.
 
-  #sealAcknowledgement(result: CheckResult): void {
-    const attempt = this.#attempt as Attempt;
-    const answer = this.#answer as AnswerFrame;
-    const receipt = this.#receipt as CheckedProof;
-    if (result !== "match") this.#failure = statusOf(reasonOfCheck(result));
-    const own = commitUnderSeed({
-      seed: attempt.seed,
-      label: "response",
-      value: transcriptOf(answer.headers, answer.messages),
-    });
-    const record = encodeAcknowledgement({
-      name: attempt.name,
-      receipt: { leafHash: receipt.leafHash, position: receipt.position },
-      receiptRecord: receipt.recordHash,
-      requestCommitment: attempt.request.commitment,
-      responseCommitment: receivedResponse(answer) ?? own.commitment,
-      messages: answer.messages,
+  #acknowledge({ result, final }: Extract<ConsumerEffect, { kind: "seal-acknowledgement" }>): void {
+    if (result !== "match") this.#sealing.failure = statusOf(reasonOfCheck(result));
+    this.#sealing.acknowledge({
+      attempt: this.#attempt as Attempt,
+      request: this.#request,
+      answer: this.#answer as AnswerFrame,
+      receipt: this.#receipt as CheckedProof,
       result,
-      callerSystem: this.#o.system.id,
-      localRule: "system",
-    });
-    this.#seal(record, attempt, (sealed) => {
-      this.#o.ports.sent.add(attempt.link.peer, sealed);
-      attempt.link.send(attempt.number, acknowledgementFrame(proofOf(sealed)));
+      final,
     });
   }
 
-  #sealClosed(effect: {
-    outcome: ConsumerOutcome;
-    reason: ReasonCode | undefined;
-    nextAttempt: number;
-  }): void {
-    const attempt = this.#attempt as Attempt;
-    const { outcome, nextAttempt } = effect;
-    const failure = (this.#failure ??= statusOf(effect.reason ?? "INTERNAL"));
-    const receipt = this.#receipt;
-    const sourceOf: Readonly<Record<ConsumerOutcome, "gateway" | "peer" | "caller">> = {
-      refused: "peer",
-      "gateway-error": "peer",
-      "no-answer": "gateway",
-      "proof-invalid": "gateway",
-      cancelled: "caller",
-      deadline: "caller",
-    };
-    const record = encodeConsumerClosed({
-      name: attempt.name,
-      outcome,
-      refusal:
-        outcome === "refused" && receipt !== undefined
-          ? { leafHash: receipt.leafHash, position: receipt.position }
-          : undefined,
-      reason: effect.reason ?? recordedReason(receipt?.record),
-      source: sourceOf[outcome],
-      status: { frame: toBinary(StatusFrameSchema, failure), seed: attempt.seed },
-      nextAttempt,
-    });
-    this.#seal(record, attempt, () => {
-      this.#release();
-      if (nextAttempt > 0) this.#failure = undefined;
-    });
-  }
-
-  #seal(record: Uint8Array, attempt: Attempt, durable: (sealed: SealedRecord) => void): void {
-    const { known, ports } = this.#o;
-    const states = known.closing(attempt.key);
-    const decidedAtMs = ports.clock.nowMs();
-    ports.sealer.seal({ kind: "evidence", record, decidedAtMs, states }).then(
-      (sealed) => {
-        if (sealed !== undefined) durable(sealed);
-        this.#step({ kind: "sealed" });
-      },
-      (error: unknown) => {
-        known.notSealed(attempt.key, states, attempt.name);
-        const reason = error instanceof CausewayError ? error.code : "INTERNAL";
-        this.#failure = statusOf(reason);
-        this.#step({ kind: "seal-failed", reason });
-      },
-    );
-  }
-
-  #handOver(): void {
-    const { incoming, ports } = this.#o;
-    const answer = this.#answer as AnswerFrame;
-    const receipt = this.#receipt as CheckedProof;
-    const status = fromBinary(StatusFrameSchema, answer.status);
-    const handle = formatHandle(receipt.leafHash, receipt.position);
-    const trailers = exchangeTrailers(status.trailers, this.#xid, handle);
-    const headers = withoutReserved(fromBinary(MetadataSchema, answer.headers));
-    incoming.answer(headers, answer.messages, create(StatusFrameSchema, { ...status, trailers }));
-    this.#ended("acknowledged", status.code, ports);
-  }
-
-  #fail(reason: ReasonCode | undefined): void {
-    const status = this.#failure ?? statusOf(reason ?? "INTERNAL");
+  /** The trailers that say where the evidence of the exchange is. */
+  #trailers(received: Parameters<typeof exchangeTrailers>[0]): ReturnType<typeof exchangeTrailers> {
     const receipt = this.#receipt;
     const handle =
       receipt === undefined ? undefined : formatHandle(receipt.leafHash, receipt.position);
-    const trailers = exchangeTrailers(status.trailers, this.#xid, handle);
-    this.#o.incoming.end(create(StatusFrameSchema, { ...status, trailers }));
-    this.#ended(reason ?? "failed", status.code, this.#o.ports);
+    return exchangeTrailers(received, this.#xid, handle);
   }
 
-  #ended(outcome: string, grpcCode: number, { clock, events }: ExchangeOptions["ports"]): void {
+  async #handOver(last: boolean): Promise<void> {
+    const { incoming, message } = this.#o;
+    const answer = this.#answer as AnswerFrame;
+    const headers = (): Parameters<typeof incoming.sendHeaders>[0] =>
+      withoutReserved(fromBinary(MetadataSchema, answer.headers));
+    const status = last ? fromBinary(StatusFrameSchema, answer.status) : undefined;
+    const ending =
+      status === undefined
+        ? undefined
+        : create(StatusFrameSchema, { ...status, trailers: this.#trailers(status.trailers) });
+    const { segment } = (this.#attempt as Attempt).received;
+    if (message !== undefined && ending !== undefined && segment === 1) {
+      incoming.answer(headers(), answer.messages, ending);
+    } else {
+      if (segment === 1) incoming.sendHeaders(headers());
+      for (const bytes of answer.messages) await incoming.sendMessage(bytes);
+      if (ending !== undefined) incoming.end(ending);
+    }
+    if (status !== undefined) this.#ended("acknowledged", status.code);
+    else this.#step({ kind: "handed-over" });
+  }
+
+  #fail(reason: ReasonCode | undefined): void {
+    const status = this.#sealing.failure ?? statusOf(reason ?? "INTERNAL");
+    const trailers = this.#trailers(status.trailers);
+    this.#o.incoming.end(create(StatusFrameSchema, { ...status, trailers }));
+    this.#ended(reason ?? "failed", status.code);
+  }
+
+  #ended(outcome: string, grpcCode: number): void {
+    const { clock, events } = this.#o.ports;
     const durationMs = clock.monotonicMs() - this.#startedMs;
     events.exchangeEnded({ side: "consumer", outcome, grpcCode, durationMs });
-  }
-
-  #release(): void {
-    this.#attempt?.exchanges.remove(this.#attempt.number);
   }
 
   #internalError(error: unknown): void {

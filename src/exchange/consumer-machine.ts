@@ -1,11 +1,12 @@
 /**
- * The consumer's side of one unary call as a step machine over its attempts, in pure form. The driver
- * executes the effects and feeds back what happened.
+ * The consumer's side of one call as a step machine over its attempts, in pure form. The driver
+ * executes the effects and feeds back what happened, the segments of an answer one by one in their order.
  *
  * Nothing is handed over before the acknowledgement that covers it is durable. From the moment that a
- * statement is signed the attempt closes with exactly one record here: Acknowledgement or Closed. A
- * crash between signing and that record leaves an attempt that is unknown after the restart: when a
- * record of the provider about it becomes final it is closed UNKNOWN_AFTER_RESTART.
+ * statement is signed the attempt closes with exactly one record here: the final Acknowledgement, one whose
+ * check is not MATCH, or Closed. A crash between signing and the first record leaves an attempt that is
+ * unknown after the restart: when a record of the provider about it becomes final it is closed
+ * UNKNOWN_AFTER_RESTART. After the first acknowledgement the restart closes it itself.
  */
 import type { ReasonCode } from "../base/reasons.ts";
 
@@ -17,7 +18,8 @@ export type CheckResult =
   | "seen-fork"
   | "time-implausible"
   | "stale-seal"
-  | "grant-taken";
+  | "grant-taken"
+  | "mask-violation";
 
 export type ConsumerOutcome =
   | "refused"
@@ -27,7 +29,15 @@ export type ConsumerOutcome =
   | "proof-invalid"
   | "gateway-error";
 
-export type ConsumerPhase = "connecting" | "called" | "checking" | "sealing" | "ended";
+export type ConsumerPhase =
+  | "connecting"
+  /** The next segment is awaited. */
+  | "called"
+  | "checking"
+  | "sealing"
+  /** The caller is taking what was handed over. */
+  | "handing"
+  | "ended";
 
 export interface ConsumerState {
   readonly phase: ConsumerPhase;
@@ -39,8 +49,10 @@ export interface ConsumerState {
   readonly answered: boolean;
   /** How the caller's side ended meanwhile. */
   readonly interruption: "cancelled" | "deadline" | undefined;
+  /** The caller has something of the answer: it is not asked for again. */
+  readonly handedOver: boolean;
   /** What follows when the record that is being sealed is durable. */
-  readonly then: "hand-over" | "retry" | "fail" | undefined;
+  readonly then: "hand-over" | "hand-over-last" | "retry" | "fail" | undefined;
 }
 
 export type ConsumerEvent =
@@ -48,15 +60,23 @@ export type ConsumerEvent =
   | { readonly kind: "not-connected"; readonly reason: ReasonCode }
   | { readonly kind: "answer" }
   | { readonly kind: "refused" }
-  | { readonly kind: "nonce-stale" }
+  /** `replayable` when the whole of the request so far can be sent again. */
+  | { readonly kind: "nonce-stale"; readonly replayable: boolean }
   | { readonly kind: "failed"; readonly reason: ReasonCode }
-  | { readonly kind: "link-lost" }
-  | { readonly kind: "checked"; readonly result: CheckResult }
+  | { readonly kind: "link-lost"; readonly replayable: boolean }
+  | { readonly kind: "checked"; readonly result: CheckResult; readonly final: boolean }
   /** The proof itself does not verify: there is no receipt, or no refusal. */
   | { readonly kind: "proof-invalid" }
   | { readonly kind: "sealed" }
   | { readonly kind: "seal-failed"; readonly reason: ReasonCode }
-  | { readonly kind: "interrupted"; readonly by: "cancelled" | "deadline" };
+  /** The caller has taken the segment. */
+  | { readonly kind: "handed-over" }
+  /** `reason` where the caller broke off by a request that is not to be carried. */
+  | {
+      readonly kind: "interrupted";
+      readonly by: "cancelled" | "deadline";
+      readonly reason?: ReasonCode;
+    };
 
 export type ConsumerEffect =
   /** Find a link to the provider, for the attempt of the state. */
@@ -65,14 +85,19 @@ export type ConsumerEffect =
   | { readonly kind: "call" }
   | { readonly kind: "check-answer" }
   | { readonly kind: "send-cancel" }
-  | { readonly kind: "seal-acknowledgement"; readonly result: CheckResult }
+  | {
+      readonly kind: "seal-acknowledgement";
+      readonly result: CheckResult;
+      /** The acknowledgement closes the attempt. */
+      readonly final: boolean;
+    }
   | {
       readonly kind: "seal-closed";
       readonly outcome: ConsumerOutcome;
       readonly reason: ReasonCode | undefined;
       readonly nextAttempt: number;
     }
-  | { readonly kind: "hand-over" }
+  | { readonly kind: "hand-over"; readonly last: boolean }
   /** Give the caller the status of the refusal, of the failed check or of this reason. */
   | { readonly kind: "fail"; readonly reason: ReasonCode | undefined }
   | { readonly kind: "forget" };
@@ -84,6 +109,7 @@ export function initialConsumerState(writes: boolean): ConsumerState {
     writes,
     answered: false,
     interruption: undefined,
+    handedOver: false,
     then: undefined,
   };
 }
@@ -103,6 +129,7 @@ const checkReasons: Readonly<Record<Exclude<CheckResult, "match">, ReasonCode>> 
   "time-implausible": "TIME_IMPLAUSIBLE",
   "stale-seal": "STALE_SEAL",
   "grant-taken": "GRANT_TAKEN",
+  "mask-violation": "MASK_VIOLATION",
 };
 
 /** The reason that a failed check gives to the caller. */
@@ -136,11 +163,16 @@ function sealClosed(
 }
 
 function mayRetry(state: ConsumerState, safe: boolean): boolean {
-  return safe && state.attempt < attemptsMax && state.interruption === undefined;
+  return (
+    safe && !state.handedOver && state.attempt < attemptsMax && state.interruption === undefined
+  );
 }
 
-function interrupted(state: ConsumerState, by: "cancelled" | "deadline"): Step {
-  const reason = by === "cancelled" ? "CANCELLED" : "DEADLINE";
+function interrupted(
+  state: ConsumerState,
+  by: "cancelled" | "deadline",
+  reason: ReasonCode = by === "cancelled" ? "CANCELLED" : "DEADLINE",
+): Step {
   const marked: ConsumerState = { ...state, interruption: by };
   switch (state.phase) {
     case "connecting":
@@ -148,6 +180,7 @@ function interrupted(state: ConsumerState, by: "cancelled" | "deadline"): Step {
       return ended(marked, [{ kind: "fail", reason }]);
     case "called":
     case "checking":
+    case "handing":
       return sealClosed(marked, by, reason, "fail", [{ kind: "send-cancel" }]);
     case "sealing":
     case "ended":
@@ -156,7 +189,17 @@ function interrupted(state: ConsumerState, by: "cancelled" | "deadline"): Step {
 }
 
 function sealed(state: ConsumerState): Step {
-  if (state.then === "hand-over") return ended(state, [{ kind: "hand-over" }]);
+  const handing: ConsumerState = { ...state, handedOver: true, then: undefined };
+  if (state.then === "hand-over-last") return ended(handing, [{ kind: "hand-over", last: true }]);
+  if (state.then === "hand-over") {
+    const { interruption } = state;
+    if (interruption !== undefined)
+      return interrupted({ ...handing, phase: "called" }, interruption);
+    return {
+      state: { ...handing, phase: "handing" },
+      effects: [{ kind: "hand-over", last: false }],
+    };
+  }
   if (state.then === "fail") return ended(state, [{ kind: "fail", reason: undefined }]);
   const next: ConsumerState = {
     ...state,
@@ -176,7 +219,12 @@ function called(state: ConsumerState, event: ConsumerEvent): Step {
       return sealClosed(state, "refused", undefined, "fail");
     case "nonce-stale":
       // The provider recorded nothing and did nothing, so that a method that writes is safe too.
-      return sealClosed(state, "refused", "NONCE_STALE", mayRetry(state, true) ? "retry" : "fail");
+      return sealClosed(
+        state,
+        "refused",
+        "NONCE_STALE",
+        mayRetry(state, event.replayable) ? "retry" : "fail",
+      );
     case "proof-invalid":
       return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
     case "failed":
@@ -186,16 +234,27 @@ function called(state: ConsumerState, event: ConsumerEvent): Step {
         state,
         "no-answer",
         "NO_ANSWER",
-        mayRetry(state, !state.writes) ? "retry" : "fail",
+        mayRetry(state, event.replayable && !state.writes) ? "retry" : "fail",
       );
     default:
       return stay(state);
   }
 }
 
+function checked(state: ConsumerState, result: CheckResult, final: boolean): Step {
+  const matches = result === "match";
+  const then = matches ? (final ? "hand-over-last" : "hand-over") : "fail";
+  // The provider still sends: what does not match is answered by the end of the attempt.
+  const before: readonly ConsumerEffect[] = matches || final ? [] : [{ kind: "send-cancel" }];
+  return {
+    state: { ...state, phase: "sealing", then },
+    effects: [...before, { kind: "seal-acknowledgement", result, final: final || !matches }],
+  };
+}
+
 /** One step. An event that the phase does not expect changes nothing: it comes from a race that was lost. */
 export function stepConsumer(state: ConsumerState, event: ConsumerEvent): Step {
-  if (event.kind === "interrupted") return interrupted(state, event.by);
+  if (event.kind === "interrupted") return interrupted(state, event.by, event.reason);
   switch (state.phase) {
     case "connecting":
       if (event.kind === "connected") {
@@ -209,15 +268,9 @@ export function stepConsumer(state: ConsumerState, event: ConsumerEvent): Step {
     case "checking":
       if (event.kind === "proof-invalid")
         return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
-      if (event.kind !== "checked") return stay(state);
-      return {
-        state: {
-          ...state,
-          phase: "sealing",
-          then: event.result === "match" ? "hand-over" : "fail",
-        },
-        effects: [{ kind: "seal-acknowledgement", result: event.result }],
-      };
+      return event.kind === "checked" ? checked(state, event.result, event.final) : stay(state);
+    case "handing":
+      return event.kind === "handed-over" ? stay({ ...state, phase: "called" }) : stay(state);
     case "sealing":
       if (event.kind === "sealed") return sealed(state);
       if (event.kind === "seal-failed")

@@ -1,4 +1,4 @@
-/** The consumer's records of one unary attempt, built and encoded once. */
+/** The consumer's records of one attempt, built and encoded once. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ReasonCode } from "../base/reasons.ts";
 import { reason } from "../base/reasons.ts";
@@ -15,6 +15,7 @@ import { bucket } from "../record/bucket.ts";
 import { encodeRecord } from "../record/record.ts";
 import type { CheckResult, ConsumerOutcome } from "./consumer-machine.ts";
 import { type DenialStage, stageNumber } from "./provider-records.ts";
+import type { ReceivedAnswer } from "./received-answer.ts";
 
 const checks: Readonly<Record<CheckResult, Check>> = {
   match: Check.MATCH,
@@ -24,6 +25,7 @@ const checks: Readonly<Record<CheckResult, Check>> = {
   "time-implausible": Check.TIME_IMPLAUSIBLE,
   "stale-seal": Check.STALE_SEAL,
   "grant-taken": Check.GRANT_TAKEN,
+  "mask-violation": Check.MASK_VIOLATION,
 };
 
 const outcomes: Readonly<Record<ConsumerOutcome | "disputed" | "unknown-after-restart", Outcome>> =
@@ -52,13 +54,19 @@ export function encodeAcknowledgement(options: {
   readonly name: AttemptName;
   readonly receipt: { readonly leafHash: Uint8Array; readonly position: number };
   readonly receiptRecord: Uint8Array;
-  readonly requestCommitment: Uint8Array;
+  /** The request as sent: its commitment, and its frames with the headers. */
+  readonly request: { readonly commitment: Uint8Array; readonly frames: number };
   readonly responseCommitment: Uint8Array;
+  /** The answer so far, and the messages of this segment. */
+  readonly received: ReceivedAnswer;
   readonly messages: readonly Uint8Array[];
   readonly result: CheckResult;
+  /** It closes the attempt. */
+  readonly final: boolean;
   readonly callerSystem: string;
   readonly localRule: string;
 }): Uint8Array {
+  const { received } = options;
   const messageBytes = options.messages.reduce((sum, message) => sum + message.length, 0);
   return encodeRecord(
     create(RecordSchema, {
@@ -69,17 +77,17 @@ export function encodeAcknowledgement(options: {
           receipt: options.receipt,
           receiptRecord: options.receiptRecord,
           progress: {
-            segment: 1,
-            framesFirst: 0n,
-            framesEnd: BigInt(1 + options.messages.length),
+            segment: received.segment,
+            framesFirst: BigInt(received.framesFirst),
+            framesEnd: BigInt(received.framesEnd),
             messages: BigInt(options.messages.length),
             bytesBucket: bucket(messageBytes),
-            request: options.requestCommitment,
-            requestFrames: 2n,
+            request: options.request.commitment,
+            requestFrames: BigInt(options.request.frames),
             response: options.responseCommitment,
           },
           check: checks[options.result],
-          final: true,
+          final: options.final,
           callerSystem: options.callerSystem,
           localRule: options.localRule,
         },
@@ -98,13 +106,18 @@ export function encodeConsumerClosed(options: {
   /** Encoded StatusFrame that the caller gets, with the seed of the attempt; absent when nobody waits. */
   readonly status: { readonly frame: Uint8Array; readonly seed: Uint8Array } | undefined;
   readonly nextAttempt: number;
+  /** Record hash of the newest acknowledgement of the attempt, and the frames that it let be handed over. */
+  readonly prevRecord?: Uint8Array | undefined;
+  readonly frames?: number | undefined;
 }): Uint8Array {
   const closed: MessageInitShape<typeof ClosedSchema> = {
     side: Side.CONSUMER,
     ...options.name,
     outcome: outcomes[options.outcome],
     nextAttempt: options.nextAttempt,
+    frames: BigInt(options.frames ?? 0),
   };
+  if (options.prevRecord !== undefined) closed.prevRecord = options.prevRecord;
   if (options.refusal !== undefined) closed.refusal = options.refusal;
   if (options.status !== undefined && options.reason !== undefined) {
     const { seed, frame } = options.status;

@@ -5,7 +5,6 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { toHex, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
-import { linkRequestBytesMax } from "../base/limits.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { commitUnderSeed } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
@@ -15,21 +14,23 @@ import { type CallMetadata, readCallMetadata, withoutReserved } from "./call-met
 import type { ConsumerPorts } from "./consumer-attempt.ts";
 import { ConsumerExchange } from "./consumer-exchange.ts";
 import { encodeAggregate, encodeConsumerRefusal } from "./consumer-records.ts";
+import { acknowledgementOf } from "./consumer-sealing.ts";
+import type { SealedRecord } from "../ledger/ports.ts";
 import { acknowledgementFrame } from "./frames.ts";
 import { KnownAttempts } from "./known-attempts.ts";
 import { LeafCache } from "./leaf-cache.ts";
 import { LinkExchanges } from "./link-exchanges.ts";
 import type { LinkEnd } from "./ports.ts";
 import { RefusalLimiter } from "./refusal-limiter.ts";
-import { type AgencySystem, resolveCall, type Unresolved } from "./resolve-call.ts";
+import { type AgencySystem, isStreaming, resolveCall, type Unresolved } from "./resolve-call.ts";
 import { statusOf } from "./status.ts";
 import type { IncomingCall } from "./transport/ports.ts";
+import { readUnary } from "./transport/read-unary.ts";
 
 interface ReadRequest {
   readonly metadata: CallMetadata;
   /** Encoded Metadata without reserved entries. */
   readonly headers: Uint8Array;
-  readonly message: Uint8Array;
 }
 
 export class ConsumerSide {
@@ -64,7 +65,7 @@ export class ConsumerSide {
 
   /** Carries one call of an agency system. Resolves when its status has been given to the transport. */
   async handle(call: IncomingCall, system: AgencySystem): Promise<void> {
-    const request = await this.#read(call);
+    const request = this.#readMetadata(call);
     if ("reason" in request) return this.#refuse(call, system, request);
     const { clock, replica, self } = this.#ports;
     const resolved = resolveCall({
@@ -78,16 +79,20 @@ export class ConsumerSide {
       evaluatedAt: Math.floor(clock.nowMs() / 1000),
     });
     if ("reason" in resolved) return this.#refuse(call, system, resolved);
+    const message = isStreaming(resolved.method) ? undefined : await this.#readMessage(call);
+    if (message !== undefined && "reason" in message) return this.#refuse(call, system, message);
     await new Promise<void>((done) => {
       const exchange = new ConsumerExchange({
         ports: this.#ports,
         known: this.#known,
         leaves: this.#leaves,
         exchangesOf: (link) => this.#exchangesOf(link),
+        acknowledged: (link, sealed) => this.#acknowledged(link, sealed),
         incoming: call,
         system,
         resolved,
         ...request,
+        message: message?.bytes,
         done: () => {
           this.#open.delete(exchange);
           done();
@@ -119,6 +124,7 @@ export class ConsumerSide {
     if (exchanges === undefined) {
       const ports = this.#ports;
       exchanges = new LinkExchanges(
+        link,
         (root, n) => ports.issueToken(link, root, n),
         (work) => ports.defer(work),
       );
@@ -129,19 +135,33 @@ export class ConsumerSide {
     return exchanges;
   }
 
-  async #read(call: IncomingCall): Promise<ReadRequest | Unresolved> {
+  #readMetadata(call: IncomingCall): ReadRequest | Unresolved {
     try {
       const metadata = readCallMetadata(call.headers);
-      const message = await call.read();
-      if (message === undefined) return local("PROTOCOL_ERROR");
-      if ((await call.read()) !== undefined) return local("CALL_TYPE_UNSUPPORTED");
-      if (message.length > linkRequestBytesMax) return local("MESSAGE_TOO_LARGE");
       const headers = toBinary(MetadataSchema, withoutReserved(call.headers));
-      return { metadata, headers, message };
+      return { metadata, headers };
     } catch (error) {
       if (error instanceof CausewayError) return local(error.code);
       throw error;
     }
+  }
+
+  /** The only message of a unary call. */
+  async #readMessage(call: IncomingCall): Promise<{ readonly bytes: Uint8Array } | Unresolved> {
+    try {
+      const bytes = await readUnary(call);
+      const tooLarge = bytes.length > this.#ports.messageBytesMax;
+      return tooLarge ? catalogued("MESSAGE_TOO_LARGE") : { bytes };
+    } catch (error) {
+      if (error instanceof CausewayError) return catalogued(error.code);
+      throw error;
+    }
+  }
+
+  /** Tells the provider, on any link to it. */
+  #acknowledged(link: LinkEnd, sealed: SealedRecord): void {
+    this.#ports.sent.add(link.peer, sealed);
+    link.send(0n, acknowledgementOf(sealed));
   }
 
   /** Denies a call here: the refusal is durable before the answer, up to the limit of single records. */
@@ -173,6 +193,11 @@ export class ConsumerSide {
     }
     call.end(statusOf(reason));
   }
+}
+
+/** The method stands in the catalogue: it may be recorded. */
+function catalogued(reason: ReasonCode): Unresolved {
+  return { stage: "local", reason, catalogued: true };
 }
 
 function local(reason: ReasonCode): Unresolved {

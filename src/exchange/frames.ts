@@ -1,4 +1,4 @@
-/** The frames of a multiplexed link, made of what one side has to say. */
+/** The frames between two gateways, made of what one side has to say. */
 import { create } from "@bufbuild/protobuf";
 import type { ReasonCode } from "../base/reasons.ts";
 import {
@@ -6,15 +6,19 @@ import {
   AnswerFrameSchema,
   CallFrameSchema,
   CancelFrameSchema,
+  CreditFrameSchema,
   FailedFrameSchema,
+  HalfCloseFrameSchema,
   NonceStaleFrameSchema,
   type Proof,
   ProofSchema,
   RefusedFrameSchema,
+  RequestFrameSchema,
 } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { SealedRecord } from "../ledger/ports.ts";
 import type { FrameBody, OpeningItem } from "./ports.ts";
-import type { BuiltReceipt, EncodedAnswer, VerifiedCall } from "./provider-records.ts";
+import type { Segment } from "./answer-segments.ts";
+import type { BuiltReceipt, VerifiedCall } from "./provider-records.ts";
 
 /** A sealed record in the form that goes to the other side. */
 export function proofOf(sealed: SealedRecord): Proof {
@@ -44,24 +48,27 @@ export function callFrame(options: {
   };
 }
 
+/** One segment with the receipt that covers it. */
 export function answerFrame(
-  answer: EncodedAnswer,
+  segment: Segment,
   receipt: BuiltReceipt,
   proof: Proof,
   opened: Proof | undefined,
-): FrameBody {
+): Extract<FrameBody, { case: "answer" }> {
+  const openings: { label: string; salt: Uint8Array }[] = [];
+  if (segment.number === 1) openings.push({ label: "response", salt: receipt.responseSalt });
+  if (receipt.statusSalt !== undefined) {
+    openings.push({ label: "status", salt: receipt.statusSalt });
+  }
   return {
     case: "answer",
     value: create(AnswerFrameSchema, {
       ...(opened === undefined ? {} : { opened }),
-      headers: answer.headers,
-      messages: [...answer.messages],
-      status: answer.status,
+      ...(segment.headers === undefined ? {} : { headers: segment.headers }),
+      messages: [...segment.messages],
+      ...(segment.status === undefined ? {} : { status: segment.status.frame }),
       proof,
-      openings: [
-        { label: "response", salt: receipt.responseSalt },
-        { label: "status", salt: receipt.statusSalt },
-      ],
+      openings,
     }),
   };
 }
@@ -87,6 +94,27 @@ export function nonceStaleFrame(boot: Uint8Array): FrameBody {
 
 export function failedFrame(reason: ReasonCode): FrameBody {
   return { case: "failed", value: create(FailedFrameSchema, { reason }) };
+}
+
+/** One message of the request of an open call. */
+export function requestFrame(message: Uint8Array): FrameBody {
+  return { case: "request", value: create(RequestFrameSchema, { message }) };
+}
+
+export function halfCloseFrame(): FrameBody {
+  return { case: "halfClose", value: create(HalfCloseFrameSchema) };
+}
+
+/** What was taken: of parts their bytes, of a request also its messages. */
+export function creditFrame(taken: {
+  readonly messages: number;
+  readonly bytes: number;
+}): FrameBody {
+  const { messages, bytes } = taken;
+  return {
+    case: "credit",
+    value: create(CreditFrameSchema, { messages: BigInt(messages), bytes: BigInt(bytes) }),
+  };
 }
 
 export function cancelFrame(): FrameBody {

@@ -13,11 +13,55 @@ import type { StateChange } from "../ledger/ports.ts";
 import type { AttemptName } from "./consumer-records.ts";
 
 const closedPrefix = "consumer/closed/";
+const openPrefix = "consumer/open/";
 const scannedKey = "consumer/scanned";
 
 /** Key of the journal's state that says that an attempt is closed. */
 export function closedStateKey(attempt: string): string {
   return closedPrefix + attempt;
+}
+
+/** Key of the journal's state that says that an attempt has an acknowledgement and is not closed. */
+function recordedStateKey(attempt: string): string {
+  return openPrefix + attempt;
+}
+
+/** Bytes of such a state: xid, attempt, index, token digest, record hash. */
+const recordedBytes = 16 + 4 + 4 + 32 + 32;
+
+function formatRecorded(
+  { xid, attempt, index, tokenDigest }: AttemptName,
+  hash: Uint8Array,
+): Uint8Array {
+  const out = new Uint8Array(recordedBytes);
+  out.set(xid);
+  const view = new DataView(out.buffer);
+  view.setUint32(16, attempt);
+  view.setUint32(20, index);
+  out.set(tokenDigest, 24);
+  out.set(hash, 56);
+  return out;
+}
+
+function readRecorded(bytes: Uint8Array): { name: AttemptName; prevRecord: Uint8Array } {
+  if (bytes.length !== recordedBytes) throw new RangeError("not the state of an open attempt");
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const name: AttemptName = {
+    xid: bytes.slice(0, 16),
+    attempt: view.getUint32(16),
+    index: view.getUint32(20),
+    tokenDigest: bytes.slice(24, 56),
+  };
+  return { name, prevRecord: bytes.slice(56) };
+}
+
+/** An attempt that is open and that nothing closes any more. */
+export interface LeftOpen {
+  readonly name: AttemptName;
+  /** Of this start, or of an earlier one. */
+  readonly outcome: "gateway-error" | "unknown-after-restart";
+  /** Record hash of its newest acknowledgement. */
+  readonly prevRecord: Uint8Array | undefined;
 }
 
 interface Met {
@@ -33,7 +77,9 @@ export class KnownAttempts {
   readonly #openMet = new Map<string, bigint>();
   /** Closed attempts whose provider's record was met: to be forgotten once the saved index is above it. */
   #met: Met[] = [];
-  #unsealed: AttemptName[] = [];
+  #left: LeftOpen[] = [];
+  /** Record hash of the newest acknowledgement of each attempt that has one and is not closed. */
+  readonly #recorded = new Map<string, Uint8Array>();
   #scanned = 0n;
   #scannedSaved = 0n;
 
@@ -41,6 +87,13 @@ export class KnownAttempts {
   load(states: Iterable<{ readonly key: string; readonly value: Uint8Array }>): void {
     for (const { key, value } of states) {
       if (key.startsWith(closedPrefix)) this.#closed.add(key.slice(closedPrefix.length));
+      if (key.startsWith(openPrefix)) {
+        const { name, prevRecord } = readRecorded(value);
+        const attempt = key.slice(openPrefix.length);
+        this.#open.add(attempt);
+        this.#recorded.set(attempt, prevRecord);
+        this.#left.push({ name, outcome: "unknown-after-restart", prevRecord });
+      }
       if (key === scannedKey) {
         this.#scanned = new DataView(value.buffer, value.byteOffset).getBigUint64(0);
         this.#scannedSaved = this.#scanned;
@@ -61,6 +114,12 @@ export class KnownAttempts {
     this.#open.add(attempt);
   }
 
+  /** State changes that go with an acknowledgement that does not close its attempt. */
+  recorded(attempt: string, name: AttemptName, record: Uint8Array): StateChange[] {
+    this.#recorded.set(attempt, record);
+    return [{ key: recordedStateKey(attempt), value: formatRecorded(name, record) }];
+  }
+
   /** State changes that go with the record that closes an attempt; what else is to be saved rides along. */
   closing(attempt: string): StateChange[] {
     this.#open.delete(attempt);
@@ -69,6 +128,7 @@ export class KnownAttempts {
     this.#openMet.delete(attempt);
     if (metAt !== undefined) this.#met.push({ attempt, index: metAt });
     const changes: StateChange[] = [{ key: closedStateKey(attempt), value: emptyBytes }];
+    if (this.#recorded.has(attempt)) changes.push({ key: recordedStateKey(attempt) });
     const lookAgainFrom = [...this.#openMet.values()].reduce(least, this.#scanned);
     if (lookAgainFrom > this.#scannedSaved) {
       this.#scannedSaved = lookAgainFrom;
@@ -87,10 +147,15 @@ export class KnownAttempts {
   }
 
   /**
-   * The record that was to close an attempt was not sealed, and `changes` were not made. With its name the
-   * attempt is open as before, and `takeUnsealed` gives it out; without, it is unknown as before.
+   * A record of an attempt was not sealed, and `changes` were not made. With its name the attempt is open
+   * as before, and `takeLeftOpen` gives it out; without, it is unknown as before.
    */
-  notSealed(attempt: string, changes: readonly StateChange[], name?: AttemptName): void {
+  notSealed(
+    attempt: string,
+    changes: readonly StateChange[],
+    name?: AttemptName,
+    outcome: LeftOpen["outcome"] = "gateway-error",
+  ): void {
     // Where its record was met may be forgotten by now: then nothing is passed until it is closed.
     const isForgotten = !this.#closed.delete(attempt);
     const metAt = isForgotten ? 0n : this.#met.find((met) => met.attempt === attempt)?.index;
@@ -98,6 +163,7 @@ export class KnownAttempts {
     for (const { key, value } of changes) {
       // What the journal holds is not known to be this: the next closing says it again.
       if (key === scannedKey) this.#scannedSaved = 0n;
+      if (!key.startsWith(closedPrefix)) continue;
       const other = key.slice(closedPrefix.length);
       if (value !== undefined || other === attempt) continue;
       this.#closed.add(other);
@@ -106,14 +172,14 @@ export class KnownAttempts {
     if (name === undefined) return;
     this.#open.add(attempt);
     if (metAt !== undefined) this.#openMet.set(attempt, metAt);
-    this.#unsealed.push(name);
+    this.#left.push({ name, outcome, prevRecord: this.#recorded.get(attempt) });
   }
 
-  /** Attempts whose closing could not be sealed, once. */
-  takeUnsealed(): readonly AttemptName[] {
-    const unsealed = this.#unsealed;
-    this.#unsealed = [];
-    return unsealed;
+  /** Attempts that have to be closed: those of an earlier start, and those whose record could not be sealed. */
+  takeLeftOpen(): readonly LeftOpen[] {
+    const left = this.#left;
+    this.#left = [];
+    return left;
   }
 
   /** The provider's record that names this attempt stands in the batch of this index. */

@@ -1,11 +1,11 @@
-/** The journal's own state for attempts that Opened has put on record at the provider. */
+/** The journal's own state for attempts that are on record at the provider and not closed. */
 
 const prefix = "provider/open/";
 
 export interface OpenAttempt {
   readonly xid: Uint8Array;
   readonly attempt: number;
-  /** Record hash of Opened. */
+  /** Record hash of the attempt's newest record. */
   readonly prevRecord: Uint8Array;
 }
 

@@ -98,4 +98,6 @@ export interface ExchangePorts {
   readonly sealer: Sealer;
   readonly openings: OpeningsWriter;
   readonly events: ExchangeEvents;
+  /** Largest message of a request or an answer, in bytes. */
+  readonly messageBytesMax: number;
 }

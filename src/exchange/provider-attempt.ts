@@ -3,20 +3,27 @@ import { toBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
-import { linkAnswerBytesMax, timerMsMax } from "../base/limits.ts";
+import { requestCreditBytes, timerMsMax } from "../base/limits.ts";
 import type { ReasonCode } from "../base/reasons.ts";
-import { type StatusFrame, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import { defaultBounds, type ServiceMethod } from "../credential/statements.ts";
+import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
-import type { Begin, CallStatement } from "../gen/causeway/record/v1/parts_pb.ts";
-import type { QueuedRecord, Recheck, SealedRecord, Seen, StateChange } from "../ledger/ports.ts";
-import { recordHash } from "../record/record.ts";
-import { answerFrame, failedFrame, nonceStaleFrame, proofOf, refusedFrame } from "./frames.ts";
-import { formatOpenAttempt, openStateKey } from "./open-attempts.ts";
-import { type Denial, encodeRefusalOf, foundationsOf } from "./judged-records.ts";
-import type { LinkEnd } from "./ports.ts";
+import type { CallStatement, Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
+import { type AnswerBounds, AnswerSegments } from "./answer-segments.ts";
+import {
+  answerFrame,
+  creditFrame,
+  failedFrame,
+  nonceStaleFrame,
+  proofOf,
+  refusedFrame,
+} from "./frames.ts";
+import type { Denial } from "./judged-records.ts";
+import { creditOf, OpenRequest } from "./open-request.ts";
+import type { CarriageListener, FrameBody } from "./ports.ts";
+import { ProviderAttemptRecords } from "./provider-attempt-records.ts";
 import { createJudged, judgeCall, type Judged } from "./provider-judge.ts";
 import {
-  type ClosedOutcome,
   initialProviderState,
   type Interruption,
   type ProviderEffect,
@@ -24,63 +31,58 @@ import {
   type ProviderState,
   stepProvider,
 } from "./provider-machine.ts";
-import {
-  type BuiltReceipt,
-  createBegin,
-  type DenialStage,
-  type EncodedAnswer,
-  encodeOpened,
-  encodeProviderClosed,
-  encodeReceipt,
-  type FailedRecheck,
-  type ProviderOutcome,
-} from "./provider-records.ts";
-import type { SentValues } from "./received-call.ts";
 import type { AttemptOptions } from "./provider-ports.ts";
-import { recheck } from "./recheck.ts";
-import { statusOf } from "./status.ts";
-import { encodeUpstreamAnswer, upstreamHeaders } from "./upstream-frames.ts";
+import type { DenialStage } from "./provider-records.ts";
+import { ProviderSealing } from "./provider-sealing.ts";
+import { callOfUpstream, type UpstreamRun, type UpstreamRunOptions } from "./upstream-run.ts";
+import { isStreaming } from "./resolve-call.ts";
+import { answerFilter } from "./upstream-frames.ts";
 
-/** Why an answer of the upstream, which has done its work, cannot be released. */
-const unusable: ReadonlySet<ReasonCode> = new Set([
-  "MESSAGE_TOO_LARGE",
-  "METADATA_TOO_LARGE",
-  "METADATA_INVALID",
-]);
-
-export class ProviderAttempt {
+export class ProviderAttempt implements CarriageListener {
   readonly #o: AttemptOptions;
-  readonly #seed: Uint8Array;
   readonly #startedMs: number;
   readonly #timeoutMs: number | undefined;
   readonly #abort = new AbortController();
   readonly #judged: Judged = createJudged();
+  readonly #records: ProviderAttemptRecords;
+  readonly #sealing: ProviderSealing;
   #state: ProviderState = initialProviderState;
   #cancelDeadline: (() => void) | undefined;
   #denial: Denial | undefined;
-  #begin: Begin | undefined;
-  /** Record hash of Opened from the moment that it is queued. */
-  #openedHash: Uint8Array | undefined;
-  #opened: SealedRecord | undefined;
-  #answer: EncodedAnswer | undefined;
-  #receipt: BuiltReceipt | undefined;
-  #upstreamMs = 0;
-  /** Why the closing record is not a receipt. */
-  #closingReason: ReasonCode | undefined;
-  #closing: SealedRecord | undefined;
+  /** Of an open call. */
+  #request: OpenRequest | undefined;
+  #segments: AnswerSegments | undefined;
+  #upstream: UpstreamRun | undefined;
+  #progressPlanned = false;
 
   constructor(options: AttemptOptions) {
     const { clock, random } = options.ports;
+    const { carriage, frame } = options;
     this.#o = options;
-    this.#seed = random(32);
+    const { link } = carriage;
+    this.#records = new ProviderAttemptRecords({
+      judged: this.#judged,
+      frame,
+      link,
+      seed: random(32),
+    });
+    this.#sealing = new ProviderSealing({
+      attempt: options,
+      judged: this.#judged,
+      records: this.#records,
+      signal: this.#abort.signal,
+      state: () => this.#state,
+      step: (event) => this.#step(event),
+      report: (error) => this.#report(error),
+    });
     this.#startedMs = clock.monotonicMs();
-    const { timeoutMs } = options.frame;
     // A peer may say more than a timer takes.
-    if (timeoutMs > 0n) this.#timeoutMs = Math.min(Number(timeoutMs), timerMsMax);
+    if (frame.timeoutMs > 0n) this.#timeoutMs = Math.min(Number(frame.timeoutMs), timerMsMax);
   }
 
   start(): void {
-    const { frame, link, ports, used } = this.#o;
+    const { carriage, frame, ports, used } = this.#o;
+    const { link } = carriage;
     if (this.#timeoutMs !== undefined) {
       const work = (): void => this.interrupt("deadline");
       this.#cancelDeadline = ports.scheduler.after(this.#timeoutMs, work);
@@ -114,6 +116,25 @@ export class ProviderAttempt {
     this.#step({ kind: "interrupted", by });
   }
 
+  onLost(): void {
+    this.interrupt("peer-lost");
+  }
+
+  onFrame(body: FrameBody): void {
+    switch (body.case) {
+      case "cancel":
+        return this.interrupt("cancelled");
+      case "acknowledgement":
+        return this.#o.acknowledged(body.value.proof);
+      case "request":
+        return this.#requested(body.value.message);
+      case "halfClose":
+        return this.#openRequest().halfClose();
+      default:
+        return undefined;
+    }
+  }
+
   #step(event: ProviderEvent): void {
     const { state, effects } = stepProvider(this.#state, event);
     this.#state = state;
@@ -123,7 +144,7 @@ export class ProviderAttempt {
   #execute(effect: ProviderEffect): void {
     switch (effect.kind) {
       case "seal-opened":
-        return this.#sealOpened();
+        return this.#sealing.sealOpened();
       case "call-upstream":
         return this.#callUpstream();
       case "cancel-upstream":
@@ -131,10 +152,9 @@ export class ProviderAttempt {
       case "seal-receipt":
         return this.#sealReceipt();
       case "seal-refusal":
-        if (effect.reason !== undefined) this.#denial = { stage: "limit", reason: effect.reason };
-        return this.#sealRefusal();
+        return this.#sealing.sealRefusal(this.#denialOf(effect.reason));
       case "seal-closed":
-        return this.#sealClosed(effect.outcome, effect.reason);
+        return this.#sealing.sealClosed(effect.outcome, effect.reason);
       case "release":
         return this.#release();
       case "send-failed":
@@ -148,18 +168,11 @@ export class ProviderAttempt {
   }
 
   #permitted(): void {
-    const { call, decision, obligations, method } = this.#judged;
-    if (
-      call === undefined ||
-      decision === undefined ||
-      obligations === undefined ||
-      method === undefined
-    ) {
-      throw new TypeError("permitted without a decision");
-    }
-    const peerTlsKey = this.#o.link.peerTlsKey;
-    this.#begin = createBegin({ call, decision, obligations, peerTlsKey });
-    this.#step({ kind: "permitted", writes: method.writes });
+    const { obligations, method } = this.#judged;
+    const { window } = obligations as Obligations;
+    const { writes } = method as ServiceMethod;
+    const streaming = isStreaming(method as ServiceMethod);
+    this.#step({ kind: "permitted", writes, streaming, window: Math.max(1, window) });
   }
 
   #denied(stage: DenialStage, reason: ReasonCode): void {
@@ -168,220 +181,141 @@ export class ProviderAttempt {
     this.#step({ kind: "denied" });
   }
 
-  // Sealing.
-
-  #sealOpened(): void {
-    const { xid, attempt } = this.#judged.statement as CallStatement;
-    const record = encodeOpened(this.#begin as Begin);
-    const prevRecord = recordHash(record);
-    this.#openedHash = prevRecord;
-    const value = formatOpenAttempt({ xid, attempt, prevRecord });
-    const states = [{ key: openStateKey(this.#judged.key), value }];
-    this.#seal({ record, states, recheck: (seen, at) => this.#recheck(seen, at) }, (sealed) => {
-      if (sealed.replaced) return this.#closed(sealed);
-      this.#opened = sealed;
-      this.#step({ kind: "opened" });
-    });
+  #denialOf(reason: ReasonCode | undefined): Denial {
+    return reason === undefined ? (this.#denial as Denial) : { stage: "limit", reason };
   }
 
-  #sealReceipt(): void {
-    const receipt = encodeReceipt({
-      begin: this.#openedHash === undefined ? this.#begin : undefined,
-      prevRecord: this.#openedHash,
-      requestCommitment: (this.#judged.statement as CallStatement).request,
-      answer: this.#answer as EncodedAnswer,
-      upstreamMs: this.#upstreamMs,
-      seed: this.#seed,
-    });
-    this.#receipt = receipt;
-    this.#keepOpenings(receipt);
-    const states = this.#closingStates();
-    this.#seal(
-      { record: receipt.record, states, recheck: (seen, at) => this.#recheck(seen, at) },
-      (sealed) => this.#closed(sealed),
+  // The request of an open call.
+
+  #openRequest(): OpenRequest {
+    this.#request ??= new OpenRequest(this.#o.frame.headers, (taken) =>
+      this.#send(creditFrame(taken)),
     );
+    return this.#request;
   }
 
-  #sealRefusal(): void {
-    const { ports, limiter, link } = this.#o;
-    const { clock } = ports;
-    const { reason } = this.#denial as Denial;
-    this.#closingReason = reason;
-    const now = { unixMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
-    if (!limiter.admit(link.peer, reason, now))
-      return this.#step({ kind: "sealed", replaced: false });
-    this.#seal({ record: this.#refusal(undefined), states: [] }, (sealed) => this.#closed(sealed));
-  }
-
-  #sealClosed(outcome: ClosedOutcome, reason: ReasonCode): void {
-    this.#closingReason = reason;
-    const record = this.#closedRecord(outcome, reason, undefined);
-    this.#seal({ record, states: this.#closingStates() }, (sealed) => this.#closed(sealed));
-  }
-
-  #closingStates(): StateChange[] {
-    return this.#openedHash === undefined ? [] : [{ key: openStateKey(this.#judged.key) }];
-  }
-
-  #seal(
-    queued: Pick<QueuedRecord, "record" | "states" | "recheck">,
-    durable: (sealed: SealedRecord) => void,
-  ): void {
-    const { clock, sealer } = this.#o.ports;
-    sealer.seal({ kind: "evidence", decidedAtMs: clock.nowMs(), ...queued }).then(
-      (sealed) => {
-        if (sealed !== undefined) durable(sealed);
-      },
-      (error: unknown) => {
-        const reason = error instanceof CausewayError ? error.code : "INTERNAL";
-        if (reason === "INTERNAL") this.#report(error);
-        if (this.#opened !== undefined) this.#o.unsealed(this.#judged.key);
-        this.#step({ kind: "seal-failed", reason });
-      },
-    );
-  }
-
-  #closed(sealed: SealedRecord): void {
-    this.#closing = sealed;
-    if (sealed.replaced) {
-      this.#receipt = undefined;
-      const reason = this.#closingReason ?? "INTERNAL";
-      this.#o.ports.events.refused({ side: "provider", reason });
+  #requested(message: Uint8Array): void {
+    const request = this.#openRequest();
+    if (request.halfClosed) return;
+    const { messageBytesMax } = this.#o.ports;
+    const over = request.queued > 0 && request.queued + creditOf(message) > requestCreditBytes;
+    if (over || message.length > messageBytesMax) {
+      // A consumer keeps to the credit that it was given, and to the limit of a message.
+      return this.#unusable("MESSAGE_TOO_LARGE");
     }
-    this.#step({ kind: "sealed", replaced: sealed.replaced });
-  }
-
-  /** In the turn that closes the batch: whether Opened or receipt stands, or what takes its place. */
-  #recheck(seen: Seen, closedAtMs: number): Recheck {
-    const { link, ports } = this.#o;
-    const failed = recheck({
-      foundations: foundationsOf(this.#judged, link.peer, ports.self.gateway),
-      replica: ports.replica,
-      localTakings: ports.localTakings,
-      seen,
-      closedAtMs,
-    });
-    if (failed === undefined) return { kind: "stands" };
-    const { reason } = failed;
-    this.#closingReason = reason;
-    const stale = reason === "STALE_REPLICA";
-    if (!this.#state.onRecord) {
-      this.#denial = { stage: stale ? "evidence" : "grant", reason };
-      return { kind: "replaced", record: this.#refusal(failed), states: [] };
-    }
-    const record = this.#closedRecord(stale ? "stale" : "revoked", reason, failed);
-    return { kind: "replaced", record, states: this.#closingStates() };
-  }
-
-  #refusal(failed: FailedRecheck | undefined): Uint8Array {
-    return encodeRefusalOf({
-      judged: this.#judged,
-      token: this.#o.frame.token,
-      link: this.#o.link,
-      seed: this.#seed,
-      denial: this.#denial as Denial,
-      recheck: failed,
-      upstreamCalled: this.#state.upstreamCalled,
-    });
-  }
-
-  #closedRecord(
-    outcome: ProviderOutcome,
-    reason: ReasonCode,
-    failed: FailedRecheck | undefined,
-  ): Uint8Array {
-    const { xid, attempt } = this.#judged.statement as CallStatement;
-    return encodeProviderClosed({
-      xid,
-      attempt,
-      prevRecord: this.#openedHash as Uint8Array,
-      outcome,
-      decision: failed === undefined ? undefined : this.#judged.decision,
-      recheck: failed,
-      upstreamCalled: this.#state.upstreamCalled,
-      reason,
-      status: toBinary(StatusFrameSchema, this.#status(reason)),
-      seed: this.#seed,
-    });
+    request.add(message);
   }
 
   // Upstream and release.
 
   #callUpstream(): void {
-    const { frame, ports } = this.#o;
+    const { carriage, frame, ports } = this.#o;
+    const { obligations, method, sent } = this.#judged;
     const statement = this.#judged.statement as CallStatement;
     const connector = ports.upstream(statement.service);
     if (connector === undefined) {
       return this.#step({ kind: "upstream-failed", reason: "UPSTREAM_UNAVAILABLE" });
     }
-    const startedMs = ports.clock.monotonicMs();
-    const elapsedMs = Math.round(startedMs - this.#startedMs);
-    const timeoutMs =
-      this.#timeoutMs === undefined ? undefined : Math.max(1, this.#timeoutMs - elapsedMs);
-    connector
-      .callUnary({
-        path: statement.method,
-        headers: upstreamHeaders({
-          received: frame.headers,
-          statement,
-          consumer: agencyOf(this.#o.link.peer),
-          sent: this.#judged.sent as SentValues,
-        }),
-        message: frame.message,
-        timeoutMs,
-        answerBytesMax: linkAnswerBytesMax,
-        signal: this.#abort.signal,
-      })
-      .then((answer) => {
-        this.#upstreamMs = ports.clock.monotonicMs() - startedMs;
-        return encodeUpstreamAnswer(answer);
-      })
-      .then(
-        (answer) => {
-          this.#answer = answer;
-          this.#step({ kind: "answered" });
-        },
-        (error: unknown) => this.#upstreamFailed(error),
-      );
+    const elapsedMs = Math.round(ports.clock.monotonicMs() - this.#startedMs);
+    this.#segments = new AnswerSegments(answerFilter(), this.#bounds(obligations as Obligations));
+    const streaming = isStreaming(method as ServiceMethod);
+    this.#upstream = callOfUpstream({
+      connector,
+      clock: ports.clock,
+      call: { statement, consumer: agencyOf(carriage.link.peer), frame, sent },
+      timeoutMs:
+        this.#timeoutMs === undefined ? undefined : Math.max(1, this.#timeoutMs - elapsedMs),
+      messageBytesMax: ports.messageBytesMax,
+      signal: this.#abort.signal,
+      request: streaming ? this.#openRequest() : undefined,
+      into: this.#segments,
+      joined: this.#joined(),
+      progressed: () => this.#progressed(),
+      answered: () => {
+        this.#request?.end();
+        this.#step({ kind: "answered" });
+      },
+      unusable: (reason) => this.#unusable(reason),
+      failed: (error) => this.#upstreamFailed(error),
+    });
+  }
+
+  /** A call under an idempotency key joins the one in flight. */
+  #joined(): UpstreamRunOptions["joined"] {
+    const { decision, sent, statement } = this.#judged;
+    const { carriage, ports } = this.#o;
+    const key = sent?.idempotency;
+    if (key === undefined || decision === undefined || statement === undefined) return undefined;
+    const agency = agencyOf(carriage.link.peer);
+    const { method } = statement;
+    return { calls: ports.joined, name: { agency, grantJti: decision.grantJti, method, key } };
+  }
+
+  #bounds({ messagesMax, bytesMax }: Obligations): AnswerBounds {
+    const bounds = this.#o.ports.replica.view().network?.bounds ?? defaultBounds;
+    const { segment_messages: segmentMessages, segment_bytes: segmentBytes } = bounds;
+    return { messagesMax, bytesMax, segmentMessages, segmentBytes };
+  }
+
+  /** All that comes in one turn of the event loop belongs to one segment. */
+  #progressed(): void {
+    if (this.#segments?.full === true) this.#upstream?.take(false);
+    if (this.#progressPlanned) return;
+    this.#progressPlanned = true;
+    this.#o.ports.defer(() => {
+      this.#progressPlanned = false;
+      this.#step({ kind: "progressed" });
+    });
+  }
+
+  #unusable(reason: ReasonCode): void {
+    this.#step({ kind: "answer-unusable", reason });
   }
 
   #upstreamFailed(error: unknown): void {
     const reason = error instanceof CausewayError ? error.code : "INTERNAL";
     if (reason === "INTERNAL") this.#report(error);
-    if (unusable.has(reason)) return this.#step({ kind: "answer-unusable", reason });
     if (reason === "DEADLINE") return this.interrupt("deadline");
     this.#step({ kind: "upstream-failed", reason });
   }
 
-  #keepOpenings(receipt: BuiltReceipt): void {
-    const { xid, attempt } = this.#judged.statement as CallStatement;
-    const items = this.#o.frame.openings.map(({ label, salt, value }) => ({ label, salt, value }));
-    items.push({ label: "response", salt: receipt.responseSalt, value: receipt.response });
-    this.#o.ports.openings.put({ xid, attempt, side: "provider", seed: this.#seed, items });
-  }
-
-  #status(reason: ReasonCode): StatusFrame {
-    return statusOf(reason, this.#state.upstreamCalled ? { upstream_called: "true" } : {});
+  #sealReceipt(): void {
+    const segment = (this.#segments as AnswerSegments).take();
+    this.#sealing.sealSegment({
+      segment,
+      request: this.#request,
+      connector: this.#upstream?.kind ?? "grpc",
+      upstreamMs: this.#upstream?.elapsedMs ?? 0,
+    });
+    this.#upstream?.take(true);
   }
 
   #release(): void {
-    const proof = this.#closing === undefined ? undefined : proofOf(this.#closing);
-    const opened: Proof | undefined =
-      this.#opened === undefined ? undefined : proofOf(this.#opened);
-    const answer = this.#answer;
-    if (this.#receipt !== undefined && answer !== undefined && proof !== undefined) {
-      this.#o.released(this.#closing as SealedRecord, this.#judged.key);
-      this.#send(answerFrame(answer, this.#receipt, proof, opened));
-      return this.#ended("receipt", answer.grpcCode);
+    const { segment: sealedSegment, sealed } = this.#sealing;
+    const proof = sealed === undefined ? undefined : proofOf(sealed);
+    if (sealedSegment !== undefined && sealed !== undefined && proof !== undefined) {
+      const { segment, receipt } = sealedSegment;
+      this.#sealing.segment = undefined;
+      this.#o.released(sealed, this.#judged.key, () => this.#step({ kind: "acknowledged" }));
+      this.#send(answerFrame(segment, receipt, proof, this.#openedProof(segment.number === 1)));
+      this.#records.released(segment);
+      if (segment.status !== undefined) this.#ended("receipt", segment.status.grpcCode);
+      return;
     }
-    const reason = this.#closingReason ?? "INTERNAL";
-    const status = this.#status(reason);
-    this.#send(refusedFrame(toBinary(StatusFrameSchema, status), proof, opened));
+    const reason = this.#sealing.closingReason ?? "INTERNAL";
+    const status = this.#sealing.status(reason);
+    this.#send(refusedFrame(toBinary(StatusFrameSchema, status), proof, this.#openedProof(true)));
     this.#ended(reason, status.code);
   }
 
-  #send(body: Parameters<LinkEnd["send"]>[1]): void {
-    this.#o.link.send(this.#o.exchange, body);
+  /** Of a method that writes: it binds what follows to the call. */
+  #openedProof(isFirst: boolean): Proof | undefined {
+    const { opened } = this.#sealing;
+    return opened === undefined || !isFirst ? undefined : proofOf(opened);
+  }
+
+  #send(body: FrameBody): void {
+    this.#o.carriage.send(body);
   }
 
   #ended(outcome: string, grpcCode: number): void {

@@ -3,7 +3,6 @@
  * catalogue, the values sent, the age of the ledger, grant and policy. Each failing step has its reason.
  */
 import { agencyOf } from "../base/ids.ts";
-import { linkRequestBytesMax } from "../base/limits.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { CausewayError } from "../base/errors.ts";
 import type { VerifiedCallToken } from "../credential/call-token.ts";
@@ -15,6 +14,7 @@ import type { DecisionOutcome } from "../policy/decide.ts";
 import type { RegistryView, ServiceFact } from "../registry/state.ts";
 import type { ExchangePorts, LinkEnd } from "./ports.ts";
 import type { DenialStage, VerifiedCall } from "./provider-records.ts";
+import { isStreaming } from "./resolve-call.ts";
 import { checkSentValues, readCallStatement, type SentValues } from "./received-call.ts";
 import type { LocalTakings } from "./recheck.ts";
 import type { UnacknowledgedReceipts } from "./unacknowledged.ts";
@@ -34,7 +34,7 @@ export interface JudgePorts extends ExchangePorts {
     early: readonly EarlyTaking[],
   ): DecisionOutcome;
   readonly localTakings: LocalTakings;
-  /** Whether an agency has left so many receipts without an answer that it gets no new exchange. */
+  /** Receipts that were released and wait for their acknowledgement. */
   readonly unacknowledged: Pick<UnacknowledgedReceipts, "overdue">;
 }
 
@@ -165,13 +165,11 @@ function judgeStatement(
   if (method === undefined) return denied("grant", "METHOD_UNKNOWN");
   judged.service = service;
   judged.method = method;
-  if (statement.open || method.client_streaming || method.server_streaming) {
-    return denied("limit", "CALL_TYPE_UNSUPPORTED");
-  }
+  if (statement.open !== isStreaming(method)) return denied("token", "CALL_STATEMENT_INVALID");
   const sent = checkSentValues(frame, statement);
   if (typeof sent === "string") return denied("token", sent);
   judged.sent = sent;
-  if (frame.message.length > linkRequestBytesMax) return denied("limit", "MESSAGE_TOO_LARGE");
+  if (frame.message.length > ports.messageBytesMax) return denied("limit", "MESSAGE_TOO_LARGE");
   const consumer = agencyOf(link.peer);
   const fault = metadataFault({ received: frame.headers, statement, consumer, sent });
   if (fault !== undefined) return denied("limit", fault);

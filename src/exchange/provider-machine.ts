@@ -1,39 +1,72 @@
 /**
- * The provider's side of one unary attempt as a step machine: what it does next, in pure form. The
- * driver executes the effects and feeds back what happened.
+ * The provider's side of one attempt as a step machine: what it does next, in pure form. The driver
+ * executes the effects and feeds back what happened.
  *
  * Two rules are kept here. Nothing of an answer is released before the receipt that covers it is
  * durable; and an attempt with a record closes with exactly one: a final Receipt, a Refusal or Closed.
+ * A segment is what the upstream gave since the last seal: one receipt is under way at a time, and none is
+ * begun while `window` released ones are not acknowledged. The answer of a unary method is one segment.
+ *
  * A crash between two steps means: before the first seal nothing is known of the attempt here; after
- * Opened is durable the restart closes it GATEWAY_RESTARTED; after the Receipt is durable it is closed.
+ * Opened, or a receipt that is not final, is durable the restart closes it GATEWAY_RESTARTED; after the
+ * final receipt is durable it is closed.
  */
 import type { ReasonCode } from "../base/reasons.ts";
 
-export type Phase = "judging" | "opening" | "calling" | "sealing" | "ended";
+export type Phase = "judging" | "opening" | "calling" | "closing" | "ended";
 
 /** Why an attempt ended from outside. */
 export type Interruption = "cancelled" | "deadline" | "peer-lost" | "shutdown";
 
+/** How an attempt closes without a final receipt. */
+interface Ending {
+  readonly outcome: ClosedOutcome;
+  readonly reason: ReasonCode;
+}
+
 export interface ProviderState {
   readonly phase: Phase;
-  /** Opened is durable. */
+  /** Opened or a receipt is durable. */
   readonly onRecord: boolean;
   /** Whether the upstream may have had an effect. */
   readonly upstreamCalled: boolean;
   readonly interruption: Interruption | undefined;
+  /** The answer is released segment by segment; of a unary method it is one. */
+  readonly streaming: boolean;
+  /** The receipt that is being sealed. */
+  readonly sealing: "segment" | "final" | undefined;
+  /** The upstream gave something since the last receipt was begun. */
+  readonly pending: boolean;
+  /** The upstream's status is known: nothing more comes. */
+  readonly answered: boolean;
+  /** Segments released and not acknowledged, and how many there may be. */
+  readonly unacknowledged: number;
+  readonly window: number;
+  /** How the attempt closes once what is under way is sealed. */
+  readonly ending: Ending | undefined;
 }
 
 export type ProviderEvent =
-  | { readonly kind: "permitted"; readonly writes: boolean }
+  | {
+      readonly kind: "permitted";
+      readonly writes: boolean;
+      readonly streaming: boolean;
+      readonly window: number;
+    }
   /** Token, statement, grant or policy says no. */
   | { readonly kind: "denied" }
   /** No answer that leaves a record: a stale nonce, or a replica that is behind. */
   | { readonly kind: "turned-away" }
   | { readonly kind: "opened" }
+  /** Headers or a message of the upstream. */
+  | { readonly kind: "progressed" }
+  /** The upstream's status. */
   | { readonly kind: "answered" }
   | { readonly kind: "answer-unusable"; readonly reason: ReasonCode }
   | { readonly kind: "upstream-failed"; readonly reason: ReasonCode }
-  /** The record that closes the attempt is durable; `replaced` when its recheck put another in its place. */
+  /** The consumer has acknowledged a segment. */
+  | { readonly kind: "acknowledged" }
+  /** What was being sealed is durable; `replaced` when its recheck put a closing record in its place. */
   | { readonly kind: "sealed"; readonly replaced: boolean }
   | { readonly kind: "seal-failed"; readonly reason: ReasonCode }
   | { readonly kind: "interrupted"; readonly by: Interruption };
@@ -42,11 +75,12 @@ export type ProviderEffect =
   | { readonly kind: "seal-opened" }
   | { readonly kind: "call-upstream" }
   | { readonly kind: "cancel-upstream" }
-  | { readonly kind: "seal-receipt" }
+  /** Seal a receipt for everything that is pending; a final one holds the status. */
+  | { readonly kind: "seal-receipt"; readonly final: boolean }
   /** Seal a Refusal: the attempt has no record yet. Without a reason it is the one judged. */
   | { readonly kind: "seal-refusal"; readonly reason: ReasonCode | undefined }
   | { readonly kind: "seal-closed"; readonly outcome: ClosedOutcome; readonly reason: ReasonCode }
-  /** Send what was sealed, in-band: the answer with its receipt, or the refusal or closing. */
+  /** Send what was sealed, in-band: a segment with its receipt, or the refusal or closing. */
   | { readonly kind: "release" }
   | { readonly kind: "send-failed"; readonly reason: ReasonCode }
   | { readonly kind: "forget" };
@@ -64,6 +98,13 @@ export const initialProviderState: ProviderState = {
   onRecord: false,
   upstreamCalled: false,
   interruption: undefined,
+  streaming: false,
+  sealing: undefined,
+  pending: false,
+  answered: false,
+  unacknowledged: 0,
+  window: 1,
+  ending: undefined,
 };
 
 interface Step {
@@ -79,7 +120,10 @@ const reasonOfInterruption: Readonly<Record<Interruption, ReasonCode>> = {
 };
 
 function ended(state: ProviderState, effects: readonly ProviderEffect[]): Step {
-  return { state: { ...state, phase: "ended" }, effects: [...effects, { kind: "forget" }] };
+  return {
+    state: { ...state, phase: "ended", sealing: undefined },
+    effects: [...effects, { kind: "forget" }],
+  };
 }
 
 function stay(state: ProviderState): Step {
@@ -89,14 +133,35 @@ function stay(state: ProviderState): Step {
 /** Ends an attempt that will have no answer: with a record when it has one, silently when not. */
 function abandon(
   state: ProviderState,
-  outcome: ClosedOutcome,
-  reason: ReasonCode,
+  { outcome, reason }: Ending,
   before: readonly ProviderEffect[] = [],
 ): Step {
   if (!state.onRecord) return ended(state, [...before, { kind: "send-failed", reason }]);
   return {
-    state: { ...state, phase: "sealing" },
+    state: { ...state, phase: "closing", sealing: undefined },
     effects: [...before, { kind: "seal-closed", outcome, reason }],
+  };
+}
+
+/** Begins the next receipt, or the closing, when nothing is under way. */
+function proceed(state: ProviderState, before: readonly ProviderEffect[] = []): Step {
+  const wait: Step = { state, effects: before };
+  if (state.sealing !== undefined) return wait;
+  const { ending, pending, streaming, answered } = state;
+  const open = state.unacknowledged < state.window;
+  // What came before the upstream failed is handed over, unless somebody has stopped waiting for it.
+  const flush = streaming && pending && open && state.interruption === undefined;
+  if (ending !== undefined && !flush) return abandon(state, ending, before);
+  if (answered && open && ending === undefined) {
+    return {
+      state: { ...state, sealing: "final", pending: false },
+      effects: [...before, { kind: "seal-receipt", final: true }],
+    };
+  }
+  if (!flush) return wait;
+  return {
+    state: { ...state, sealing: "segment", pending: false },
+    effects: [...before, { kind: "seal-receipt", final: false }],
   };
 }
 
@@ -108,11 +173,14 @@ function interrupted(state: ProviderState, by: Interruption): Step {
     case "opening":
       // Opened is queued: what closes it waits until it is durable.
       return stay(marked);
-    case "calling":
-      return abandon(marked, by, reasonOfInterruption[by], [{ kind: "cancel-upstream" }]);
-    case "sealing":
-    case "ended":
+    case "calling": {
       // A closing counts from the moment that it is queued.
+      if (state.sealing === "final") return stay(state);
+      const ending = { outcome: by, reason: reasonOfInterruption[by] };
+      return proceed({ ...marked, ending }, [{ kind: "cancel-upstream" }]);
+    }
+    case "closing":
+    case "ended":
       return stay(state);
   }
 }
@@ -129,11 +197,68 @@ function opened(state: ProviderState): Step {
   const by = state.interruption;
   return by === undefined
     ? callUpstream(recorded)
-    : abandon(recorded, by, reasonOfInterruption[by]);
+    : abandon(recorded, { outcome: by, reason: reasonOfInterruption[by] });
 }
 
-function seal(state: ProviderState, effect: ProviderEffect): Step {
-  return { state: { ...state, phase: "sealing" }, effects: [effect] };
+function sealedSegment(state: ProviderState, replaced: boolean): Step {
+  if (replaced) return ended(state, [{ kind: "cancel-upstream" }, { kind: "release" }]);
+  if (state.sealing === "final") return ended(state, [{ kind: "release" }]);
+  const unacknowledged = state.unacknowledged + 1;
+  const next: ProviderState = { ...state, onRecord: true, sealing: undefined, unacknowledged };
+  return proceed(next, [{ kind: "release" }]);
+}
+
+function calling(state: ProviderState, event: ProviderEvent): Step {
+  switch (event.kind) {
+    case "progressed":
+      return state.answered ? stay(state) : proceed({ ...state, pending: true });
+    case "answered":
+      return state.ending === undefined ? proceed({ ...state, answered: true }) : stay(state);
+    case "acknowledged":
+      return proceed({ ...state, unacknowledged: Math.max(0, state.unacknowledged - 1) });
+    case "upstream-failed": {
+      if (state.answered || state.ending !== undefined) return stay(state);
+      return proceed({ ...state, ending: { outcome: "upstream-error", reason: event.reason } });
+    }
+    case "answer-unusable": {
+      if (state.sealing === "final" || state.ending !== undefined) return stay(state);
+      const cancel: ProviderEffect = { kind: "cancel-upstream" };
+      if (state.onRecord || state.sealing !== undefined) {
+        const ending: Ending = { outcome: "limit", reason: event.reason };
+        return proceed({ ...state, pending: false, ending }, [cancel]);
+      }
+      return {
+        state: { ...state, phase: "closing" },
+        effects: [cancel, { kind: "seal-refusal", reason: event.reason }],
+      };
+    }
+    case "sealed":
+      return state.sealing === undefined ? stay(state) : sealedSegment(state, event.replaced);
+    case "seal-failed":
+      if (state.sealing === undefined) return stay(state);
+      return ended(state, [
+        { kind: "cancel-upstream" },
+        { kind: "send-failed", reason: event.reason },
+      ]);
+    default:
+      return stay(state);
+  }
+}
+
+function judged(state: ProviderState, event: ProviderEvent): Step {
+  if (event.kind === "denied") {
+    return {
+      state: { ...state, phase: "closing" },
+      effects: [{ kind: "seal-refusal", reason: undefined }],
+    };
+  }
+  if (event.kind === "turned-away") return ended(state, []);
+  if (event.kind !== "permitted") return stay(state);
+  const { streaming, window } = event;
+  const permitted: ProviderState = { ...state, streaming, window };
+  return event.writes
+    ? { state: { ...permitted, phase: "opening" }, effects: [{ kind: "seal-opened" }] }
+    : callUpstream(permitted);
 }
 
 /** One step. An event that the phase does not expect changes nothing: it comes from a race that was lost. */
@@ -141,12 +266,7 @@ export function stepProvider(state: ProviderState, event: ProviderEvent): Step {
   if (event.kind === "interrupted") return interrupted(state, event.by);
   switch (state.phase) {
     case "judging":
-      if (event.kind === "denied") return seal(state, { kind: "seal-refusal", reason: undefined });
-      if (event.kind === "turned-away") return ended(state, []);
-      if (event.kind !== "permitted") return stay(state);
-      return event.writes
-        ? { state: { ...state, phase: "opening" }, effects: [{ kind: "seal-opened" }] }
-        : callUpstream(state);
+      return judged(state, event);
     case "opening":
       if (event.kind === "opened") return opened(state);
       // The recheck refused it: that refusal is durable and closes the attempt.
@@ -155,15 +275,8 @@ export function stepProvider(state: ProviderState, event: ProviderEvent): Step {
         return ended(state, [{ kind: "send-failed", reason: event.reason }]);
       return stay(state);
     case "calling":
-      if (event.kind === "answered") return seal(state, { kind: "seal-receipt" });
-      if (event.kind === "upstream-failed") return abandon(state, "upstream-error", event.reason);
-      if (event.kind === "answer-unusable") {
-        return state.onRecord
-          ? abandon(state, "limit", event.reason)
-          : seal(state, { kind: "seal-refusal", reason: event.reason });
-      }
-      return stay(state);
-    case "sealing":
+      return calling(state, event);
+    case "closing":
       if (event.kind === "sealed") return ended(state, [{ kind: "release" }]);
       if (event.kind === "seal-failed")
         return ended(state, [{ kind: "send-failed", reason: event.reason }]);

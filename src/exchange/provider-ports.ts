@@ -1,8 +1,8 @@
 /** What the provider's side of an exchange asks of the process around it, and each attempt of that side. */
-import type { CallFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { CallFrame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { SealedRecord } from "../ledger/ports.ts";
 import type { JoinedCalls } from "./joined-calls.ts";
-import type { LinkEnd } from "./ports.ts";
+import type { Carriage } from "./ports.ts";
 import type { JudgePorts } from "./provider-judge.ts";
 import type { RefusalLimiter } from "./refusal-limiter.ts";
 import type { UpstreamConnector } from "./transport/ports.ts";
@@ -21,13 +21,13 @@ export interface AttemptOptions {
   readonly ports: ProviderPorts;
   readonly used: UsedAttempts;
   readonly limiter: RefusalLimiter;
-  readonly link: LinkEnd;
-  /** Number of the exchange on the link. */
-  readonly exchange: bigint;
+  readonly carriage: Carriage;
   readonly frame: CallFrame;
-  /** The receipt of this attempt was sent to the consumer. */
-  released(receipt: SealedRecord, attemptKey: string): void;
-  /** Opened is durable and what was to close the attempt could not be sealed. */
+  /** A receipt was sent to the consumer; `acknowledged` is to be called once when it is answered. */
+  released(receipt: SealedRecord, attemptKey: string, acknowledged: () => void): void;
+  /** An acknowledgement has come on the carriage. */
+  acknowledged(proof: Proof | undefined): void;
+  /** The attempt is on record and what was to close it could not be sealed. */
   unsealed(attemptKey: string): void;
   done(): void;
 }

@@ -1,7 +1,6 @@
-/** The provider's records of one unary attempt, built and encoded once. */
+/** The provider's records of one attempt, built and encoded once. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { commitUnderSeed } from "../crypto/commitments.ts";
-import { transcriptOf } from "../crypto/transcript.ts";
 import {
   type Begin,
   BeginSchema,
@@ -12,7 +11,7 @@ import {
 } from "../gen/causeway/record/v1/parts_pb.ts";
 import {
   Outcome,
-  ReceiptSchema,
+  type ReceiptSchema,
   type RefusalSchema,
   RecordSchema,
   Side,
@@ -23,6 +22,7 @@ import type { ReasonCode } from "../base/reasons.ts";
 import { reason } from "../base/reasons.ts";
 import { bucket } from "../record/bucket.ts";
 import { encodeRecord } from "../record/record.ts";
+import type { Segment } from "./answer-segments.ts";
 import type { ClosedOutcome } from "./provider-machine.ts";
 
 /** A call that verified, as it stands in receipt and refusal. */
@@ -101,67 +101,68 @@ export function encodeOpened(begin: Begin): Uint8Array {
   return encodeRecord(create(RecordSchema, { body: { case: "opened", value: { begin } } }));
 }
 
-/** An answer of the upstream in the encodings that travel and are committed to. */
-export interface EncodedAnswer {
-  /** Encoded Metadata. */
-  readonly headers: Uint8Array;
-  readonly messages: readonly Uint8Array[];
-  /** Encoded StatusFrame. */
-  readonly status: Uint8Array;
-  readonly grpcCode: number;
-}
-
-/** A receipt with the salts that open its commitments to the consumer. */
+/** A receipt with what opens its commitments to the consumer. */
 export interface BuiltReceipt {
   readonly record: Uint8Array;
   readonly responseSalt: Uint8Array;
-  readonly statusSalt: Uint8Array;
-  /** The transcript value of the response. */
-  readonly response: Uint8Array;
+  /** In the final one. */
+  readonly statusSalt: Uint8Array | undefined;
 }
 
+/** The connector that a receipt names. */
+export type ConnectorKind = "grpc" | "http-json" | "sql";
+
+const connectors: Readonly<Record<ConnectorKind, UpstreamConnector>> = {
+  grpc: UpstreamConnector.GRPC,
+  "http-json": UpstreamConnector.HTTP_JSON,
+  sql: UpstreamConnector.SQL,
+};
+
 export function encodeReceipt(options: {
-  /** Absent when `prevRecord` is the record hash of Opened. */
+  /** Absent when `prevRecord` is the record hash of the attempt's record before. */
   readonly begin: Begin | undefined;
   readonly prevRecord: Uint8Array | undefined;
-  readonly requestCommitment: Uint8Array;
-  readonly answer: EncodedAnswer;
+  /** The request so far: its commitment, and its frames with the headers. */
+  readonly request: { readonly commitment: Uint8Array; readonly frames: number };
+  readonly segment: Segment;
+  readonly connector: ConnectorKind;
   readonly upstreamMs: number;
   readonly seed: Uint8Array;
 }): BuiltReceipt {
-  const { answer, seed } = options;
-  const value = transcriptOf(answer.headers, answer.messages);
-  const response = commitUnderSeed({ seed, label: "response", value });
-  const status = commitUnderSeed({ seed, label: "status", value: answer.status });
-  // Without a mask the upstream's answer is what was released.
-  const upstream = commitUnderSeed({ seed, label: "upstream", value });
-  const messageBytes = answer.messages.reduce((sum, message) => sum + message.length, 0);
-  const receipt = create(ReceiptSchema, {
+  const { request, segment, seed } = options;
+  const response = commitUnderSeed({ seed, label: "response", value: segment.response });
+  const upstream = commitUnderSeed({ seed, label: "upstream", value: segment.upstream });
+  const receipt: MessageInitShape<typeof ReceiptSchema> = {
     start:
       options.begin === undefined
         ? { case: "prevRecord", value: { hash: options.prevRecord ?? new Uint8Array() } }
         : { case: "begin", value: options.begin },
     progress: {
-      segment: 1,
-      framesFirst: 0n,
-      framesEnd: BigInt(1 + answer.messages.length),
-      messages: BigInt(answer.messages.length),
-      bytesBucket: bucket(messageBytes),
-      request: options.requestCommitment,
-      requestFrames: 2n,
+      segment: segment.number,
+      framesFirst: BigInt(segment.framesFirst),
+      framesEnd: BigInt(segment.framesEnd),
+      messages: BigInt(segment.messages.length),
+      bytesBucket: bucket(segment.bytes),
+      request: request.commitment,
+      requestFrames: BigInt(request.frames),
       response: response.commitment,
       upstream: upstream.commitment,
     },
-    status: { grpcCode: answer.grpcCode, source: StatusSource.UPSTREAM, status: status.commitment },
-    final: true,
-    connector: UpstreamConnector.GRPC,
+    final: segment.status !== undefined,
+    connector: connectors[options.connector],
     upstreamMsBucket: bucket(Math.max(0, Math.round(options.upstreamMs))),
-  });
+  };
+  let statusSalt: Uint8Array | undefined;
+  if (segment.status !== undefined) {
+    const { frame, grpcCode } = segment.status;
+    const status = commitUnderSeed({ seed, label: "status", value: frame });
+    statusSalt = status.salt;
+    receipt.status = { grpcCode, source: StatusSource.UPSTREAM, status: status.commitment };
+  }
   return {
     record: encodeRecord(create(RecordSchema, { body: { case: "receipt", value: receipt } })),
     responseSalt: response.salt,
-    statusSalt: status.salt,
-    response: value,
+    statusSalt,
   };
 }
 
@@ -201,8 +202,10 @@ export function encodeProviderRefusal(options: {
 export function encodeProviderClosed(options: {
   readonly xid: Uint8Array;
   readonly attempt: number;
-  /** Record hash of Opened. */
+  /** Record hash of the attempt's record before. */
   readonly prevRecord: Uint8Array;
+  /** Frames of the answer that were released. */
+  readonly frames: number;
   readonly outcome: ProviderOutcome;
   readonly decision: Decision | undefined;
   readonly recheck: FailedRecheck | undefined;
@@ -228,6 +231,7 @@ export function encodeProviderClosed(options: {
             ? {}
             : { recheck: { seenSize: options.recheck.seenSize, fact: options.recheck.fact } }),
           upstreamCalled: options.upstreamCalled,
+          frames: BigInt(options.frames),
           status: {
             grpcCode: reason(options.reason).grpcCode,
             source: StatusSource.GATEWAY,

@@ -1,14 +1,15 @@
-/** The provider's side of calls that come over multiplexed links. */
+/** The provider's side of calls that come over links, and over streams beside them. */
 import { toBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
-import type { Frame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { CallFrame, Frame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { linkExchangesMax } from "../base/limits.ts";
 import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
 import { LeafCache } from "./leaf-cache.ts";
 import { isOpenStateKey, openStateKey, parseOpenAttempt } from "./open-attempts.ts";
-import type { LinkEnd } from "./ports.ts";
+import { linkCarriage } from "./link-carriage.ts";
+import type { Carriage, CarriageListener, LinkEnd } from "./ports.ts";
 import { ProviderAttempt } from "./provider-attempt.ts";
 import type { ProviderPorts } from "./provider-ports.ts";
 import { encodeProviderClosed } from "./provider-records.ts";
@@ -55,38 +56,63 @@ export class ProviderSide {
     return this.#open.size;
   }
 
+  /** Takes the exchanges that come over a link. */
   serve(link: LinkEnd): LinkHandler {
     const attempts = new Map<bigint, ProviderAttempt>();
     this.#tlsKeys.set(link.peer, link.peerTlsKey);
     return {
       onFrame: ({ exchange, body }) => {
-        if (body.case === "cancel") return attempts.get(exchange)?.interrupt("cancelled");
+        if (body.case === undefined) return;
+        // An acknowledgement may come when its attempt has ended, and on another link.
         if (body.case === "acknowledgement") return this.#acknowledged(link, body.value.proof);
-        if (body.case !== "call" || attempts.has(exchange)) return;
+        const attempt = attempts.get(exchange);
+        if (attempt !== undefined) return attempt.onFrame(body);
+        if (body.case !== "call") return;
         if (attempts.size >= linkExchangesMax) return link.send(exchange, failedFrame("BUSY"));
-        const attempt = new ProviderAttempt({
-          ports: this.#ports,
-          used: this.#used,
-          limiter: this.#limiter,
-          link,
-          exchange,
-          frame: body.value,
-          released: (sealed, key) =>
-            this.#ports.unacknowledged.released(link.peer, sealed, undefined, key),
-          unsealed: (key) => this.#unsealed.add(openStateKey(key)),
-          done: () => {
-            attempts.delete(exchange);
-            this.#open.delete(attempt);
-          },
-        });
-        attempts.set(exchange, attempt);
-        this.#open.add(attempt);
-        attempt.start();
+        const carriage = linkCarriage(link, exchange, () => attempts.delete(exchange));
+        const begun = this.#attempt(carriage, body.value);
+        attempts.set(exchange, begun);
+        begun.start();
       },
       onLost: () => {
-        for (const attempt of [...attempts.values()]) attempt.interrupt("peer-lost");
+        for (const attempt of [...attempts.values()]) attempt.onLost();
       },
     };
+  }
+
+  /** Takes one exchange that has a stream of its own beside a link. */
+  serveStream(carriage: Carriage): CarriageListener {
+    let attempt: ProviderAttempt | undefined;
+    return {
+      onFrame: (body) => {
+        if (attempt !== undefined) return attempt.onFrame(body);
+        if (body.case !== "call") return;
+        attempt = this.#attempt(carriage, body.value);
+        attempt.start();
+      },
+      onLost: () => attempt?.onLost(),
+    };
+  }
+
+  #attempt(carriage: Carriage, frame: CallFrame): ProviderAttempt {
+    const { link } = carriage;
+    const attempt = new ProviderAttempt({
+      ports: this.#ports,
+      used: this.#used,
+      limiter: this.#limiter,
+      carriage,
+      frame,
+      released: (sealed, key, acknowledged) =>
+        this.#ports.unacknowledged.released(link.peer, sealed, acknowledged, key),
+      acknowledged: (proof) => this.#acknowledged(link, proof),
+      unsealed: (key) => this.#unsealed.add(openStateKey(key)),
+      done: () => {
+        this.#open.delete(attempt);
+        carriage.close();
+      },
+    });
+    this.#open.add(attempt);
+    return attempt;
   }
 
   #acknowledged(link: LinkEnd, proof: Proof | undefined): void {
@@ -147,7 +173,9 @@ export class ProviderSide {
         outcome,
         decision: undefined,
         recheck: undefined,
-        // Opened was durable, so that the upstream may have been called.
+        // How much of what was sealed has left is not known.
+        frames: 0,
+        // A record was durable, so that the upstream may have been called.
         upstreamCalled: true,
         reason: "NO_ANSWER",
         status: toBinary(StatusFrameSchema, statusOf("NO_ANSWER")),

@@ -5,7 +5,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { equalBytes } from "../base/bytes.ts";
 import { commit, commitmentBytes } from "../crypto/commitments.ts";
-import { transcriptOf } from "../crypto/transcript.ts";
 import { MetadataSchema, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { AnswerFrame, Opening } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
@@ -14,6 +13,7 @@ import type { Receipt } from "../gen/causeway/record/v1/record_pb.ts";
 import type { Replica } from "../ledger/ports.ts";
 import type { CheckResult } from "./consumer-machine.ts";
 import type { VerifiedCall } from "./provider-records.ts";
+import type { ReceivedAnswer } from "./received-answer.ts";
 import { assertMetadata } from "./transport/metadata.ts";
 import { trailersFromStatus } from "./transport/trailers.ts";
 
@@ -23,7 +23,12 @@ const grpcCodeMax = 16;
 /** What the consumer knows of its own attempt. */
 export interface SentCall {
   readonly call: VerifiedCall;
-  readonly requestCommitment: Uint8Array;
+  /** The method's answer is one message. */
+  readonly oneAnswer: boolean;
+  /** So is its request: the answer is one segment. */
+  readonly unary: boolean;
+  /** The commitment to the first so many frames of the request; `undefined` for what was not sent. */
+  requestAt(frames: bigint): Uint8Array | undefined;
   readonly grantJti: string;
   /** Unix seconds of the token's issue. */
   readonly issuedAt: number;
@@ -50,20 +55,14 @@ function saltOf(openings: readonly Opening[], label: string): Uint8Array | undef
     : undefined;
 }
 
-/**
- * The commitment to the response as it was received, under the salt that came with it; `undefined` when
- * no usable salt came.
- */
-export function receivedResponse(answer: AnswerFrame): Uint8Array | undefined {
-  const salt = saltOf(answer.openings, "response");
-  if (salt === undefined) return undefined;
-  return commit({ label: "response", salt, value: transcriptOf(answer.headers, answer.messages) });
+/** The salt of `response` that came with a first segment; `undefined` when no usable one did. */
+export function responseSalt(answer: AnswerFrame): Uint8Array | undefined {
+  return saltOf(answer.openings, "response");
 }
 
-function statusMatches(answer: AnswerFrame, receipt: Receipt): boolean {
-  const salt = saltOf(answer.openings, "status");
-  if (salt === undefined || receipt.status === undefined) return false;
-  return equalBytes(commit({ label: "status", salt, value: answer.status }), receipt.status.status);
+/** The commitment to the response as it was received; `undefined` without a usable salt. */
+export function receivedResponse({ salt, transcript }: ReceivedAnswer): Uint8Array | undefined {
+  return salt === undefined ? undefined : commit({ label: "response", salt, value: transcript });
 }
 
 /** Opened as it came with the answer: its record hash and the call that it holds. */
@@ -72,52 +71,100 @@ export interface ReceivedOpened {
   readonly call: Call | undefined;
 }
 
-function bindsCall(receipt: Receipt, sent: SentCall, opened: ReceivedOpened | undefined): boolean {
-  if (receipt.start.case === "begin") return isSameCall(receipt.start.value.call, sent.call);
+/** A segment that came, beside what came before. */
+export interface ReceivedSegment {
+  readonly answer: AnswerFrame;
+  readonly receipt: Receipt;
+  /** The whole answer so far, this segment included. */
+  readonly received: ReceivedAnswer;
+  /** The Opened that came with the first segment of a method that writes; its proof was valid. */
+  readonly opened: ReceivedOpened | undefined;
+}
+
+function bindsCall({ receipt, received, opened }: ReceivedSegment, sent: SentCall): boolean {
+  const { start } = receipt;
+  if (start.case === "begin") {
+    return (
+      received.segment === 1 && opened === undefined && isSameCall(start.value.call, sent.call)
+    );
+  }
+  if (start.case !== "prevRecord") return false;
+  if (received.segment > 1) {
+    return received.previous !== undefined && equalBytes(start.value.hash, received.previous);
+  }
   return (
-    receipt.start.case === "prevRecord" &&
     opened !== undefined &&
-    equalBytes(receipt.start.value.hash, opened.recordHash) &&
+    equalBytes(start.value.hash, opened.recordHash) &&
     isSameCall(opened.call, sent.call)
   );
 }
 
-function bytesMatch(
-  answer: AnswerFrame,
-  receipt: Receipt,
-  sent: SentCall,
-  opened: ReceivedOpened | undefined,
-): boolean {
+function requestMatches({ receipt, received }: ReceivedSegment, sent: SentCall): boolean {
   const { progress } = receipt;
-  const response = receivedResponse(answer);
-  if (progress === undefined || response === undefined || !receipt.final) return false;
+  if (progress === undefined || progress.requestFrames < received.requestFrames) return false;
+  const own = sent.requestAt(progress.requestFrames);
+  return own !== undefined && equalBytes(progress.request, own);
+}
+
+function countsMatch({ answer, receipt, received }: ReceivedSegment): boolean {
+  const { progress } = receipt;
   return (
-    bindsCall(receipt, sent, opened) &&
-    equalBytes(progress.request, sent.requestCommitment) &&
-    progress.requestFrames === 2n &&
-    equalBytes(progress.response, response) &&
-    progress.framesEnd === BigInt(1 + answer.messages.length) &&
-    statusMatches(answer, receipt) &&
-    isUnaryAnswer(answer, receipt)
+    progress !== undefined &&
+    progress.segment === received.segment &&
+    progress.framesFirst === BigInt(received.framesFirst) &&
+    progress.framesEnd === BigInt(received.framesEnd) &&
+    progress.messages === BigInt(answer.messages.length)
   );
 }
 
+function bytesMatch(segment: ReceivedSegment, sent: SentCall): boolean {
+  const { answer, receipt, received } = segment;
+  const response = receivedResponse(received);
+  return (
+    response !== undefined &&
+    receipt.progress !== undefined &&
+    equalBytes(receipt.progress.response, response) &&
+    bindsCall(segment, sent) &&
+    requestMatches(segment, sent) &&
+    countsMatch(segment) &&
+    (received.segment > 1 || isMetadata(answer.headers)) &&
+    (receipt.final ? isStatus(segment, sent) : !sent.unary && receipt.status === undefined)
+  );
+}
+
+/** Whether the bytes are Metadata that gRPC carries. */
+function isMetadata(headers: Uint8Array): boolean {
+  return holds(() => assertMetadata(fromBinary(MetadataSchema, headers)));
+}
+
 /**
- * Whether the bytes are the answer of a unary method as a gateway can hand it over: Metadata and a
- * StatusFrame that gRPC carries, the code that the receipt states, one message if and only if it is OK.
+ * Whether the last segment ends the call as a gateway can hand it over: a StatusFrame that gRPC carries,
+ * the code that the receipt states, and where one message is the answer, one if and only if it is OK.
  */
-function isUnaryAnswer(answer: AnswerFrame, receipt: Receipt): boolean {
-  try {
+function isStatus({ answer, receipt, received }: ReceivedSegment, sent: SentCall): boolean {
+  const salt = saltOf(answer.openings, "status");
+  const stated = receipt.status;
+  if (salt === undefined || stated === undefined) return false;
+  if (!equalBytes(commit({ label: "status", salt, value: answer.status }), stated.status)) {
+    return false;
+  }
+  return holds(() => {
     const status = fromBinary(StatusFrameSchema, answer.status);
-    assertMetadata(fromBinary(MetadataSchema, answer.headers));
     trailersFromStatus(status);
-    return (
-      status.code <= grpcCodeMax &&
-      status.code === receipt.status?.grpcCode &&
-      answer.messages.length === (status.code === 0 ? 1 : 0)
-    );
+    const messages = received.framesEnd - 1;
+    const counted = !sent.oneAnswer || messages === (status.code === 0 ? 1 : 0);
+    if (status.code > grpcCodeMax || status.code !== stated.grpcCode || !counted) {
+      throw new RangeError("not the status of this answer");
+    }
+  });
+}
+
+function holds(check: () => void): boolean {
+  try {
+    check();
+    return true;
   } catch {
-    // The decoder says in no other way that the bytes are of no such message.
+    // A decoder says in no other way that the bytes are of no such message.
     return false;
   }
 }
@@ -145,19 +192,17 @@ function grantTaken(header: Header, sent: SentCall, replica: Replica): boolean {
 }
 
 /** The result to acknowledge for a receipt whose proof is valid and whose seen ledger is the own. */
-export function checkReceipt(options: {
-  readonly answer: AnswerFrame;
-  readonly receipt: Receipt;
-  readonly header: Header;
-  readonly sent: SentCall;
-  /** The Opened that came with the answer to a method that writes; its proof was valid. */
-  readonly opened: ReceivedOpened | undefined;
-  readonly replica: Replica;
-  readonly nowMs: number;
-}): CheckResult {
-  const { answer, receipt, header, sent, replica } = options;
+export function checkReceipt(
+  options: ReceivedSegment & {
+    readonly header: Header;
+    readonly sent: SentCall;
+    readonly replica: Replica;
+    readonly nowMs: number;
+  },
+): CheckResult {
+  const { header, sent, replica } = options;
   const time = timeCheck(header, sent, replica, options.nowMs);
   if (time !== undefined) return time;
   if (grantTaken(header, sent, replica)) return "grant-taken";
-  return bytesMatch(answer, receipt, sent, options.opened) ? "match" : "commitment-mismatch";
+  return bytesMatch(options, sent) ? "match" : "commitment-mismatch";
 }

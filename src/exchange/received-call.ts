@@ -38,6 +38,8 @@ export function readCallStatement(
 
 /** The values that a call committed to and sent. */
 export interface SentValues {
+  /** 32 bytes: under it both sides commit to the request. */
+  readonly requestSalt: Uint8Array;
   readonly case: Uint8Array | undefined;
   readonly official: Uint8Array | undefined;
   readonly idempotency: Uint8Array | undefined;
@@ -68,16 +70,27 @@ function areOpenings(openings: readonly Opening[]): boolean {
   );
 }
 
+/** An open request is bound by the commitments that follow: its salt is all that is needed for them. */
+function isRequestBound(
+  frame: CallFrame,
+  statement: CallStatement,
+  opening: Opening | undefined,
+): boolean {
+  if (statement.open) {
+    return opening?.salt.length === commitmentBytes && frame.message.length === 0;
+  }
+  const request = transcriptOf(frame.headers, [frame.message]);
+  return opens(statement.request, opening, "request", request);
+}
+
 /** Checks every value that was sent against its commitment; a mismatch is a reason, not an error. */
 export function checkSentValues(
   frame: CallFrame,
   statement: CallStatement,
 ): SentValues | ReasonCode {
   if (!areOpenings(frame.openings)) return "COMMITMENT_MISMATCH";
-  const request = transcriptOf(frame.headers, [frame.message]);
-  if (!opens(statement.request, find(frame.openings, "request"), "request", request)) {
-    return "COMMITMENT_MISMATCH";
-  }
+  const requestSalt = find(frame.openings, "request");
+  if (!isRequestBound(frame, statement, requestSalt)) return "COMMITMENT_MISMATCH";
   const values: { case?: Uint8Array; official?: Uint8Array; idempotency?: Uint8Array } = {};
   for (const label of ["case", "official", "idempotency"] as const) {
     const opening = find(frame.openings, label);
@@ -89,6 +102,7 @@ export function checkSentValues(
     values[label] = opening.value;
   }
   return {
+    requestSalt: requestSalt?.salt as Uint8Array,
     case: values.case,
     official: values.official,
     idempotency: values.idempotency,

@@ -1,8 +1,9 @@
 /** Reading what a provider sent back in-band: the proof of its receipt, refusal or closing. */
 import { fromBinary } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { equalBytes } from "../base/bytes.ts";
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
-import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { Proof, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import { type Record as LedgerRecord, Side } from "../gen/causeway/record/v1/record_pb.ts";
 import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
@@ -64,7 +65,16 @@ export function readOpened(
 export function refusalReason(
   proof: CheckedProof,
   opened: ReceivedOpened | undefined,
-  { call: sent, gateway }: { readonly call: VerifiedCall; readonly gateway: string },
+  {
+    call: sent,
+    gateway,
+    previous,
+  }: {
+    readonly call: VerifiedCall;
+    readonly gateway: string;
+    /** Record hash of the receipt that came before, of this call. */
+    readonly previous: Uint8Array | undefined;
+  },
 ): ReasonCode | undefined {
   const { body } = proof.record;
   if (body.case === "refusal") {
@@ -78,9 +88,38 @@ export function refusalReason(
   }
   if (body.case !== "closed") return undefined;
   const reason = body.value.status?.reason ?? "";
-  return opened !== undefined && isSameCall(opened.call, sent) && isReasonCode(reason)
-    ? reason
-    : undefined;
+  const before =
+    previous ??
+    (opened !== undefined && isSameCall(opened.call, sent) ? opened.recordHash : undefined);
+  const follows = before !== undefined && equalBytes(body.value.prevRecord, before);
+  return follows && isReasonCode(reason) ? reason : undefined;
+}
+
+/** A refusal or closing of this very call, verified; `undefined` when it is not one. */
+export function readRefusal(
+  frame: RefusedFrame,
+  context: ProofContext,
+  own: Parameters<typeof refusalReason>[2],
+):
+  | {
+      readonly proof: CheckedProof;
+      readonly reason: ReasonCode;
+      readonly upstreamCalled: boolean;
+      /** The proof of Opened that came with it and is valid. */
+      readonly opened: Proof | undefined;
+    }
+  | undefined {
+  const { link, replica, leaves } = context;
+  const checked = checkProof(frame.proof, link.peer, replica, leaves);
+  if (checked.kind !== "valid") return undefined;
+  const { proof } = checked;
+  const opened = readOpened(frame.opened, context);
+  const reason = refusalReason(proof, opened, own);
+  if (reason === undefined) return undefined;
+  const { body } = proof.record;
+  const told = body.case === "refusal" || body.case === "closed";
+  const upstreamCalled = told && body.value.upstreamCalled;
+  return { proof, reason, upstreamCalled, opened: opened && frame.opened };
 }
 
 /**

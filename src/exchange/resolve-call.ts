@@ -18,8 +18,19 @@ export interface AgencySystem {
   readonly purposes?: readonly string[] | undefined;
   /** What holds for a call that does not say. */
   readonly defaults?:
-    | { readonly service?: string | undefined; readonly purpose?: string | undefined }
+    | {
+        readonly service?: string | undefined;
+        readonly purpose?: string | undefined;
+        /** Put into the call's metadata before the consumer's side takes it, as `official` is. */
+        readonly case?: string | undefined;
+        readonly official?: string | undefined;
+      }
     | undefined;
+}
+
+/** Whether request or answer of a method is a stream: then its call statement is open. */
+export function isStreaming(method: ServiceMethod): boolean {
+  return method.client_streaming || method.server_streaming;
 }
 
 export interface ResolvedCall {
@@ -117,13 +128,13 @@ export function resolveCall(options: {
     view.grantsOf(agency).some(({ detail }) => detail.service === id),
   );
   if (granted.length === 0) return no("grant", "GRANT_MISSING", true);
-  if (granted.length > 1) return no("local", "SERVICE_AMBIGUOUS", true);
-  const service = granted[0] as ServiceFact;
+  const usable = granted.filter(({ id }) => system.services?.includes(id) ?? true);
+  if (usable.length > 1) return no("local", "SERVICE_AMBIGUOUS", true);
+  const [service] = usable;
+  if (service === undefined) return no("local", "CALLER_NOT_ALLOWED", true);
   const purpose = options.purpose ?? system.defaults?.purpose;
   if (purpose === undefined) return no("local", "PURPOSE_MISSING", true);
-  const allowed =
-    (system.services?.includes(service.id) ?? true) && (system.purposes?.includes(purpose) ?? true);
-  if (!allowed) return no("local", "CALLER_NOT_ALLOWED", true);
+  if (!(system.purposes?.includes(purpose) ?? true)) return no("local", "CALLER_NOT_ALLOWED", true);
   const grant = chooseGrant({
     view,
     gateway: options.gateway,
@@ -135,7 +146,5 @@ export function resolveCall(options: {
   });
   if (typeof grant === "string") return no("grant", grant, true);
   const method = service.body.methods.find((candidate) => candidate.path === path) as ServiceMethod;
-  if (method.client_streaming || method.server_streaming)
-    return no("limit", "CALL_TYPE_UNSUPPORTED", true);
   return { service, method, grant, purpose };
 }

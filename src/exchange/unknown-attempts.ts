@@ -143,16 +143,16 @@ export class UnknownAttempts {
     }
   }
 
-  /** Closes the attempts of this start whose own closing found no way into the journal. */
+  /** Closes what an earlier start left open, and what of this one found no way into the journal. */
   async #closeUnsealed(): Promise<void> {
-    for (const name of this.#known.takeUnsealed()) {
+    for (const { name, outcome, prevRecord } of this.#known.takeLeftOpen()) {
       const key = attemptKey(name.tokenDigest, name.index);
       const states = this.#known.closing(key);
       try {
-        await this.#seal(name, "gateway-error", states);
+        await this.#seal(name, outcome, states, prevRecord);
       } catch {
         // It is tried again with the next final checkpoint.
-        this.#known.notSealed(key, states, name);
+        this.#known.notSealed(key, states, name, outcome);
       }
     }
   }
@@ -161,6 +161,7 @@ export class UnknownAttempts {
     name: AttemptName,
     outcome: "unknown-after-restart" | "disputed" | "gateway-error",
     states: readonly StateChange[],
+    prevRecord?: Uint8Array,
   ): Promise<void> {
     const { clock, sealer } = this.#ports;
     const record = encodeConsumerClosed({
@@ -171,6 +172,7 @@ export class UnknownAttempts {
       source: "gateway",
       status: undefined,
       nextAttempt: 0,
+      prevRecord,
     });
     await sealer.seal({ kind: "evidence", record, decidedAtMs: clock.nowMs(), states });
   }

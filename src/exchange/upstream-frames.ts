@@ -1,18 +1,18 @@
 /** What passes between a provider gateway and an upstream: caller facts in, an answer without reserved metadata out. */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { CausewayError } from "../base/errors.ts";
 import { formatUuid } from "../base/ids.ts";
 import {
   type Metadata,
   MetadataSchema,
+  type StatusFrame,
   StatusFrameSchema,
 } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { CallStatement } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { AnswerFilter } from "./answer-segments.ts";
 import { withEntries, withoutReserved } from "./call-metadata.ts";
-import type { EncodedAnswer } from "./provider-records.ts";
 import type { SentValues } from "./received-call.ts";
 import { assertMetadata } from "./transport/metadata.ts";
-import type { UnaryAnswer } from "./transport/ports.ts";
 import { trailersFromStatus } from "./transport/trailers.ts";
 
 /** The caller's metadata with the facts of the call, which only this gateway may set. */
@@ -67,24 +67,32 @@ function faultOf(check: () => void): MetadataFault | undefined {
   }
 }
 
-/**
- * What of an upstream's answer travels and is committed to: reserved metadata is not its to set. Throws
- * METADATA_INVALID or METADATA_TOO_LARGE for an answer that the consumer could not hand over.
- */
-export function encodeUpstreamAnswer(answer: UnaryAnswer): EncodedAnswer {
-  const trailers = withoutReserved(answer.status.trailers ?? create(MetadataSchema));
-  const status = create(StatusFrameSchema, { ...answer.status, trailers });
-  const headers = withoutReserved(answer.headers);
-  const fault = faultOf(() => {
-    assertMetadata(headers);
-    trailersFromStatus(status);
-  });
-  if (fault !== undefined)
+function assertCarried(check: () => void): void {
+  const fault = faultOf(check);
+  if (fault !== undefined) {
     throw new CausewayError(fault, "the answer's metadata cannot be carried");
-  return {
-    headers: toBinary(MetadataSchema, headers),
-    messages: answer.messages,
-    status: toBinary(StatusFrameSchema, status),
-    grpcCode: status.code,
-  };
+  }
+}
+
+/**
+ * What of an upstream's headers travels and is committed to: reserved metadata is not its to set. Throws
+ * METADATA_INVALID or METADATA_TOO_LARGE for what the consumer could not hand over.
+ */
+export function carriedHeaders(headers: Metadata): Metadata {
+  const carried = withoutReserved(headers);
+  assertCarried(() => assertMetadata(carried));
+  return carried;
+}
+
+/** What of an upstream's status and trailers travels; throws as `carriedHeaders`. */
+export function carriedStatus(status: StatusFrame): StatusFrame {
+  const trailers = withoutReserved(status.trailers ?? create(MetadataSchema));
+  const carried = create(StatusFrameSchema, { ...status, trailers });
+  assertCarried(() => trailersFromStatus(carried));
+  return carried;
+}
+
+/** What is released of an answer: what can be carried, without reserved metadata. */
+export function answerFilter(): AnswerFilter {
+  return { headers: carriedHeaders, message: (bytes) => bytes, status: carriedStatus };
 }

@@ -18,7 +18,6 @@ import { answerFrame } from "../../src/exchange/frames.ts";
 import {
   type BuiltReceipt,
   createBegin,
-  type EncodedAnswer,
   encodeReceipt,
 } from "../../src/exchange/provider-records.ts";
 import type { Link } from "../../src/exchange/transport/link.ts";
@@ -52,6 +51,7 @@ import { eventually } from "../support/admin-client.ts";
 import type { Running } from "../support/running.ts";
 import { freePort, passphrase } from "../support/two-cities.ts";
 import { peerTlsOf, selfOf, sleep, timing } from "./support.ts";
+import { type EncodedAnswer, wholeSegment } from "../support/answers.ts";
 
 /** One call as the rogue has it, and the ways to answer. */
 export interface Victim {
@@ -261,8 +261,12 @@ export class RogueProvider {
     return encodeReceipt({
       begin: lie.prev === undefined ? (lie.begin ?? this.begin(call)) : undefined,
       prevRecord: lie.prev,
-      requestCommitment: lie.request ?? openCallStatement(call.statement).request,
-      answer,
+      request: {
+        commitment: lie.request ?? openCallStatement(call.statement).request,
+        frames: 2,
+      },
+      segment: wholeSegment(answer),
+      connector: "grpc",
       upstreamMs: 1,
       seed: systemRandom(32),
     });
@@ -281,7 +285,7 @@ export class RogueProvider {
     const answer = options.answer ?? division("西湖区");
     const built = options.built ?? this.receipt(call, answer);
     const batch = await this.seal([built.record], options.header, options.signer);
-    return answerFrame(answer, built, proofIn(batch, 0), undefined).value as AnswerFrame;
+    return answerFrame(wholeSegment(answer), built, proofIn(batch, 0), undefined).value;
   }
 
   async close(): Promise<void> {

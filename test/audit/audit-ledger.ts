@@ -65,6 +65,7 @@ import {
   sayRevocation,
   sayService,
 } from "../support/statements.ts";
+import { wholeAnswer, wholeSegment } from "../support/answers.ts";
 
 export const readMethod = "/causeway.demo.v1.DivisionService/GetDivision";
 export const writeMethod = "/causeway.demo.v1.DivisionService/ReportCorrection";
@@ -343,8 +344,14 @@ export class AuditLedger {
     return encodeReceipt({
       begin: opened === undefined ? this.#begin(call) : undefined,
       prevRecord: opened === undefined ? undefined : recordHash(opened),
-      requestCommitment: call.statement.request,
-      answer: { headers: answerHeaders, messages: answerMessages, status: utf8("s"), grpcCode: 0 },
+      request: { commitment: call.statement.request, frames: 2 },
+      segment: wholeSegment({
+        headers: answerHeaders,
+        messages: answerMessages,
+        status: utf8("s"),
+        grpcCode: 0,
+      }),
+      connector: "grpc",
       upstreamMs: 3,
       seed: sha256(call.statement.xid),
     }).record;
@@ -357,10 +364,12 @@ export class AuditLedger {
       name: call.name,
       receipt: { leafHash: receipt.batch.leafHash, position: receipt.position },
       receiptRecord: recordHash(receipt.batch.records[receipt.position] as Uint8Array),
-      requestCommitment: call.statement.request,
+      request: { commitment: call.statement.request, frames: 2 },
       responseCommitment: body.value.progress?.response as Uint8Array,
+      received: wholeAnswer({ headers: answerHeaders, messages: answerMessages }, undefined),
       messages: answerMessages,
       result: "match",
+      final: true,
       callerSystem: "registry",
       localRule: "default",
     });
@@ -394,6 +403,7 @@ export class AuditLedger {
       xid: call.statement.xid,
       attempt: call.statement.attempt,
       prevRecord: recordHash(opened),
+      frames: 0,
       outcome: "upstream-error",
       decision: undefined,
       recheck: undefined,

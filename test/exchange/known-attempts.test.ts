@@ -50,7 +50,7 @@ class Model {
 
   /** Looks at what is final; without seals it gives up at the first that is unknown. */
   scan(isSealed: boolean): void {
-    for (const { index } of this.known.takeUnsealed()) this.#seal(`a${index}`, isSealed, true);
+    for (const { name } of this.known.takeLeftOpen()) this.#seal(`a${name.index}`, isSealed, true);
     for (let i = Number(this.known.scanned); i < this.ledger.length; i++) {
       for (const attempt of this.ledger[i] ?? []) {
         if (!this.known.has(attempt)) {

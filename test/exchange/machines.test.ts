@@ -14,14 +14,32 @@ import {
   stepProvider,
 } from "../../src/exchange/provider-machine.ts";
 
-const closing = new Set(["seal-receipt", "seal-refusal", "seal-closed"]);
+function isClosing(effect: ProviderEffect): boolean {
+  if (effect.kind === "seal-receipt") return effect.final;
+  return effect.kind === "seal-refusal" || effect.kind === "seal-closed";
+}
+
+function permitted(writes: boolean, streaming = false): ProviderEvent {
+  return { kind: "permitted", writes, streaming, window: 4 };
+}
 
 const providerEvents: fc.Arbitrary<ProviderEvent> = fc.oneof(
-  fc.record({ kind: fc.constant("permitted" as const), writes: fc.boolean() }),
   fc.record({
-    kind: fc.constantFrom("denied" as const, "turned-away" as const, "opened" as const),
+    kind: fc.constant("permitted" as const),
+    writes: fc.boolean(),
+    streaming: fc.boolean(),
+    window: fc.integer({ min: 1, max: 4 }),
   }),
-  fc.record({ kind: fc.constant("answered" as const) }),
+  fc.record({
+    kind: fc.constantFrom(
+      "denied" as const,
+      "turned-away" as const,
+      "opened" as const,
+      "progressed" as const,
+      "answered" as const,
+      "acknowledged" as const,
+    ),
+  }),
   fc.record({
     kind: fc.constant("answer-unusable" as const),
     reason: fc.constant("MESSAGE_TOO_LARGE" as const),
@@ -69,7 +87,7 @@ describe("the provider's machine", () => {
   it("queues at most one closing of an attempt in any schedule", () => {
     fc.assert(
       fc.property(fc.array(providerEvents, { maxLength: 30 }), (events) => {
-        const closings = runProvider(events).filter(({ kind }) => closing.has(kind));
+        const closings = runProvider(events).filter(isClosing);
         assert.ok(closings.length <= 1);
       }),
     );
@@ -87,7 +105,7 @@ describe("the provider's machine", () => {
   });
 
   it("calls the upstream of a method that writes only once Opened is durable", () => {
-    const queued = stepProvider(initialProviderState, { kind: "permitted", writes: true });
+    const queued = stepProvider(initialProviderState, permitted(true));
     assert.deepEqual(queued.effects, [{ kind: "seal-opened" }]);
     const durable = stepProvider(queued.state, { kind: "opened" });
     assert.deepEqual(durable.effects, [{ kind: "call-upstream" }]);
@@ -95,7 +113,7 @@ describe("the provider's machine", () => {
 
   it("closes a cancelled write with Closed and a cancelled read with nothing", () => {
     const write = runProvider([
-      { kind: "permitted", writes: true },
+      permitted(true),
       { kind: "opened" },
       { kind: "interrupted", by: "cancelled" },
     ]);
@@ -104,10 +122,7 @@ describe("the provider's machine", () => {
       outcome: "cancelled",
       reason: "CANCELLED",
     });
-    const read = runProvider([
-      { kind: "permitted", writes: false },
-      { kind: "interrupted", by: "cancelled" },
-    ]);
+    const read = runProvider([permitted(false), { kind: "interrupted", by: "cancelled" }]);
     assert.deepEqual(
       read.map(({ kind }) => kind),
       ["call-upstream", "cancel-upstream", "send-failed", "forget"],
@@ -116,7 +131,7 @@ describe("the provider's machine", () => {
 
   it("never calls the upstream of a write that was cancelled while Opened was being sealed", () => {
     const effects = runProvider([
-      { kind: "permitted", writes: true },
+      permitted(true),
       { kind: "interrupted", by: "peer-lost" },
       { kind: "opened" },
     ]);
@@ -128,9 +143,89 @@ describe("the provider's machine", () => {
     });
   });
 
+  it("seals a stream segment by segment, never more than the window without an acknowledgement", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.array(fc.constantFrom("progressed", "sealed", "acknowledged"), { maxLength: 60 }),
+        (window, kinds) => {
+          let { state } = stepProvider(initialProviderState, {
+            kind: "permitted",
+            writes: false,
+            streaming: true,
+            window,
+          });
+          let released = 0;
+          let acknowledged = 0;
+          for (const kind of kinds) {
+            if (kind === "acknowledged" && acknowledged >= released) continue;
+            if (kind === "acknowledged") acknowledged++;
+            const event: ProviderEvent =
+              kind === "sealed"
+                ? { kind, replaced: false }
+                : { kind: kind as "progressed" | "acknowledged" };
+            const step = stepProvider(state, event);
+            state = step.state;
+            released += step.effects.filter((effect) => effect.kind === "release").length;
+            const sealing = state.sealing === undefined ? 0 : 1;
+            assert.ok(released + sealing - acknowledged <= window);
+          }
+        },
+      ),
+    );
+  });
+
+  it("closes a stream whose upstream fails behind what it gave, and whose caller cancels at once", () => {
+    const failed = runProvider([
+      permitted(false, true),
+      { kind: "progressed" },
+      { kind: "sealed", replaced: false },
+      { kind: "progressed" },
+      { kind: "upstream-failed", reason: "UPSTREAM_UNAVAILABLE" },
+      { kind: "sealed", replaced: false },
+      { kind: "sealed", replaced: false },
+    ]);
+    assert.deepEqual(
+      failed.map(({ kind }) => kind),
+      [
+        "call-upstream",
+        "seal-receipt",
+        "release",
+        "seal-receipt",
+        "release",
+        "seal-closed",
+        "release",
+        "forget",
+      ],
+    );
+    const cancelled = runProvider([
+      permitted(false, true),
+      { kind: "progressed" },
+      { kind: "sealed", replaced: false },
+      { kind: "progressed" },
+      { kind: "interrupted", by: "cancelled" },
+      { kind: "sealed", replaced: false },
+      { kind: "sealed", replaced: false },
+    ]);
+    assert.deepEqual(
+      cancelled.map(({ kind }) => kind),
+      [
+        "call-upstream",
+        "seal-receipt",
+        "release",
+        "seal-receipt",
+        "cancel-upstream",
+        "release",
+        "seal-closed",
+        "release",
+        "forget",
+      ],
+    );
+  });
+
   it("keeps a receipt that is queued when the caller cancels", () => {
     const effects = runProvider([
-      { kind: "permitted", writes: false },
+      permitted(false),
       { kind: "answered" },
       { kind: "interrupted", by: "cancelled" },
       { kind: "sealed", replaced: false },
@@ -148,11 +243,14 @@ const consumerEvents: fc.Arbitrary<ConsumerEvent> = fc.oneof(
       "connected" as const,
       "answer" as const,
       "refused" as const,
-      "nonce-stale" as const,
-      "link-lost" as const,
       "proof-invalid" as const,
       "sealed" as const,
+      "handed-over" as const,
     ),
+  }),
+  fc.record({
+    kind: fc.constantFrom("nonce-stale" as const, "link-lost" as const),
+    replayable: fc.boolean(),
   }),
   fc.record({
     kind: fc.constant("not-connected" as const),
@@ -165,6 +263,7 @@ const consumerEvents: fc.Arbitrary<ConsumerEvent> = fc.oneof(
   fc.record({
     kind: fc.constant("checked" as const),
     result: fc.constantFrom("match" as const, "commitment-mismatch" as const),
+    final: fc.boolean(),
   }),
   fc.record({
     kind: fc.constant("interrupted" as const),
@@ -187,40 +286,63 @@ describe("the consumer's machine", () => {
   it("seals exactly one record for each attempt that it signed and ended, in any schedule", () => {
     fc.assert(
       fc.property(fc.boolean(), fc.array(consumerEvents, { maxLength: 40 }), (writes, events) => {
-        const kinds = runConsumer(writes, events).map(({ kind }) => kind);
-        const signed = kinds.filter((kind) => kind === "call").length;
-        const sealed = kinds.filter(
-          (kind) => kind === "seal-closed" || kind === "seal-acknowledgement",
+        const effects = runConsumer(writes, events);
+        const signed = effects.filter(({ kind }) => kind === "call").length;
+        const closed = effects.filter(
+          (effect) =>
+            effect.kind === "seal-closed" ||
+            (effect.kind === "seal-acknowledgement" && effect.final),
         ).length;
-        assert.ok(sealed === signed || sealed === signed - 1);
-        if (kinds.includes("forget")) assert.equal(sealed, signed);
+        assert.ok(closed === signed || closed === signed - 1);
+        const isForgotten = effects.some(({ kind }) => kind === "forget");
+        const isFailed = events.some(({ kind }) => kind === "seal-failed");
+        if (isForgotten && !isFailed) assert.equal(closed, signed);
       }),
     );
   });
 
-  it("hands over only behind a MATCH acknowledgement, once, in any schedule", () => {
+  it("hands each segment over behind an acknowledgement of its own that says MATCH, in any schedule", () => {
     fc.assert(
       fc.property(fc.boolean(), fc.array(consumerEvents, { maxLength: 40 }), (writes, events) => {
         const effects = runConsumer(writes, events);
-        const at = effects.findIndex(({ kind }) => kind === "hand-over");
-        if (at < 0) return;
-        assert.ok(
-          effects
-            .slice(0, at)
-            .some((e) => e.kind === "seal-acknowledgement" && e.result === "match"),
+        let acknowledged = 0;
+        for (const effect of effects) {
+          if (effect.kind === "seal-acknowledgement" && effect.result === "match") acknowledged++;
+          if (effect.kind === "hand-over") acknowledged--;
+          assert.ok(acknowledged >= 0);
+        }
+        const ends = effects.filter(
+          (effect) => effect.kind === "fail" || (effect.kind === "hand-over" && effect.last),
         );
-        assert.equal(
-          effects.filter(({ kind }) => kind === "hand-over" || kind === "fail").length,
-          1,
-        );
+        assert.ok(ends.length <= 1);
+        if (effects.some(({ kind }) => kind === "forget")) assert.equal(ends.length, 1);
       }),
     );
+  });
+
+  it("never tries again what was handed over in part, or cannot be sent again", () => {
+    const segment: ConsumerEvent[] = [
+      { kind: "connected" },
+      { kind: "answer" },
+      { kind: "checked", result: "match", final: false },
+      { kind: "sealed" },
+      { kind: "handed-over" },
+    ];
+    const lost: ConsumerEvent[] = [{ kind: "link-lost", replayable: true }, { kind: "sealed" }];
+    const inPart = runConsumer(false, [...segment, ...lost]);
+    assert.equal(inPart.filter(({ kind }) => kind === "connect").length, 0);
+    const gone = runConsumer(false, [
+      { kind: "connected" },
+      { kind: "link-lost", replayable: false },
+      { kind: "sealed" },
+    ]);
+    assert.equal(gone.filter(({ kind }) => kind === "connect").length, 0);
   });
 
   it("never tries a method that writes again after a lost link", () => {
     const effects = runConsumer(true, [
       { kind: "connected" },
-      { kind: "link-lost" },
+      { kind: "link-lost", replayable: true },
       { kind: "sealed" },
     ]);
     assert.deepEqual(effects[1], {
@@ -235,7 +357,7 @@ describe("the consumer's machine", () => {
   it("makes one new attempt of a read after a lost link, and no third", () => {
     const lost: ConsumerEvent[] = [
       { kind: "connected" },
-      { kind: "link-lost" },
+      { kind: "link-lost", replayable: true },
       { kind: "sealed" },
     ];
     const effects = runConsumer(false, [...lost, ...lost, ...lost]);
@@ -246,7 +368,7 @@ describe("the consumer's machine", () => {
   it("answers a stale nonce with one new attempt, also of a method that writes", () => {
     const effects = runConsumer(true, [
       { kind: "connected" },
-      { kind: "nonce-stale" },
+      { kind: "nonce-stale", replayable: true },
       { kind: "sealed" },
     ]);
     assert.deepEqual(

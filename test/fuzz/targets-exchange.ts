@@ -21,7 +21,7 @@ import { LeafCache } from "../../src/exchange/leaf-cache.ts";
 import { formatOpenAttempt, parseOpenAttempt } from "../../src/exchange/open-attempts.ts";
 import type { FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
 import { checkProof, checkSeen } from "../../src/exchange/proof-check.ts";
-import { checkReceipt } from "../../src/exchange/receipt-check.ts";
+import { checkReceipt, responseSalt } from "../../src/exchange/receipt-check.ts";
 import { checkSentValues, readCallStatement } from "../../src/exchange/received-call.ts";
 import { readOpened, recordedReason, statedReason } from "../../src/exchange/received-proof.ts";
 import { statusOf } from "../../src/exchange/status.ts";
@@ -58,6 +58,7 @@ import { callPaths, encodeCallStatement } from "../../src/record/call-tree.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { proveRecord } from "../../src/record/proof.ts";
 import { openRecord } from "../../src/record/record.ts";
+import { wholeAnswer, wholeSegment } from "../support/answers.ts";
 import { metadata } from "../transport/support.ts";
 import { audit } from "./samples.ts";
 import { received, type Target, textOf } from "./target.ts";
@@ -150,7 +151,7 @@ const call = callFrame({
 const refusal = statusOf("GRANT_MISSING");
 const status = toBinary(StatusFrameSchema, refusal);
 const answer = answerFrame(
-  { headers, messages: [message], status, grpcCode: 0 },
+  wholeSegment({ headers, messages: [message], status, grpcCode: 0 }),
   { record: receiptProof.record, responseSalt: salt, statusSalt: salt } as never,
   receiptProof,
   openedProof,
@@ -294,11 +295,14 @@ export const exchangeTargets: readonly Target[] = [
       if (batch === undefined || body.case !== "receipt") throw new Error("not a receipt");
       return checkReceipt({
         answer: frame,
+        received: wholeAnswer(frame, responseSalt(frame)),
         receipt: body.value,
         header: batch.header,
         sent: {
           call: audit.call().call,
-          requestCommitment: statement.request,
+          oneAnswer: true,
+          unary: true,
+          requestAt: (frames) => (frames === 2n ? statement.request : undefined),
           grantJti: audit.grantSaid.claims.jti,
           issuedAt: Math.floor(ledger.nowMs / 1000),
           maxStalenessMs: 600_000,

@@ -1,0 +1,175 @@
+/** What one attempt at the provider's gateway has sealed, and the re-check of each of its records. */
+import { CausewayError } from "../base/errors.ts";
+import type { ReasonCode } from "../base/reasons.ts";
+import type { StatusFrame } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import { Durability } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { QueuedRecord, Recheck, SealedRecord, Seen } from "../ledger/ports.ts";
+import type { Segment } from "./answer-segments.ts";
+import { awaitFinal } from "./await-final.ts";
+import { type Denial, foundationsOf } from "./judged-records.ts";
+import type { ProviderAttemptRecords } from "./provider-attempt-records.ts";
+import type { Judged } from "./provider-judge.ts";
+import type { ClosedOutcome, ProviderEvent, ProviderState } from "./provider-machine.ts";
+import type { AttemptOptions } from "./provider-ports.ts";
+import type { BuiltReceipt } from "./provider-records.ts";
+import { recheck } from "./recheck.ts";
+import { statusOf } from "./status.ts";
+
+/** A segment that is sealed, or is being sealed. */
+export interface SealedSegment {
+  readonly segment: Segment;
+  readonly receipt: BuiltReceipt;
+}
+
+export interface ProviderSealingOptions {
+  readonly attempt: AttemptOptions;
+  readonly judged: Judged;
+  readonly records: ProviderAttemptRecords;
+  /** Ends with the attempt. */
+  readonly signal: AbortSignal;
+  state(): ProviderState;
+  step(event: ProviderEvent): void;
+  report(error: unknown): void;
+}
+
+export class ProviderSealing {
+  readonly #o: ProviderSealingOptions;
+  /** Opened, once it is durable. */
+  opened: SealedRecord | undefined;
+  /** What is to be released, with its record where it has one of its own. */
+  sealed: SealedRecord | undefined;
+  segment: SealedSegment | undefined;
+  /** Why the closing record is not a receipt. */
+  closingReason: ReasonCode | undefined;
+
+  constructor(options: ProviderSealingOptions) {
+    this.#o = options;
+  }
+
+  /** The status that the consumer gets for a reason. */
+  status(reason: ReasonCode): StatusFrame {
+    const { upstreamCalled } = this.#o.state();
+    return statusOf(reason, upstreamCalled ? { upstream_called: "true" } : {});
+  }
+
+  sealOpened(): void {
+    const { record, states } = this.#o.records.opened();
+    this.#seal({ record, states, recheck: (seen, at) => this.#recheck(seen, at) }, (sealed) => {
+      if (sealed.replaced) return this.#closed(sealed);
+      this.opened = sealed;
+      this.#o.records.stands(sealed.record);
+      this.#o.step({ kind: "opened" });
+    });
+  }
+
+  sealSegment(options: Parameters<ProviderAttemptRecords["receipt"]>[0]): void {
+    const { segment } = options;
+    const { record, states, receipt } = this.#o.records.receipt(options);
+    this.segment = { segment, receipt };
+    if (segment.number === 1 || segment.status !== undefined) {
+      this.#o.attempt.ports.openings.put(this.#o.records.openings());
+    }
+    this.#seal({ record, states, recheck: (seen, at) => this.#recheck(seen, at) }, (sealed) => {
+      if (sealed.replaced) return this.#closed(sealed);
+      this.#o.records.stands(sealed.record);
+      this.#whenDurable(sealed, segment.status !== undefined, () => {
+        this.sealed = sealed;
+        this.#o.step({ kind: "sealed", replaced: false });
+      });
+    });
+  }
+
+  sealRefusal(denial: Denial): void {
+    const { attempt, records, step, state } = this.#o;
+    const { clock } = attempt.ports;
+    this.closingReason = denial.reason;
+    const now = { unixMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
+    if (!attempt.limiter.admit(attempt.carriage.link.peer, denial.reason, now)) {
+      return step({ kind: "sealed", replaced: false });
+    }
+    const record = records.refusal(denial, undefined, state().upstreamCalled);
+    this.#seal({ record, states: [] }, (sealed) => this.#closed(sealed));
+  }
+
+  sealClosed(outcome: ClosedOutcome, reason: ReasonCode): void {
+    this.closingReason = reason;
+    const { upstreamCalled } = this.#o.state();
+    const status = this.status(reason);
+    const common = { outcome, reason, recheck: undefined, upstreamCalled, status };
+    this.#seal(this.#o.records.closed(common), (sealed) => this.#closed(sealed));
+  }
+
+  /** Where the grant asks for it a receipt counts as durable once it is final. */
+  #whenDurable(sealed: SealedRecord, isFinalReceipt: boolean, then: () => void): void {
+    const { attempt, judged, signal, step, report } = this.#o;
+    if (judged.obligations?.durability !== Durability.LEDGER) return then();
+    const { replica, scheduler, self } = attempt.ports;
+    const { peer } = attempt.carriage.link;
+    const timeoutMs = foundationsOf(judged, peer, self.gateway).maxStalenessMs;
+    awaitFinal({ leafHash: sealed.leafHash, replica, scheduler, signal, timeoutMs }).then(
+      (isFinal) => {
+        if (isFinal) return then();
+        if (!isFinalReceipt) attempt.unsealed(judged.key);
+        step({ kind: "seal-failed", reason: "LEDGER_UNAVAILABLE" });
+      },
+      report,
+    );
+  }
+
+  #seal(
+    queued: Pick<QueuedRecord, "record" | "states" | "recheck">,
+    durable: (sealed: SealedRecord) => void,
+  ): void {
+    const { attempt, judged, state, step, report } = this.#o;
+    const { clock, sealer } = attempt.ports;
+    sealer.seal({ kind: "evidence", decidedAtMs: clock.nowMs(), ...queued }).then(
+      (sealed) => {
+        if (sealed !== undefined) durable(sealed);
+      },
+      (error: unknown) => {
+        const reason = error instanceof CausewayError ? error.code : "INTERNAL";
+        if (reason === "INTERNAL") report(error);
+        if (state().onRecord) attempt.unsealed(judged.key);
+        step({ kind: "seal-failed", reason });
+      },
+    );
+  }
+
+  /** The record that closes the attempt is durable. */
+  #closed(sealed: SealedRecord): void {
+    this.sealed = sealed;
+    this.segment = undefined;
+    if (sealed.replaced) {
+      const reason = this.closingReason ?? "INTERNAL";
+      this.#o.attempt.ports.events.refused({ side: "provider", reason });
+    }
+    this.#o.step({ kind: "sealed", replaced: sealed.replaced });
+  }
+
+  /** In the turn that closes the batch: whether Opened or receipt stands, or what takes its place. */
+  #recheck(seen: Seen, closedAtMs: number): Recheck {
+    const { attempt, judged, records } = this.#o;
+    const { replica, localTakings, self } = attempt.ports;
+    const failed = recheck({
+      foundations: foundationsOf(judged, attempt.carriage.link.peer, self.gateway),
+      replica,
+      localTakings,
+      seen,
+      closedAtMs,
+    });
+    if (failed === undefined) return { kind: "stands" };
+    const { reason } = failed;
+    this.closingReason = reason;
+    const stale = reason === "STALE_REPLICA";
+    const { onRecord, upstreamCalled } = this.#o.state();
+    if (!onRecord) {
+      const denial: Denial = { stage: stale ? "evidence" : "grant", reason };
+      const record = records.refusal(denial, failed, upstreamCalled);
+      return { kind: "replaced", record, states: [] };
+    }
+    const outcome = stale ? "stale" : "revoked";
+    const status = this.status(reason);
+    const closed = records.closed({ outcome, reason, recheck: failed, upstreamCalled, status });
+    return { kind: "replaced", ...closed };
+  }
+}

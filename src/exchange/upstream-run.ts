@@ -1,0 +1,166 @@
+/** One call of an upstream, of any type, into the segments of its answer. */
+import type { Clock } from "../base/clock.ts";
+import { CausewayError } from "../base/errors.ts";
+import type { ReasonCode } from "../base/reasons.ts";
+import type { StatusFrame } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import type { CallFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { CallStatement } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { AnswerSegments } from "./answer-segments.ts";
+import type { JoinedCall, JoinedCalls } from "./joined-calls.ts";
+import type { OpenRequest } from "./open-request.ts";
+import type { ConnectorKind } from "./provider-records.ts";
+import type { SentValues } from "./received-call.ts";
+import type { UnaryAnswer, UpstreamConnector, UpstreamStream } from "./transport/ports.ts";
+import { upstreamHeaders } from "./upstream-frames.ts";
+
+export interface UpstreamRun {
+  readonly kind: ConnectorKind;
+  /** Milliseconds that the upstream took, so far or in all. */
+  readonly elapsedMs: number;
+  /** Whether messages of the upstream are taken. */
+  take(taking: boolean): void;
+}
+
+export interface UpstreamRunOptions {
+  readonly connector: UpstreamConnector;
+  readonly clock: Clock;
+  readonly call: {
+    readonly statement: CallStatement;
+    /** Agency id. */
+    readonly consumer: string;
+    readonly frame: CallFrame;
+    readonly sent: SentValues | undefined;
+  };
+  readonly timeoutMs: number | undefined;
+  readonly messageBytesMax: number;
+  readonly signal: AbortSignal;
+  /** Of an open call; a unary call's message is in its frame. */
+  readonly request: OpenRequest | undefined;
+  readonly into: AnswerSegments;
+  /** Under an idempotency key: the call joins one in flight. */
+  readonly joined:
+    | {
+        readonly calls: JoinedCalls;
+        readonly name: Pick<JoinedCall, "agency" | "grantJti" | "method" | "key">;
+      }
+    | undefined;
+  /** Headers or messages of a stream have come. */
+  progressed(): void;
+  /** The status has come: the answer is whole. */
+  answered(): void;
+  /** What came cannot be released. */
+  unusable(reason: ReasonCode): void;
+  failed(error: unknown): void;
+}
+
+/** Why an answer of the upstream, which has done its work, cannot be released. */
+const unusable: ReadonlySet<ReasonCode> = new Set([
+  "MESSAGE_TOO_LARGE",
+  "METADATA_TOO_LARGE",
+  "METADATA_INVALID",
+  "IDEMPOTENCY_MISMATCH",
+]);
+
+export function callOfUpstream(options: UpstreamRunOptions): UpstreamRun {
+  const { connector, clock, request } = options;
+  const startedMs = clock.monotonicMs();
+  let endedMs: number | undefined;
+  let ended = false;
+  /** Takes in what has come; what cannot be released ends the call. */
+  const take = (work: () => void): boolean => {
+    if (ended) return false;
+    try {
+      work();
+      return true;
+    } catch (error) {
+      ended = true;
+      if (!(error instanceof CausewayError)) options.failed(error);
+      else options.unusable(error.code);
+      return false;
+    }
+  };
+  const end = (status: StatusFrame): void => {
+    endedMs = clock.monotonicMs();
+    if (!take(() => options.into.end(status))) return;
+    ended = true;
+    options.answered();
+  };
+  const fail = (error: unknown): void => {
+    if (ended) return;
+    ended = true;
+    if (error instanceof CausewayError && unusable.has(error.code)) options.unusable(error.code);
+    else options.failed(error);
+  };
+  const stream = request === undefined ? callUnary() : callOpen(request);
+
+  function callUnary(): undefined {
+    const { path, headers, timeoutMs, signal } = common();
+    const { message } = options.call.frame;
+    const answerBytesMax = options.messageBytesMax;
+    const whole = ({ headers: given, messages, status }: UnaryAnswer): void => {
+      const isTaken = take(() => {
+        options.into.addHeaders(given);
+        for (const bytes of messages) options.into.addMessage(bytes);
+      });
+      if (isTaken) end(status);
+    };
+    const start = (signalOfAll: AbortSignal): Promise<UnaryAnswer> =>
+      connector.callUnary({
+        path,
+        headers,
+        message,
+        timeoutMs,
+        answerBytesMax,
+        signal: signalOfAll,
+      });
+    const { joined } = options;
+    const answer =
+      joined === undefined
+        ? start(signal)
+        : joined.calls.call({ ...joined.name, message, signal, start });
+    answer.then(whole, fail);
+    return undefined;
+  }
+
+  function callOpen(open: OpenRequest): UpstreamStream | undefined {
+    if (connector.open === undefined) {
+      fail(new CausewayError("CALL_TYPE_UNSUPPORTED", "the upstream has unary methods only"));
+      return undefined;
+    }
+    const { messageBytesMax } = options;
+    const opened = connector.open(
+      { ...common(), messageBytesMax },
+      {
+        onHeaders: (headers) => {
+          if (take(() => options.into.addHeaders(headers))) options.progressed();
+        },
+        onMessage: (message) => {
+          if (take(() => options.into.addMessage(message))) options.progressed();
+        },
+        onEnd: end,
+        onFailed: fail,
+      },
+    );
+    open.writeTo(opened);
+    return opened;
+  }
+
+  function common(): Pick<
+    Parameters<UpstreamConnector["callUnary"]>[0],
+    "path" | "headers" | "timeoutMs" | "signal"
+  > {
+    const { statement, consumer, frame, sent } = options.call;
+    const received = frame.headers;
+    const headers = upstreamHeaders({ received, statement, consumer, sent: sent as SentValues });
+    const { timeoutMs, signal } = options;
+    return { path: statement.method, headers, timeoutMs, signal };
+  }
+
+  return {
+    kind: "grpc",
+    get elapsedMs() {
+      return (endedMs ?? clock.monotonicMs()) - startedMs;
+    },
+    take: (taking) => stream?.take(taking),
+  };
+}
