@@ -134,7 +134,7 @@ export async function startGateways(
 ): Promise<void> {
   heading("Each city runs its gateway");
   writeConfiguration(hangzhou, { upstreams: { [upstream.service]: upstream.address } });
-  writeConfiguration(shenzhen, { agency_system: { id: "registry-desk" } });
+  writeConfiguration(shenzhen, { agency_systems: [{ id: "registry-desk", loopback: true }] });
   const command = words`gateway run --config gateway.yaml`;
   for (const { stage, name, folder } of [hangzhou, shenzhen]) {
     typed(name, words`causeway ${command} &`);

@@ -9,7 +9,6 @@ import type { ReasonCode } from "../src/base/reasons.ts";
 import { createNodeVerifier } from "../src/crypto/node.ts";
 import type { Self } from "../src/exchange/ports.ts";
 import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
-import { createGrpcUpstream } from "../src/exchange/transport/upstream-grpc.ts";
 import type { SealWorkerData } from "../src/ledger/journal/seal-message.ts";
 import { createSealWorker, openJournal, type SealWorker } from "../src/ledger/journal/sealer.ts";
 import { startSubmitter } from "../src/ledger/journal/submitter.ts";
@@ -27,10 +26,13 @@ import { createOpenings } from "./openings.ts";
 import { watchOwnChain } from "./own-chain.ts";
 import { boundBatchKeys } from "./peers.ts";
 import { deferToEndOfTurn, systemClock, systemRandom, systemScheduler } from "./runtime.ts";
+import { openUpstream } from "./open-upstream.ts";
+import { createReloader, type ReloadAnswer } from "./reload.ts";
 import { findLogKey, openIdentity } from "./self.ts";
+import { createBuiltInServices } from "./services/built-in.ts";
 import { createStatus } from "./status.ts";
 import { Telemetry } from "./telemetry.ts";
-import { parseHostPort } from "./tls.ts";
+import { Upstreams } from "./upstreams.ts";
 
 /** What a test or a simulation puts in the place of the product's own adapters. */
 export interface GatewayOverrides {
@@ -44,6 +46,8 @@ export interface GatewayOverrides {
   readonly wrapUpstream?: (upstream: UpstreamConnector) => UpstreamConnector;
   readonly ledgerStores?: Parameters<typeof createLedgerPart>[0]["stores"];
   readonly onFatal?: (error: unknown) => void;
+  /** Reads the configuration again, for a reload; without it there is none. Throws as `readConfig` does. */
+  readonly rereadConfig?: () => GatewayConfig;
 }
 
 export interface Gateway {
@@ -51,11 +55,12 @@ export interface Gateway {
   start(): Promise<void>;
   /** Reason codes for which it is not ready; empty when it is. */
   notReady(): readonly ReasonCode[];
+  /** Puts the configuration in force as it stands in its file now, as far as a running gateway takes it. */
+  reload(): Promise<ReloadAnswer>;
   /** Drains, closes what is open with its records, and ends. */
   close(): Promise<void>;
 }
 
-const drainMs = 5_000;
 const tickMs = 500;
 
 /** Ends one part of a gateway that did not come up. */
@@ -92,6 +97,12 @@ async function build(
   const random = overrides.random ?? systemRandom;
   const logger = overrides.logger ?? pino({ level: config.log, base: { gateway: config.gateway } });
   const onFatal = overrides.onFatal ?? endProcess(logger);
+  const reloader = createReloader(config, { reread: overrides.rereadConfig, logger });
+  reloader.add({
+    prepare: (next) => () => {
+      logger.level = next.log;
+    },
+  });
   const telemetry = new Telemetry(logger);
   const identity = await openIdentity(config);
   const { keys, network } = identity;
@@ -154,7 +165,11 @@ async function build(
   opened.push(stopWatchingChain);
   const openings = await createOpenings({ folder: config.data, random, scheduler, onFatal });
   opened.push(() => openings.close());
-  const upstreams = createUpstreams(config, scheduler, overrides);
+  const upstreams = new Upstreams(config, (_service, entry) => {
+    const upstream = openUpstream(entry, scheduler);
+    return overrides.wrapUpstream?.(upstream) ?? upstream;
+  });
+  reloader.add(upstreams);
   const localTakings = new LocalTakings({
     agency: self.agency,
     clock,
@@ -163,7 +178,6 @@ async function build(
     journal: journal.reader,
   });
   const sealer = overrides.wrapSealer?.(journal.sealer) ?? journal.sealer;
-  const sides = createExchangeSides({
   const evidence = await createHeldEvidence({
     folder: config.data,
     replica,
@@ -176,11 +190,12 @@ async function build(
     onFatal,
   });
   opened.push(() => evidence.close());
+  const sides = createExchangeSides({
     config,
     identity,
     journal: journal.reader,
-    localTakings,
     evidence,
+    localTakings,
     upstreams,
     watch,
     logger,
@@ -196,10 +211,13 @@ async function build(
       sealer,
       openings,
       events: telemetry,
+      messageBytesMax: config.limits.message_bytes_max,
     },
   });
+  let closing: Promise<void> | undefined;
   const notReady = (): readonly ReasonCode[] => {
     const reasons = new Set<ReasonCode>(halted);
+    if (closing !== undefined) reasons.add("SHUTTING_DOWN");
     const fault = replica.fault();
     const final = replica.final();
     if (fault !== undefined) reasons.add(fault.reason);
@@ -209,12 +227,19 @@ async function build(
     }
     return [...reasons];
   };
-  let closing: Promise<void> | undefined;
+  const builtIn = createBuiltInServices({
+    replica,
+    clock,
+    scheduler,
+    agency: self.agency,
+    notReady,
+    onError: (error) => logger.error({ event: "service failed", err: error }, "service failed"),
+  });
   // Until the listeners are open, and when they cannot be.
   let stop = async (): Promise<void> => {
     localTakings.close();
     sides.links.close();
-    await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+    await upstreams.close();
     await closeAll(opened);
   };
 
@@ -239,6 +264,7 @@ async function build(
         scheduler,
         findLogKey: (publicKey: Uint8Array) => findLogKey(config, identity, publicKey),
       },
+      reload: () => reloader.reload(),
       copyLedger: (path: string) => replica.reader.copyTo(path),
       onError: (error: unknown) => logger.error({ err: error }, "admin call failed"),
     };
@@ -247,6 +273,8 @@ async function build(
       identity,
       ledger,
       sides,
+      builtIn,
+      reloader,
       scheduler,
       telemetry,
       admin,
@@ -270,6 +298,7 @@ async function build(
       journal: journal.reader,
       sealer,
       clock,
+      heldFork: (gateway) => evidence.forkedLeaf(gateway),
       onFailure: (error) =>
         logger.warn({ event: "report failed", err: error }, "an equivocation is not reported yet"),
     });
@@ -277,11 +306,11 @@ async function build(
     const stopCatchingUp = startCatchingUp();
     logger.info({ event: "started", network: Buffer.from(network.id).toString("hex") }, "started");
     stop = async () => {
-      await listeners.closeAgency(drainMs);
+      builtIn.drain();
+      await listeners.closeAgency(reloader.config.limits.drain_ms);
       sides.provider.interruptAll();
       sides.flushRefusals(true);
       stopTicks();
-      heldFork: (gateway) => evidence.forkedLeaf(gateway),
       stopCatchingUp();
       stopWatchingChain();
       stopReporting();
@@ -290,7 +319,8 @@ async function build(
       submitter.stop();
       sides.links.close();
       await listeners.close();
-      await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
+      await upstreams.close();
+      await evidence.close();
       await openings.close();
       await ledger.close();
       logger.info({ event: "stopped" }, "stopped");
@@ -303,7 +333,6 @@ async function build(
       // Nothing is sealed under a size that this chain has already gone beyond.
       if ((replica.final()?.size ?? 0n) < (journal.tipAtStart?.seenSize ?? 0n)) return;
       if (openBefore.size > 0) {
-      await evidence.close();
         const open = journal.reader.states(openPrefix).filter(({ key }) => openBefore.has(key));
         await sides.provider.closeAfterRestart(open);
         openBefore.clear();
@@ -347,25 +376,13 @@ async function build(
   return {
     start,
     notReady,
+    reload: () => reloader.reload(),
     close: () => {
-      closing ??= stop();
+      // Whoever asks is told first that no more calls are taken.
+      closing ??= Promise.resolve().then(() => stop());
       return closing;
     },
   };
-}
-
-function createUpstreams(
-  config: GatewayConfig,
-  scheduler: Scheduler,
-  { wrapUpstream }: GatewayOverrides,
-): Map<string, UpstreamConnector> {
-  return new Map(
-    Object.entries(config.upstreams).map(([service, address]) => {
-      const { host, port } = parseHostPort(address);
-      const upstream = createGrpcUpstream({ host, port, scheduler });
-      return [service, wrapUpstream?.(upstream) ?? upstream];
-    }),
-  );
 }
 
 /** What is signed and not known to be durable must leave for nowhere: the process ends at once. */

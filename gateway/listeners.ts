@@ -11,25 +11,26 @@ import type { ReasonCode } from "../src/base/reasons.ts";
 import { statusOf } from "../src/exchange/status.ts";
 import { grpcDefinition } from "../src/exchange/transport/grpc-definition.ts";
 import { grpcServerOptions } from "../src/exchange/transport/grpc-options.ts";
-import { type Http2Listener, listenHttp2 } from "../src/exchange/transport/http2-listener.ts";
 import { type LinkListener, listenForPeers } from "../src/exchange/transport/link-listener.ts";
-import type { IncomingCall } from "../src/exchange/transport/ports.ts";
 import type { PeerTls } from "../src/exchange/transport/tls-options.ts";
 import { AdminService } from "../src/gen/causeway/admin/v1/admin_pb.ts";
 import { LedgerService } from "../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { type AdminPorts, createAdminService } from "./admin/admin-service.ts";
+import { type AgencyListener, openAgencyListener } from "./agency/listener.ts";
 import { type GatewayConfig, httpDefaults } from "./config.ts";
 import type { ExchangeSides } from "./exchange-sides.ts";
 import { foundingTerm } from "../src/ledger/embedded/network.ts";
 import { foundingWitnesses } from "../src/ledger/embedded/trust.ts";
 import { createLedgerReadHandler } from "./ledger/http-read.ts";
 import { createLedgerService } from "./ledger/ledger-service.ts";
-import { createRateLimiter } from "./ledger/rate-limit.ts";
+import { createRateLimiter, type RateLimiter } from "./ledger/rate-limit.ts";
 import { createWitnessHandler } from "./ledger/witness-http.ts";
 import type { LedgerPart } from "./ledger-part.ts";
 import { isLedgerMember, trustedCertificates } from "./peers.ts";
+import type { Reloader } from "./reload.ts";
 import type { LocalIdentity } from "./self.ts";
 import { type FirstLinks, learnFirstLinks } from "./sequencer-trust.ts";
+import type { BuiltInServices } from "./services/built-in.ts";
 import type { Telemetry } from "./telemetry.ts";
 import { certificatePem, parseHostPort } from "./tls.ts";
 
@@ -38,10 +39,13 @@ export interface ListenerOptions {
   readonly identity: LocalIdentity;
   readonly ledger: LedgerPart;
   readonly sides: ExchangeSides;
+  readonly builtIn: BuiltInServices;
   readonly scheduler: Scheduler;
   readonly telemetry: Telemetry;
   readonly admin: AdminPorts;
   readonly logger: Logger;
+  /** Takes parts of which a new configuration can change something. */
+  readonly reloader: Pick<Reloader, "add">;
   notReady(): readonly ReasonCode[];
 }
 
@@ -60,6 +64,7 @@ export async function openListeners(options: ListenerOptions): Promise<Listeners
     closers.push(await opening("admin", listeners.admin, openAdmin(options)));
     closers.push(await opening("peer", listeners.peer, openPeer(options)));
     const agency = await opening("agency", listeners.agency, openAgency(options));
+    options.reloader.add(agency);
     return {
       closeAgency: (graceMs) => agency.close(graceMs),
       close: async () => {
@@ -134,7 +139,15 @@ async function openWitness({
 async function openHttp(options: ListenerOptions): Promise<() => Promise<void>> {
   const { config, ledger, telemetry, sides } = options;
   const { replica } = ledger.node;
-  const { requests_per_second: perSecond, burst, minimum_index } = config.http ?? httpDefaults;
+  const { clock } = options.admin;
+  const limiterOf = ({ http = httpDefaults }: GatewayConfig): RateLimiter =>
+    createRateLimiter({ perSecond: http.requests_per_second, burst: http.burst }, clock);
+  let limiter = limiterOf(config);
+  options.reloader.add({
+    prepare: (next) => () => {
+      limiter = limiterOf(next);
+    },
+  });
   const readLedger = createLedgerReadHandler(
     {
       reader: replica.reader,
@@ -142,8 +155,8 @@ async function openHttp(options: ListenerOptions): Promise<() => Promise<void>> 
       outsideCosignatures: (final) => ledger.node.outsideCosignatures(final),
     },
     {
-      limiter: createRateLimiter({ perSecond, burst }, options.admin.clock),
-      minimumIndex: BigInt(minimum_index),
+      limiter: (address) => limiter(address),
+      minimumIndex: BigInt((config.http ?? httpDefaults).minimum_index),
     },
   );
   const server = createHttpServer((request, response) => {
@@ -259,9 +272,9 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
   const close = async (): Promise<void> => {
     stopListening();
     firstLinks?.close();
+    await listener?.close();
     await shutDown(server, scheduler);
   };
-    await listener?.close();
   try {
     listener = await listenForPeers({
       ...parseHostPort(config.listeners.peer),
@@ -277,18 +290,27 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
   }
 }
 
-function openAgency(options: ListenerOptions): Promise<Http2Listener> {
-  const { config, ledger, logger, scheduler, sides } = options;
-  const { host, port } = parseHostPort(config.listeners.agency);
-  const onCall = (call: IncomingCall): void => {
-    const { system } = sides;
-    if (system === undefined) return call.end(statusOf("CALLER_UNKNOWN"));
-    // Before the first final checkpoint nothing is known: no catalogue, no key, no place for a record.
-    if (ledger.node.replica.final() === undefined) return call.end(statusOf("LEDGER_BEHIND"));
-    sides.consumer.handle(call, system).catch((error: unknown) => {
-      logger.error({ err: error }, "call failed");
-      call.end(statusOf("INTERNAL"));
-    });
-  };
-  return listenHttp2({ host, port, scheduler, onCall });
+function openAgency(options: ListenerOptions): Promise<AgencyListener> {
+  const { builtIn, config, ledger, logger, scheduler, sides, telemetry } = options;
+  const { replica } = ledger.node;
+  const onError = (error: unknown): void => logger.error({ err: error }, "call failed");
+  return openAgencyListener(config, {
+    clock: options.admin.clock,
+    verifier: options.admin.verifier,
+    scheduler,
+    serve: (call, system) => {
+      const serve = builtIn.builtInService(call.path);
+      if (serve !== undefined) return serve(call, system);
+      // Before the first final checkpoint nothing is known: no catalogue, no key, no place for a record.
+      if (replica.final() === undefined) return call.end(statusOf("LEDGER_BEHIND"));
+      sides.consumer.handle(call, system).catch((error: unknown) => {
+        onError(error);
+        call.end(statusOf("INTERNAL"));
+      });
+    },
+    onUnauthenticated: (reason) => telemetry.unauthenticated(reason),
+    onKeysUnavailable: (issuer, error) =>
+      logger.warn({ event: "keys unavailable", issuer, err: error }, "no keys of an issuer"),
+    onError,
+  });
 }

@@ -1,6 +1,7 @@
 /** One function for each business event: a low-cardinality counter and a log record. It never fails a call. */
 import type { Logger } from "pino";
 import { CausewayError } from "../src/base/errors.ts";
+import type { ReasonCode } from "../src/base/reasons.ts";
 import type { ExchangeEvents, ExchangeSpan, SegmentSealed } from "../src/exchange/events.ts";
 
 /** Upper bounds of the duration histogram, in milliseconds. */
@@ -40,6 +41,12 @@ export class Telemetry implements ExchangeEvents {
   refused(event: Parameters<ExchangeEvents["refused"]>[0]): void {
     this.#count(`causeway_refusals_total{side="${event.side}",reason="${event.reason}"}`);
     this.#logger.info({ event: "refused", ...event }, "call refused");
+  }
+
+  /** A call of the agency listener whose caller is not known: no record is made of it. */
+  unauthenticated(reason: ReasonCode): void {
+    this.#count(`causeway_unauthenticated_calls_total{reason="${reason}"}`);
+    this.#logger.debug({ event: "unauthenticated", reason }, "caller not known");
   }
 
   segmentSealed({ side }: SegmentSealed): void {

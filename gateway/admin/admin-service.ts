@@ -20,11 +20,13 @@ import {
   type PromiseTermRequest,
   type PutBlobRequest,
   PutBlobResponseSchema,
+  ReloadConfigResponseSchema,
   type SubmitStatementRequest,
   SubmitStatementResponseSchema,
 } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
 import type { Engine } from "../../src/ledger/ports.ts";
 import { toServiceError } from "../../src/exchange/transport/grpc-errors.ts";
+import type { ReloadAnswer } from "../reload.ts";
 import { type AppointmentPorts, openTerm, promiseTerm } from "./appointments.ts";
 import { grantEntry, requestEntry, serviceEntry } from "./catalogue.ts";
 import { sendLedger } from "./follow-ledger.ts";
@@ -37,6 +39,8 @@ export interface AdminPorts extends StatementPorts, RecordPorts {
   readonly appointments: AppointmentPorts;
   /** Copies the replica to a new file. */
   copyLedger(path: string): Promise<void>;
+  /** Puts the configuration in force as it stands in its file now. */
+  reload(): Promise<ReloadAnswer>;
   onError(error: unknown): void;
 }
 
@@ -122,6 +126,10 @@ export function createAdminService(ports: AdminPorts): UntypedServiceImplementat
         },
       );
     },
+    reloadConfig: unary(ports, async () => {
+      const { taken, left } = await ports.reload();
+      return create(ReloadConfigResponseSchema, { taken: [...taken], left: [...left] });
+    }),
     copyLedger: unary(ports, async ({ path }: CopyLedgerRequest) => {
       if (!isAbsolute(path)) throw new CausewayError("CONFIG_INVALID", "the path is not absolute");
       await ports.copyLedger(path);

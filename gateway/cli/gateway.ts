@@ -1,9 +1,11 @@
 import type { Command } from "commander";
 import { agencyOf } from "../../src/base/ids.ts";
-import { readConfig } from "../config.ts";
+import { AdminService } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
+import { type GatewayConfig, readWholeConfig } from "../config.ts";
 import { readAppointments } from "../keys/log-keys.ts";
+import { type AdminOptions, withAdminClient } from "./admin-client.ts";
 import { type EnrolOptions, type SayOptions, sayAsAuthority } from "./enrol.ts";
-import { withAuthority, withEnrol, withNewFolder } from "./flags.ts";
+import { withAdmin, withAuthority, withEnrol, withNewFolder } from "./flags.ts";
 import type { Io } from "./io.ts";
 import {
   createFolderWithCard,
@@ -76,25 +78,52 @@ export async function gatewayRenew(options: GatewayRenewOptions, io: Io): Promis
   );
 }
 
-/** Runs a gateway until SIGTERM or SIGINT. */
+/** Runs a gateway until SIGTERM or SIGINT. SIGHUP puts its configuration in force again. */
 export async function gatewayRun({ config: file }: GatewayRunOptions, io: Io): Promise<void> {
-  const config = readConfig(file);
+  const rereadConfig = (): GatewayConfig => readWholeConfig(file, io.environment.configVariables);
+  const config = rereadConfig();
   // Databases, keys and sockets that this process makes are its user's alone.
   process.umask(0o077);
   // The gateway's parts are loaded by this command alone: the others start faster without them.
   const { createGateway } = await import("../app.ts");
   const stopped = stopSignal();
-  const gateway = await createGateway(config);
+  const gateway = await createGateway(config, { rereadConfig });
+  // What is wrong with the new configuration stands in the log.
+  const reload = (): void => void gateway.reload().catch(() => undefined);
   try {
     await gateway.start();
+    process.on("SIGHUP", reload);
   } catch (error) {
     await gateway.close();
     throw error;
   }
   io.warn(`${config.gateway} is running. Its admin socket is ${config.listeners.admin}.\n`);
   const signal = await stopped;
+  process.off("SIGHUP", reload);
   io.warn(`${signal}: closing.\n`);
   await gateway.close();
+}
+
+/** Says what is wrong with a configuration, or that nothing is; starts nothing. */
+export async function gatewayCheck(file: string, io: Io): Promise<void> {
+  const config = readWholeConfig(file, io.environment.configVariables);
+  const { checkAgency } = await import("../agency/check.ts");
+  await checkAgency(config);
+  const systems = config.agency_systems.length;
+  const upstreams = Object.keys(config.upstreams).length;
+  io.write(
+    `${file} is right: ${config.gateway}, agency systems ${systems}, upstreams ${upstreams}\n`,
+  );
+}
+
+/** Puts the configuration of a running gateway in force as it stands in its file now. */
+export async function gatewayReload(options: AdminOptions, io: Io): Promise<void> {
+  const { taken, left } = await withAdminClient(options, io, (client) =>
+    client.call(AdminService.method.reloadConfig, {}),
+  );
+  for (const key of taken) io.write(`taken  ${key}\n`);
+  for (const key of left) io.write(`left   ${key}: it waits for the next start\n`);
+  io.write("in force\n");
 }
 
 /** The first of the signals that ask the process to end. A second one ends it at once. */
@@ -147,4 +176,14 @@ export function registerGateway(program: Command, io: Io): void {
     .description("run a gateway until SIGTERM or SIGINT")
     .requiredOption("--config <file>", "its configuration, YAML")
     .action((options: GatewayRunOptions) => gatewayRun(options, io));
+  gateway
+    .command("check")
+    .description("check a configuration and the files that it names; nothing is started")
+    .argument("<config>", "the configuration, YAML")
+    .action((file: string) => gatewayCheck(file, io));
+  withAdmin(
+    gateway
+      .command("reload")
+      .description("put a running gateway's configuration in force as it stands in its file now"),
+  ).action((options: AdminOptions) => gatewayReload(options, io));
 }

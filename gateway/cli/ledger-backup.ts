@@ -22,7 +22,7 @@ const copyMs = 6 * 3600 * 1000;
 
 /** Makes a backup, or verifies the one that is there. */
 export async function ledgerBackup(options: LedgerBackupOptions, io: Io): Promise<void> {
-  const config = readConfig(options.config);
+  const config = readConfig(options.config, io.environment.configVariables);
   const { backUp, leftOut, verifyBackup } = await import("../backup.ts");
   const out = resolve(options.out);
   if (options.verify !== true) {

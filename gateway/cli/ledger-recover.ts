@@ -32,7 +32,7 @@ export interface LedgerRecoverOptions extends OutputOptions {
 
 /** Recovers the journal, or begins the new epoch with its signed statement. */
 export async function ledgerRecover(options: LedgerRecoverOptions, io: Io): Promise<void> {
-  const config = readConfig(options.config);
+  const config = readConfig(options.config, io.environment.configVariables);
   if (options.epochStatement === undefined) await recover(config, options, io);
   else await beginEpoch(config, options.epochStatement, options, io);
 }

@@ -117,7 +117,7 @@ async function bringUp(
   );
   writeConfiguration(provider, { upstreams });
   writeConfiguration(consumer, {
-    agency_system: { id: devSystem, defaults: { purpose: devPurpose } },
+    agency_systems: [{ id: devSystem, loopback: true, defaults: { purpose: devPurpose } }],
   });
   step("each city starts its gateway");
   for (const member of [provider, consumer]) gateways.start(member.folder);

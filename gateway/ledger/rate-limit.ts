@@ -40,7 +40,7 @@ export function createRateLimiter(
 }
 
 /** One network of IPv6 is one customer: its 2^64 addresses share a bucket. */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;
   const [plain = ""] = address.split("%");

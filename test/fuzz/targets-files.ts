@@ -62,9 +62,10 @@ listeners:
   peer: 0.0.0.0:7002
   admin: run/admin.sock
   http: "[::1]:7003"
-agency_system:
-  id: registry
-  purposes: [address-check]
+agency_systems:
+  - id: registry
+    loopback: true
+    purposes: [address-check]
 upstreams:
   hangzhou/civil-affairs/divisions: 127.0.0.1:9000
 log: info

@@ -88,7 +88,7 @@ export async function createManyCities(
       ...(member === provider && upstream !== undefined
         ? { upstreams: { [divisionsService]: upstream } }
         : {}),
-      ...(member === consumer ? { agency_system: { id: "registry-desk" } } : {}),
+      ...(member === consumer ? { agency_systems: [{ id: "registry-desk", loopback: true }] } : {}),
     });
   }
   const statements = members.flatMap((member) => memberStatements(member, net));

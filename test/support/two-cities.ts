@@ -403,7 +403,7 @@ export async function createTwoCities(
       ? {}
       : { upstreams: { [divisionsService]: options.upstream } }),
   });
-  writeConfig(consumer, { ...log, agency_system: { id: "registry-desk" } });
+  writeConfig(consumer, { ...log, agency_systems: [{ id: "registry-desk", loopback: true }] });
   const statements = members.flatMap((member) => memberStatements(member, net));
   await found(sequencing, founding, [jws, ...statements.toSorted((a, b) => order(a) - order(b))]);
   return {

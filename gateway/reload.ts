@@ -1,0 +1,82 @@
+/** A new configuration for a running gateway: all of what it can take, or nothing. */
+import type { Logger } from "pino";
+import { CausewayError } from "../src/base/errors.ts";
+import { checkTogether } from "./config-checks.ts";
+import { changeOf } from "./config-reload.ts";
+import type { GatewayConfig } from "./config-types.ts";
+
+/** A part of the gateway that takes new values. */
+export interface Reloadable {
+  /**
+   * Reads and opens whatever may fail. What it returns puts the new values in force, and cannot fail.
+   * Rejects with CONFIG_INVALID or FILE_UNREADABLE.
+   */
+  prepare(config: GatewayConfig): Promise<() => void> | (() => void);
+}
+
+export interface ReloadAnswer {
+  /** Keys with a new value, now in force. Files that the configuration names are read again in any case. */
+  readonly taken: readonly string[];
+  /** Keys whose new value waits for the next start. */
+  readonly left: readonly string[];
+}
+
+export interface Reloader {
+  /** The configuration in force. */
+  readonly config: GatewayConfig;
+  add(part: Reloadable): void;
+  /**
+   * Reads the configuration again and puts it in force, one at a time. Rejects with the reason why not; then
+   * everything is as it was.
+   */
+  reload(): Promise<ReloadAnswer>;
+}
+
+/** @param reread the configuration as it stands in its file now; absent when there is no file. */
+export function createReloader(
+  initial: GatewayConfig,
+  {
+    reread,
+    logger,
+  }: { readonly reread?: (() => GatewayConfig) | undefined; readonly logger: Logger },
+): Reloader {
+  const parts: Reloadable[] = [];
+  let current = initial;
+  let running: Promise<unknown> = Promise.resolve();
+
+  async function reloadNow(): Promise<ReloadAnswer> {
+    if (reread === undefined) {
+      throw new CausewayError("CONFIG_INVALID", "this gateway was not started from a file");
+    }
+    const { config, taken, left } = changeOf(current, reread());
+    const [problem] = checkTogether(config);
+    if (problem !== undefined) {
+      const what = `${problem.path.join(".")}: ${problem.text}, as long as ${left.join(", ")} is as it was`;
+      throw new CausewayError("CONFIG_INVALID", what);
+    }
+    const commits = await Promise.all(parts.map(async (part) => part.prepare(config)));
+    for (const commit of commits) commit();
+    current = config;
+    return { taken, left };
+  }
+
+  return {
+    get config() {
+      return current;
+    },
+    add: (part) => void parts.push(part),
+    reload: () => {
+      const answer = running.then(reloadNow);
+      running = answer.then(
+        ({ taken, left }) =>
+          logger.info({ event: "configuration reloaded", taken, left }, "configuration reloaded"),
+        (error: unknown) =>
+          logger.error(
+            { event: "configuration refused", err: error },
+            "the new configuration is not taken; the old one is in force",
+          ),
+      );
+      return answer;
+    },
+  };
+}

@@ -1,0 +1,58 @@
+/** The connectors to the data services of this agency, by service id. */
+import { isDeepStrictEqual } from "node:util";
+import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
+import type { GatewayConfig, UpstreamConfig } from "./config-types.ts";
+import type { Reloadable } from "./reload.ts";
+
+interface Opened {
+  readonly config: UpstreamConfig;
+  readonly connector: UpstreamConnector;
+}
+
+export type OpenUpstream = (service: string, config: UpstreamConfig) => UpstreamConnector;
+
+/** A service whose entry has not changed keeps its connection; calls of one that went end before it closes. */
+export class Upstreams implements Reloadable {
+  readonly #open: OpenUpstream;
+  #opened: ReadonlyMap<string, Opened>;
+
+  /** @param open throws CONFIG_INVALID or FILE_UNREADABLE. */
+  constructor(config: Pick<GatewayConfig, "upstreams">, open: OpenUpstream) {
+    this.#open = open;
+    this.#opened = this.#openAll(config, new Map());
+  }
+
+  get(service: string): UpstreamConnector | undefined {
+    return this.#opened.get(service)?.connector;
+  }
+
+  prepare(config: GatewayConfig): () => void {
+    const before = this.#opened;
+    const after = this.#openAll(config, before);
+    return () => {
+      this.#opened = after;
+      const kept = new Set(after.values());
+      for (const gone of before.values()) {
+        if (!kept.has(gone)) void gone.connector.close();
+      }
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#opened.values()].map(({ connector }) => connector.close()));
+  }
+
+  #openAll(
+    { upstreams }: Pick<GatewayConfig, "upstreams">,
+    before: ReadonlyMap<string, Opened>,
+  ): ReadonlyMap<string, Opened> {
+    const entries = Object.entries(upstreams).map(([service, config]) => {
+      const known = before.get(service);
+      if (known !== undefined && isDeepStrictEqual(known.config, config)) {
+        return [service, known] as const;
+      }
+      return [service, { config, connector: this.#open(service, config) }] as const;
+    });
+    return new Map(entries);
+  }
+}
