@@ -289,3 +289,11 @@ export const jsonBytesPerMessageByte: number = 4;
 export const partBytesMax: number = linkAnswerBytesMax;
 /** Bytes of such pieces of one exchange that may be under way before their receiver has taken them. */
 export const partCreditBytes: number = 256 * 1024;
+/** Links to one peer: more than a few only divide what is written at once. */
+export const linksPerPeerMax: number = 8;
+/** Milliseconds that a link without exchanges stays when it is to end: what was begun with it in mind may come. */
+export const linkIdleMs: number = 100;
+/** Milliseconds that such a link waits for acknowledgements of the answers that it brought. */
+export const linkAcknowledgeMs: number = 2000;
+/** Milliseconds that a new TLS certificate waits for the peers that are connected to show that they know it. */
+export const certificateWaitMs: number = 30_000;

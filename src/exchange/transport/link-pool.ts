@@ -1,173 +1,137 @@
-/** One link to each peer, opened when first asked for and again, with growing delays, when it is lost. */
+/** A few links to each peer, opened when first asked for, and kept up from then on. */
 import type { RandomBytes } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
-import { reconnectMaxMs, reconnectMinMs } from "../../base/limits.ts";
+import { linksPerPeerMax } from "../../base/limits.ts";
 import type { Link, LinkHooks, LinkTiming } from "./link.ts";
 import { type LinkTarget, openLink } from "./link-client.ts";
+import { LinkSlot } from "./link-slot.ts";
 
 export interface LinkPoolOptions extends LinkTiming {
-  /** For the spread of delays: peers of a gateway that comes back do not all call in one moment. */
   readonly random: RandomBytes;
+  /** Links to one peer; 1 by default. More spread the frames of one busy pair over several connections. */
+  readonly linksPerPeer?: number;
   /** Where and under which certificates the ledger binds this peer now; `undefined` when it does not. */
   target(peer: string): LinkTarget | undefined;
   hooks(peer: string): LinkHooks;
   /** A new link, with what it was opened to. Its listeners are to be set in this call. */
   onLink(link: Link, target: LinkTarget): void;
+  /** A link that takes no new exchanges any more: to be closed once those that it carries have ended. */
+  onRetired?(link: Link): void;
   /** An attempt that failed, for telemetry. */
   onFailure?(peer: string, error: CausewayError): void;
 }
 
 interface PeerEntry {
-  readonly peer: string;
-  link: Link | undefined;
-  dialing: Promise<Link> | undefined;
-  /** Set while the next attempt has to wait. */
-  failure: CausewayError | undefined;
-  lost: boolean;
-  backoffMs: number;
-  cancelTimer: () => void;
+  readonly slots: readonly LinkSlot[];
+  /** Where the next exchange looks first. */
+  turn: number;
 }
 
 export class LinkPool {
   readonly #options: LinkPoolOptions;
   readonly #peers = new Map<string, PeerEntry>();
-  readonly #links = new Set<Link>();
+  /** All links that stand, with their peer. */
+  readonly #links = new Map<Link, string>();
   #closed = false;
 
   constructor(options: LinkPoolOptions) {
+    const { linksPerPeer = 1 } = options;
+    if (!Number.isInteger(linksPerPeer) || linksPerPeer < 1 || linksPerPeer > linksPerPeerMax) {
+      throw new RangeError(`a peer has 1 to ${linksPerPeerMax} links`);
+    }
     this.#options = options;
   }
 
-  /** The link to a peer if it takes new exchanges now. */
+  /** A link to a peer that takes new exchanges now: each in its turn, those that are not congested first. */
   current(peer: string): Link | undefined {
-    return this.#peers.get(peer)?.link;
+    const entry = this.#peers.get(peer);
+    if (entry === undefined) return undefined;
+    const { slots } = entry;
+    let found: Link | undefined;
+    for (let i = 0; i < slots.length; i++) {
+      const link = slots[(entry.turn + i) % slots.length]?.current;
+      if (link === undefined) continue;
+      found ??= link;
+      if (link.congested) continue;
+      entry.turn = (entry.turn + i + 1) % slots.length;
+      return link;
+    }
+    return found;
   }
 
-  /** Whether the peer's last link was lost, or could not be opened, and none stands since. */
+  /** Whether every last link to the peer was lost, or could not be opened, and none stands since. */
   isLost(peer: string): boolean {
-    return this.#peers.get(peer)?.lost ?? false;
+    return this.#peers.get(peer)?.slots.every(({ lost }) => lost) ?? false;
   }
 
   /**
-   * The link to a peer, opened first where there is none; from then on it is opened again whenever it
-   * is lost. Rejects as `openLink` does: at once while the delay after a failed attempt has not passed.
+   * A link to a peer, opened first where there is none; from then on its links are opened again whenever
+   * they are lost. Rejects as `openLink` does: at once while the delay after a failed attempt has not passed.
    */
-  connect(peer: string): Promise<Link> {
-    if (this.#closed) return Promise.reject(shuttingDown());
-    const entry = this.#entry(peer);
-    if (entry.link !== undefined) return Promise.resolve(entry.link);
-    if (entry.dialing !== undefined) return entry.dialing;
-    if (entry.failure !== undefined) return Promise.reject(entry.failure);
-    return this.#dial(entry);
+  async connect(peer: string): Promise<Link> {
+    if (this.#closed) throw shuttingDown();
+    const standing = this.current(peer);
+    if (standing !== undefined) return standing;
+    const { slots } = this.#entry(peer);
+    return Promise.any(slots.map((slot) => slot.connect())).catch((error: unknown) => {
+      throw error instanceof AggregateError ? error.errors[0] : error;
+    });
+  }
+
+  /** Opens all links anew, under what `target` says now; those that stand are given out until then. */
+  replaceAll(): void {
+    for (const { slots } of this.#peers.values()) for (const slot of slots) slot.replace();
   }
 
   /** Ends the links to certificates that the ledger no longer binds. */
   recheck(): void {
-    for (const { peer, link } of this.#peers.values()) {
+    for (const [link, peer] of this.#links) {
       const trusted = this.#options.target(peer)?.tls.trusted ?? [];
-      const stands = trusted.some(
-        (der) => link !== undefined && Buffer.compare(der, link.peerCertificate) === 0,
-      );
-      if (!stands)
-        link?.close(new CausewayError("KEY_UNKNOWN", "the certificate is bound no more"));
+      if (trusted.some((der) => Buffer.compare(der, link.peerCertificate) === 0)) continue;
+      link.close(new CausewayError("KEY_UNKNOWN", "the certificate is bound no more"));
     }
   }
 
   /** Closes every link and opens none again. */
   close(): void {
     this.#closed = true;
-    for (const entry of this.#peers.values()) entry.cancelTimer();
-    for (const link of this.#links) link.close();
+    for (const { slots } of this.#peers.values()) for (const slot of slots) slot.close();
+    for (const link of this.#links.keys()) link.close();
   }
 
   #entry(peer: string): PeerEntry {
     let entry = this.#peers.get(peer);
     if (entry === undefined) {
-      entry = {
-        peer,
-        link: undefined,
-        dialing: undefined,
-        failure: undefined,
-        lost: false,
-        backoffMs: reconnectMinMs,
-        cancelTimer: () => {},
-      };
+      const { linksPerPeer = 1, random, scheduler } = this.#options;
+      const slot = (): LinkSlot =>
+        new LinkSlot({
+          random,
+          scheduler,
+          open: () => this.#open(peer),
+          onRetired: (link) => this.#options.onRetired?.(link),
+          onFailure: (error) => this.#options.onFailure?.(peer, error),
+        });
+      entry = { slots: Array.from({ length: linksPerPeer }, slot), turn: 0 };
       this.#peers.set(peer, entry);
     }
     return entry;
   }
 
-  #dial(entry: PeerEntry): Promise<Link> {
-    entry.cancelTimer();
-    entry.dialing = this.#open(entry.peer).then(
-      ({ link, target }) => this.#opened(entry, link, target),
-      (cause: unknown) => {
-        const error = asCausewayError(cause);
-        entry.dialing = undefined;
-        this.#options.onFailure?.(entry.peer, error);
-        this.#later(entry, error);
-        throw error;
-      },
-    );
-    return entry.dialing;
-  }
-
-  async #open(peer: string): Promise<{ readonly link: Link; readonly target: LinkTarget }> {
+  async #open(peer: string): Promise<Link> {
     const target = this.#options.target(peer);
     if (target === undefined) {
       throw new CausewayError("PEER_UNAVAILABLE", "the ledger binds no such peer");
     }
-    return { link: await openLink(target, this.#options.hooks(peer), this.#options), target };
-  }
-
-  #opened(entry: PeerEntry, link: Link, target: LinkTarget): Link {
-    entry.dialing = undefined;
+    const link = await openLink(target, this.#options.hooks(peer), this.#options);
     if (this.#closed) {
       link.close();
       throw shuttingDown();
     }
-    entry.link = link;
-    entry.lost = false;
-    this.#links.add(link);
-    // A link that is lost at once, over and over, is not a reason to begin with short delays again.
-    entry.cancelTimer = this.#options.scheduler.after(reconnectMaxMs, () => {
-      entry.backoffMs = reconnectMinMs;
-    });
-    link.onDrain(() => {
-      if (entry.link === link) entry.link = undefined;
-    });
-    link.onClose(() => {
-      this.#links.delete(link);
-      if (entry.link !== link) return;
-      entry.link = undefined;
-      // Who asks now may dial at once: only an attempt that fails makes others wait.
-      this.#later(entry, undefined);
-    });
+    this.#links.set(link, peer);
+    link.onClose(() => this.#links.delete(link));
     this.#options.onLink(link, target);
     return link;
   }
-
-  /** Dials again after a delay. `failure` is what is told to those who ask before. */
-  #later(entry: PeerEntry, failure: CausewayError | undefined): void {
-    entry.cancelTimer();
-    if (this.#closed) return;
-    entry.failure = failure;
-    entry.lost = true;
-    const [byte] = this.#options.random(1);
-    const delayMs = entry.backoffMs * (0.5 + (byte as number) / 512);
-    entry.backoffMs = Math.min(2 * entry.backoffMs, reconnectMaxMs);
-    entry.cancelTimer = this.#options.scheduler.after(delayMs, () => {
-      entry.failure = undefined;
-      if (entry.link !== undefined || entry.dialing !== undefined) return;
-      // Who asks meanwhile gets this attempt; that it failed is told to `onFailure`.
-      this.#dial(entry).catch(() => {});
-    });
-  }
-}
-
-function asCausewayError(cause: unknown): CausewayError {
-  if (cause instanceof CausewayError) return cause;
-  return new CausewayError("INTERNAL", "the link could not be opened", { cause });
 }
 
 function shuttingDown(): CausewayError {
