@@ -81,13 +81,15 @@ export class ProviderAttempt implements CarriageListener {
   }
 
   start(): void {
-    const { carriage, frame, ports, used } = this.#o;
+    const { carriage, frame, ports, requestBytesMax, used } = this.#o;
     const { link } = carriage;
     if (this.#timeoutMs !== undefined) {
       const work = (): void => this.interrupt("deadline");
       this.#cancelDeadline = ports.scheduler.after(this.#timeoutMs, work);
     }
-    judgeCall({ ports, used, link, frame, judged: this.#judged, signal: this.#abort.signal }).then(
+    const { signal } = this.#abort;
+    const judged = this.#judged;
+    judgeCall({ ports, used, link, frame, judged, requestBytesMax, signal }).then(
       (judgement) => {
         // The call may have ended while it was judged.
         if (this.#state.phase !== "judging") return;
@@ -197,9 +199,8 @@ export class ProviderAttempt implements CarriageListener {
   #requested(message: Uint8Array): void {
     const request = this.#openRequest();
     if (request.halfClosed) return;
-    const { messageBytesMax } = this.#o.ports;
     const over = request.queued > 0 && request.queued + creditOf(message) > requestCreditBytes;
-    if (over || message.length > messageBytesMax) {
+    if (over || message.length > this.#o.requestBytesMax) {
       // A consumer keeps to the credit that it was given, and to the limit of a message.
       return this.#unusable("MESSAGE_TOO_LARGE");
     }

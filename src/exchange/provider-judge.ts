@@ -107,6 +107,8 @@ export async function judgeCall(options: {
   readonly link: LinkEnd;
   readonly frame: CallFrame;
   readonly judged: Judged;
+  /** Largest message that the carriage of the call may bring. */
+  readonly requestBytesMax: number;
   readonly signal: AbortSignal;
 }): Promise<Judgement> {
   const { ports, link, frame, judged } = options;
@@ -132,7 +134,7 @@ export async function judgeCall(options: {
   if (!(await reached(grantIndex + 1n, ports, options.signal))) {
     return { kind: "turned-away", reason: "LEDGER_BEHIND" };
   }
-  return judgeStatement(ports, link, frame, statement, judged);
+  return judgeStatement(options, statement);
 }
 
 function takeUse(
@@ -149,11 +151,8 @@ function takeUse(
 }
 
 function judgeStatement(
-  ports: JudgePorts,
-  link: LinkEnd,
-  frame: CallFrame,
+  { ports, link, frame, judged, requestBytesMax }: Parameters<typeof judgeCall>[0],
   statement: CallStatement,
-  judged: Judged,
 ): Judgement {
   const { clock, replica, self } = ports;
   const view = replica.view();
@@ -169,7 +168,7 @@ function judgeStatement(
   const sent = checkSentValues(frame, statement);
   if (typeof sent === "string") return denied("token", sent);
   judged.sent = sent;
-  if (frame.message.length > ports.messageBytesMax) return denied("limit", "MESSAGE_TOO_LARGE");
+  if (frame.message.length > requestBytesMax) return denied("limit", "MESSAGE_TOO_LARGE");
   const consumer = agencyOf(link.peer);
   const fault = metadataFault({ received: frame.headers, statement, consumer, sent });
   if (fault !== undefined) return denied("limit", fault);

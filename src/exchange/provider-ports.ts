@@ -22,6 +22,8 @@ export interface AttemptOptions {
   readonly used: UsedAttempts;
   readonly limiter: RefusalLimiter;
   readonly carriage: Carriage;
+  /** Largest message that the carriage may bring. */
+  readonly requestBytesMax: number;
   readonly frame: CallFrame;
   /** A receipt was sent to the consumer; `acknowledged` is to be called once when it is answered. */
   released(receipt: SealedRecord, attemptKey: string, acknowledged: () => void): void;

@@ -3,7 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { CallFrame, Frame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
-import { linkExchangesMax } from "../base/limits.ts";
+import { linkExchangesMax, linkRequestBytesMax } from "../base/limits.ts";
 import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
 import { LeafCache } from "./leaf-cache.ts";
@@ -70,7 +70,7 @@ export class ProviderSide {
         if (body.case !== "call") return;
         if (attempts.size >= linkExchangesMax) return link.send(exchange, failedFrame("BUSY"));
         const carriage = linkCarriage(link, exchange, () => attempts.delete(exchange));
-        const begun = this.#attempt(carriage, body.value);
+        const begun = this.#attempt(carriage, body.value, linkRequestBytesMax);
         attempts.set(exchange, begun);
         begun.start();
       },
@@ -87,14 +87,14 @@ export class ProviderSide {
       onFrame: (body) => {
         if (attempt !== undefined) return attempt.onFrame(body);
         if (body.case !== "call") return;
-        attempt = this.#attempt(carriage, body.value);
+        attempt = this.#attempt(carriage, body.value, this.#ports.messageBytesMax);
         attempt.start();
       },
       onLost: () => attempt?.onLost(),
     };
   }
 
-  #attempt(carriage: Carriage, frame: CallFrame): ProviderAttempt {
+  #attempt(carriage: Carriage, frame: CallFrame, requestBytesMax: number): ProviderAttempt {
     const { link } = carriage;
     const attempt = new ProviderAttempt({
       ports: this.#ports,
@@ -102,6 +102,7 @@ export class ProviderSide {
       limiter: this.#limiter,
       carriage,
       frame,
+      requestBytesMax,
       released: (sealed, key, acknowledged) =>
         this.#ports.unacknowledged.released(link.peer, sealed, acknowledged, key),
       acknowledged: (proof) => this.#acknowledged(link, proof),

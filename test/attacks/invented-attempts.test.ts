@@ -32,7 +32,7 @@ describe("a provider that records attempts that nobody made", () => {
       grant: { index: 1n, position: 0 },
     });
     rogue.behave = async (victim) => {
-      victim.send({ case: "answer", value: await rogue.answer(victim.frame) });
+      victim.send({ case: "answer", value: await rogue.answer(victim.frame, { submitted: true }) });
     };
     assert.equal((await running.client.getDivision("330106")).code, 0);
     const [made] = rogue.calls;

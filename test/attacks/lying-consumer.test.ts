@@ -491,8 +491,8 @@ describe("a provider whose consumer lies", () => {
     [
       "a streaming request",
       () => ({ statement: { open: true, request: new Uint8Array() } }),
-      "CALL_TYPE_UNSUPPORTED",
-      Stage.LIMIT,
+      "CALL_STATEMENT_INVALID",
+      Stage.TOKEN,
     ],
   ];
   describe("a call under", () => {

@@ -280,11 +280,14 @@ export class RogueProvider {
       readonly built?: BuiltReceipt;
       readonly header?: Partial<BatchFields>;
       readonly signer?: GatewayKeys["batch"];
+      /** Puts it on the ledger too: a second batch in its place would be an equivocation. */
+      readonly submitted?: boolean;
     } = {},
   ): Promise<AnswerFrame> {
     const answer = options.answer ?? division("西湖区");
     const built = options.built ?? this.receipt(call, answer);
     const batch = await this.seal([built.record], options.header, options.signer);
+    if (options.submitted === true) await this.submit(batch);
     return answerFrame(wholeSegment(answer), built, proofIn(batch, 0), undefined).value;
   }
 
