@@ -26,6 +26,12 @@ export class Http2Inbox {
     this.#stream = stream;
     this.#reader = new MessageReader(options);
     this.#onReady = onReady;
+    // A stream without bytes ends by itself, also when nobody asks for more.
+    this.#ended = stream.readableEnded;
+    stream.on("end", () => {
+      this.#ended = true;
+      this.#onReady();
+    });
   }
 
   /**
@@ -77,10 +83,6 @@ export class Http2Inbox {
     }
     this.#attached = true;
     this.#stream.on("data", this.#onData);
-    this.#stream.on("end", () => {
-      this.#ended = true;
-      this.#onReady();
-    });
   }
 
   /** Takes all that still comes, to be polled later: the other side has ended, its window is all there is. */

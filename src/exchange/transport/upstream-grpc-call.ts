@@ -1,5 +1,6 @@
 /** One call of a gRPC data service, of any type, from its start to its only outcome. */
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
+import { addAbortSignal } from "node:stream";
 import type { Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { timerMsMax } from "../../base/limits.ts";
@@ -266,13 +267,13 @@ export class GrpcCall implements UpstreamStream {
     this.#early = [];
   }
 
-  // An upstream that still sends, or still listens, is told to stop.
+  // An upstream that still sends, or still listens, is told to stop. `close` would half-close first,
+  // and a request that was broken off would look complete.
   #reset(): void {
     const stream = this.#stream;
-    if (stream === undefined || stream.closed || this.#closed) return;
-    const isOver = stream.readableEnded && stream.writableFinished;
-    if (!isOver) stream.close(constants.NGHTTP2_CANCEL);
-    stream.resume();
+    if (stream === undefined || this.#closed || stream.destroyed) return;
+    if (stream.readableEnded && stream.writableFinished) return;
+    addAbortSignal(AbortSignal.abort(), stream);
   }
 }
 
