@@ -31,6 +31,7 @@ import { createReloader, type ReloadAnswer } from "./reload.ts";
 import { findLogKey, openIdentity } from "./self.ts";
 import { createBuiltInServices } from "./services/built-in.ts";
 import { createStatus } from "./status.ts";
+import { createTlsRotation } from "./tls-rotation.ts";
 import { Telemetry } from "./telemetry.ts";
 import { Upstreams } from "./upstreams.ts";
 
@@ -205,6 +206,8 @@ async function build(
       clock,
       scheduler,
       defer: deferToEndOfTurn,
+  const rotation = createTlsRotation({ identity, replica, links: sides.links, scheduler, logger });
+  reloader.add(rotation);
       random,
       verifier,
       replica,
@@ -307,7 +310,9 @@ async function build(
     logger.info({ event: "started", network: Buffer.from(network.id).toString("hex") }, "started");
     stop = async () => {
       builtIn.drain();
-      await listeners.closeAgency(reloader.config.limits.drain_ms);
+      rotation.close();
+      const { drain_ms } = reloader.config.limits;
+      await Promise.all([listeners.closeAgency(drain_ms), sides.links.drain(drain_ms)]);
       sides.provider.interruptAll();
       sides.flushRefusals(true);
       stopTicks();

@@ -23,7 +23,6 @@ import type { GatewayConfig } from "./config.ts";
 import { Links } from "./links.ts";
 import { boundBatchKeys, tokenKeyOf } from "./peers.ts";
 import type { LocalIdentity } from "./self.ts";
-import { certificatePem } from "./tls.ts";
 
 export interface ExchangeSides {
   readonly consumer: ConsumerSide;
@@ -96,10 +95,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
     ...ports,
     tokenSigner: keys.token,
     ownBatchKeys: () => [keys.batch.publicKey, ...boundBatchKeys(replica.state(), self.gateway)],
-    tls: {
-      certificate: certificatePem(keys.tls.certificateDer),
-      privateKey: keys.tls.privateKeyPem,
-    },
+    tls: () => identity.tls.pem,
     readFinal: (note) => {
       const from = replica.final()?.size ?? 0n;
       return readFinal(trustOf(network, replica.state()), note, { verifier, from });

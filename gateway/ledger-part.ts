@@ -40,8 +40,8 @@ export interface LedgerPartOptions {
  * The key that opens the links to other members: the gateway's once it stands on the ledger, and before
  * that the one of the witness that is hosted here, so that index 0 can become final.
  */
-function identityOf({ city, keys }: LocalIdentity, isOnLedger: boolean): TlsIdentity {
-  const { privateKeyPem, certificateDer } = (isOnLedger ? keys : (city ?? keys)).tls;
+function identityOf({ city, tls }: LocalIdentity, isOnLedger: boolean): TlsIdentity {
+  const { privateKeyPem, certificateDer } = isOnLedger ? tls.current : (city?.tls ?? tls.current);
   return { keyPem: privateKeyPem, certificatePem: certificatePem(certificateDer) };
 }
 

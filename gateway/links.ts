@@ -2,11 +2,9 @@
  * The multiplexed links of this gateway: those that consumers open to it, and those that it opens to
  * providers. Who is at the other end is said by the certificate, looked up on the ledger.
  */
-import { create } from "@bufbuild/protobuf";
-import { equalBytes, parseHex } from "../src/base/bytes.ts";
+import { equalBytes } from "../src/base/bytes.ts";
 import { CausewayError } from "../src/base/errors.ts";
 import { acceptHello, type AcceptedHello, createHello } from "../src/exchange/hello.ts";
-import { failedFrame } from "../src/exchange/frames.ts";
 import type {
   Carriage,
   CarriageListener,
@@ -15,10 +13,7 @@ import type {
   Self,
 } from "../src/exchange/ports.ts";
 import type { LinkHandler } from "../src/exchange/provider.ts";
-import {
-  createStreamClient,
-  type StreamClient,
-} from "../src/exchange/transport/exchange-stream-client.ts";
+import { createStreamClient } from "../src/exchange/transport/exchange-stream-client.ts";
 import {
   createStreamServer,
   type StreamServer,
@@ -26,17 +21,17 @@ import {
 import type { Link, LinkHooks } from "../src/exchange/transport/link.ts";
 import type { LinkTarget } from "../src/exchange/transport/link-client.ts";
 import { LinkPool } from "../src/exchange/transport/link-pool.ts";
+import { retireLink } from "../src/exchange/transport/link-retirement.ts";
 import {
   createLinkService,
   type LinkServiceHandler,
 } from "../src/exchange/transport/link-server.ts";
 import type { PeerTls } from "../src/exchange/transport/tls-options.ts";
 import type { Signer } from "../src/crypto/ports.ts";
-import type { Hello } from "../src/gen/causeway/exchange/v1/link_pb.ts";
-import { type Frame, FrameSchema } from "../src/gen/causeway/exchange/v1/link_pb.ts";
+import type { Frame, Hello } from "../src/gen/causeway/exchange/v1/link_pb.ts";
 import type { FinalCheckpoint, Replica } from "../src/ledger/ports.ts";
+import { LinkedPeer } from "./linked-peer.ts";
 import { certificatesOf, peerOfCertificate, tokenKeyOf } from "./peers.ts";
-import { spkiDigest } from "./tls.ts";
 
 export interface LinksOptions
   extends Pick<ExchangePorts, "clock" | "random" | "scheduler" | "verifier"> {
@@ -45,7 +40,10 @@ export interface LinksOptions
   readonly tokenSigner: Signer;
   /** Raw batch keys that are, or were, this gateway's. */
   readonly ownBatchKeys: () => readonly Uint8Array[];
-  readonly tls: Pick<PeerTls, "certificate" | "privateKey">;
+  /** The own certificate in use, asked for at each connection. */
+  readonly tls: () => Pick<PeerTls, "certificate" | "privateKey">;
+  /** Links to each peer; 1 by default. */
+  readonly linksPerPeer?: number | undefined;
   readonly defer: (work: () => void) => void;
   /** Verifies the quorum of a note; throws a CausewayError. */
   readFinal(note: Uint8Array): FinalCheckpoint;
@@ -61,55 +59,20 @@ export interface LinksOptions
   onRefused(error: CausewayError): void;
 }
 
-/** Checkpoints of one peer that are remembered; headers name recent ones. */
-const shownMax = 256;
-
-class Peered implements LinkEnd {
-  readonly link: Link;
-  readonly peer: string;
-  readonly peerTlsKey: Uint8Array;
-  peerBoot: Uint8Array;
-  lost = false;
-  readonly #shown = new Map<bigint, Uint8Array>();
-
-  constructor(link: Link, peer: string, boot: Uint8Array) {
-    this.link = link;
-    this.peer = peer;
-    this.peerTlsKey = parseHex(spkiDigest(link.peerCertificate)) as Uint8Array;
-    this.peerBoot = boot;
-  }
-
-  renewBoot(boot: Uint8Array): void {
-    if (boot.length === this.peerBoot.length) this.peerBoot = boot;
-  }
-
-  shownRoot(size: bigint): Uint8Array | undefined {
-    return this.#shown.get(size);
-  }
-
-  show({ size, root }: FinalCheckpoint): void {
-    if (this.#shown.size >= shownMax) this.#shown.delete(this.#shown.keys().next().value ?? 0n);
-    this.#shown.set(size, root);
-  }
-
-  send(exchange: bigint, body: Exclude<Frame["body"], { case: undefined }>): void {
-    this.link.send(create(FrameSchema, { exchange, body }));
-  }
-}
-
 export class Links {
   readonly #o: LinksOptions;
   readonly #accepted = new WeakMap<
     Hello,
     { readonly peer: string; readonly hello: AcceptedHello }
   >();
-  readonly #open = new Set<Peered>();
+  readonly #open = new Set<LinkedPeer>();
   /** Those of #open that peers have opened, in the order in which they came. */
-  readonly #served = new Set<Peered>();
+  readonly #served = new Set<LinkedPeer>();
   readonly #pool: LinkPool;
   /** Ends of the links that this gateway has opened. */
-  readonly #ends = new WeakMap<Link, Peered>();
-  readonly #streamsOf = new WeakMap<LinkEnd, StreamClient>();
+  readonly #ends = new WeakMap<Link, LinkedPeer>();
+  /** Called when a link that a peer has opened ends. */
+  #onServedEnded: (() => void) | undefined;
   readonly #stopListening: () => void;
   readonly service: LinkServiceHandler;
   /** Serves the connections of exchange streams. */
@@ -144,9 +107,11 @@ export class Links {
         const fact = replica.view().gateway(peer);
         if (fact === undefined) return undefined;
         const trusted = certificatesOf(replica.state(), peer);
-        return { address: fact.body.endpoints.peer, tls: { ...options.tls, trusted } };
+        return { address: fact.body.endpoints.peer, tls: { ...options.tls(), trusted } };
       },
+      ...(options.linksPerPeer === undefined ? {} : { linksPerPeer: options.linksPerPeer }),
       onLink: (link, target) => this.#opened(link, target),
+      onRetired: (link) => this.#retired(link),
       onFailure: (_peer, error) => options.onRefused(error),
     });
     this.#stopListening = replica.onFinal(({ note }) => this.#push(note));
@@ -178,9 +143,9 @@ export class Links {
    * in later turns only: `failed` when the provider has not taken it, and that it is lost with its link.
    */
   openStream(link: LinkEnd, listener: CarriageListener): Carriage {
-    const client = this.#streamsOf.get(link);
-    if (client === undefined) throw new TypeError("not a link that this gateway has opened");
-    return client.open(listener);
+    const { streams } = link as LinkedPeer;
+    if (streams === undefined) throw new TypeError("not a link that this gateway has opened");
+    return streams.open(listener);
   }
 
   /** Ends the links of certificates that are taken away. */
@@ -189,8 +154,35 @@ export class Links {
     this.#pool.recheck();
   }
 
-  drain(): void {
+  /** Whether every peer with a link has shown that it has applied a final checkpoint of this size. */
+  allHaveApplied(size: bigint): boolean {
+    return [...this.#open].every(({ shownSize }) => shownSize >= size);
+  }
+
+  /**
+   * Another certificate of this gateway's is in use: peers open new links, which meet it, and this gateway's
+   * own are opened anew under it. Each old link ends when the exchanges that it carries have ended.
+   */
+  replaceCertificate(): void {
     this.service.drain();
+    this.#pool.replaceAll();
+  }
+
+  /**
+   * Takes no new links, and has peers begin no exchange on theirs. Resolves when those links have ended, which
+   * peers see to once the exchanges that they carry have ended, or after `graceMs`.
+   */
+  async drain(graceMs: number): Promise<void> {
+    this.service.refuseNew();
+    if (this.#served.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#o.scheduler.after(graceMs, resolve);
+      this.#onServedEnded = () => {
+        if (this.#served.size > 0) return;
+        cancel();
+        resolve();
+      };
+    });
   }
 
   close(): void {
@@ -200,7 +192,7 @@ export class Links {
     this.streams.close();
   }
 
-  #servedLinkOf(certificate: Uint8Array): Peered | undefined {
+  #servedLinkOf(certificate: Uint8Array): LinkedPeer | undefined {
     return [...this.#served].findLast(({ link }) => equalBytes(link.peerCertificate, certificate));
   }
 
@@ -245,10 +237,10 @@ export class Links {
     return peer.gateway;
   }
 
-  #admit(link: Link): Peered {
+  #admit(link: Link): LinkedPeer {
     const accepted = this.#accepted.get(link.hello);
     if (accepted === undefined) throw new TypeError("a link without an accepted Hello");
-    const end = new Peered(link, accepted.peer, accepted.hello.boot);
+    const end = new LinkedPeer(link, accepted.peer, accepted.hello.boot);
     if (accepted.hello.checkpoint !== undefined) this.#show(end, accepted.hello.checkpoint);
     this.#open.add(end);
     return end;
@@ -268,40 +260,56 @@ export class Links {
       this.#served.delete(end);
       handler.onLost();
       this.streams.lost(end);
+      this.#onServedEnded?.();
     });
   }
 
   #opened(link: Link, { address, tls }: LinkTarget): void {
     const end = this.#admit(link);
-    const streams = createStreamClient({
+    end.streams = createStreamClient({
       link: end,
       address,
       tls: { ...tls, trusted: [link.peerCertificate] },
       scheduler: this.#o.scheduler,
       defer: this.#o.defer,
       onRefused: (error) => this.#o.onRefused(error),
+      onClosed: () => end.onActivity?.(),
     });
-    this.#streamsOf.set(end, streams);
     this.#ends.set(link, end);
     link.onFrame((frame) => {
       if (frame.body.case === "checkpoint") this.#show(end, frame.body.value.note);
-      else this.#o.onFrame(end, frame);
+      else {
+        this.#o.onFrame(end, frame);
+        if (frame.body.case !== undefined) end.received(frame.exchange, frame.body);
+      }
     });
     link.onClose(() => {
       end.lost = true;
       this.#open.delete(end);
       this.#o.onLost(end);
-      streams.close();
+      end.streams?.close();
     });
   }
 
-  #endOf(link: Link): Peered {
+  #retired(link: Link): void {
+    const end = this.#endOf(link);
+    if (end.onActivity !== undefined) return;
+    const retirement = retireLink({
+      scheduler: this.#o.scheduler,
+      activity: () => end.activity,
+      close: () => link.close(),
+    });
+    end.onActivity = () => retirement.check();
+    link.onClose(() => retirement.cancel());
+  }
+
+  #endOf(link: Link): LinkedPeer {
     const end = this.#ends.get(link);
     if (end === undefined) throw new TypeError("a link that was not admitted");
     return end;
   }
 
-  #show(end: Peered, note: Uint8Array): void {
+  #show(end: LinkedPeer, note: Uint8Array): void {
     try {
       end.show(this.#o.readFinal(note));
     } catch (error) {
@@ -318,11 +326,4 @@ export class Links {
       });
     }
   }
-}
-
-/** Takes no exchange on a stream of its own. */
-export function refuseStream(_link: LinkEnd, carriage: Carriage): CarriageListener {
-  carriage.send(failedFrame("CALL_TYPE_UNSUPPORTED"));
-  carriage.close();
-  return { onFrame: () => undefined, onLost: () => undefined };
 }

@@ -238,14 +238,12 @@ async function openAdmin({
 async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> {
   const { config, identity, ledger, sides, scheduler, logger } = options;
   const { node } = ledger;
-  const { keys } = identity;
   const isFirst = foundingTerm(node.network).gateway === config.gateway;
   const firstLinks: FirstLinks | undefined = !isFirst
     ? undefined
     : learnFirstLinks(foundingWitnesses(node.network), scheduler, () => update());
   const tls = (): PeerTls => ({
-    certificate: certificatePem(keys.tls.certificateDer),
-    privateKey: keys.tls.privateKeyPem,
+    ...identity.tls.pem,
     trusted: [...trustedCertificates(node.replica.state()), ...(firstLinks?.certificates() ?? [])],
   });
   let listener: LinkListener | undefined;
@@ -266,11 +264,13 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
     // Membership changes with governance only: the map is another value then.
     if (node.replica.state().gateways === gateways) return;
     gateways = node.replica.state().gateways;
-    update();
     sides.links.recheck();
+    update();
   });
+  const stopWatchingTls = identity.tls.onChange(update);
   const close = async (): Promise<void> => {
     stopListening();
+    stopWatchingTls();
     firstLinks?.close();
     await listener?.close();
     await shutDown(server, scheduler);
@@ -280,6 +280,7 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
       ...parseHostPort(config.listeners.peer),
       tls: tls(),
       grpc: server,
+      scheduler,
       onStreams: (socket) => sides.links.streams.accept(socket),
     });
     update();

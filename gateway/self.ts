@@ -10,6 +10,7 @@ import {
   type WitnessKeys,
 } from "./keys/key-folder.ts";
 import { openLogKeys } from "./keys/log-keys.ts";
+import { OwnTls } from "./own-tls.ts";
 import { readStatementFile } from "./statement-file.ts";
 import { equalBytes, utf8 } from "../src/base/bytes.ts";
 import { CausewayError } from "../src/base/errors.ts";
@@ -19,6 +20,8 @@ import { type LedgerNetwork, readLedgerNetwork } from "../src/ledger/embedded/ne
 
 export interface LocalIdentity {
   readonly keys: GatewayKeys;
+  /** The TLS key of the gateway in use: that of `keys`, until another takes its place. */
+  readonly tls: OwnTls;
   /** Every log key of the folder by term; one that is made later comes when it is looked for. */
   readonly logs: Map<bigint, PrivateKey>;
   /** Set on the gateway that hosts its city's witness. */
@@ -47,7 +50,8 @@ export async function openIdentity(config: GatewayConfig): Promise<LocalIdentity
     throw new CausewayError("CONFIG_INVALID", `${config.keys} holds the keys of ${keys.card.id}`);
   }
   const network = readLedgerNetwork(founding);
-  return { keys, logs: new Map(keys.logs), city: await openCity(config), founding, network };
+  const city = await openCity(config);
+  return { keys, tls: new OwnTls(keys.tls), logs: new Map(keys.logs), city, founding, network };
 }
 
 /** A log key of the folder, also one that was made after the start. Throws KEY_LOCKED, FILE_UNREADABLE. */

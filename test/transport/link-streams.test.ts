@@ -105,6 +105,7 @@ async function serve(options: { linked?: readonly Identity[] } = {}): Promise<Si
     port: 0,
     tls: peerTls(provider, consumer, stranger),
     grpc,
+    scheduler,
     onStreams: (socket) => server.accept(socket),
   });
   cleanups.push(async () => {

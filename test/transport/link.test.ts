@@ -83,6 +83,7 @@ async function serve(
     port: options.port ?? 0,
     tls: peerTls(provider, ...(options.trusted ?? [consumer])),
     grpc: server,
+    scheduler,
     onStreams: (socket) => socket.destroy(),
   });
   cleanups.push(async () => {

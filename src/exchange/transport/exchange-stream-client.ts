@@ -34,6 +34,8 @@ export interface StreamClientOptions {
   readonly defer: (run: () => void) => void;
   /** A stream, or the whole connection, that did not come about or broke the protocol, for telemetry. */
   readonly onRefused: (error: CausewayError) => void;
+  /** A stream has ended. */
+  readonly onClosed?: () => void;
 }
 
 /** The streams beside one link. Their connection is opened with the first of them. */
@@ -63,7 +65,10 @@ export function createStreamClient(options: StreamClientOptions): StreamClient {
       if (closed) return refused(listener, undefined);
       if (streams.size >= exchangeStreamsMax) return refused(listener, "BUSY");
       connection = connection?.usable === true ? connection : new Connection(options);
-      const stream = connection.open(() => streams.delete(stream));
+      const stream = connection.open(() => {
+        streams.delete(stream);
+        options.onClosed?.();
+      });
       streams.add(stream);
       // A stream that fails at once says so when its opener knows it.
       options.defer(() => stream.listen(listener));

@@ -5,7 +5,8 @@
 import type { AddressInfo } from "node:net";
 import { createServer, type TlsOptions, type TLSSocket } from "node:tls";
 import { type Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
-import { connectMs, keepaliveMs, peerConnectionsMax } from "../../base/limits.ts";
+import type { Scheduler } from "../../base/clock.ts";
+import { connectMs, keepaliveMs, linkCloseMs, peerConnectionsMax } from "../../base/limits.ts";
 import { exchangeServerName } from "./exchange-stream-session.ts";
 import { type PeerTls, serverTlsOptions } from "./tls-options.ts";
 
@@ -14,6 +15,7 @@ export interface LinkListenerOptions {
   /** 0 for any free port. */
   readonly port: number;
   readonly tls: PeerTls;
+  readonly scheduler: Scheduler;
   /** Serves every connection that is not for exchange streams. */
   readonly grpc: GrpcServer;
   /** Serves a connection for exchange streams. */
@@ -23,8 +25,8 @@ export interface LinkListenerOptions {
 export interface LinkListener {
   readonly port: number;
   /**
-   * New connections get this certificate and are held to these peers. What is open stays: its services
-   * look the peer up for each use.
+   * New connections get this certificate and are held to these peers. Open ones of a certificate that is
+   * trusted no more are cut off soon: their services, which look the peer up for each use, say why first.
    */
   update(tls: PeerTls): void;
   /** Accepts no more and cuts off what is open. The grpc-js server is ended apart. */
@@ -33,7 +35,7 @@ export interface LinkListener {
 
 /** Starts to listen. Rejects with the socket's error when the address cannot be bound. */
 export async function listenForPeers(options: LinkListenerOptions): Promise<LinkListener> {
-  const { grpc, host, onStreams, port, tls } = options;
+  const { grpc, host, onStreams, port, scheduler, tls } = options;
   const sockets = new Set<TLSSocket>();
   // The handshake is over when a connection is handed to it: TLS is this listener's.
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
@@ -62,13 +64,23 @@ export async function listenForPeers(options: LinkListenerOptions): Promise<Link
   server.on("error", ignore);
   return {
     port: (server.address() as AddressInfo).port,
-    update: (next) => server.setSecureContext(serverTlsOptions(next)),
+    update: (next) => {
+      server.setSecureContext(serverTlsOptions(next));
+      for (const socket of sockets) {
+        if (!isTrusted(socket, next)) scheduler.after(linkCloseMs, () => socket.destroy());
+      }
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
         for (const socket of sockets) socket.destroy();
       }),
   };
+}
+
+function isTrusted(socket: TLSSocket, { trusted }: PeerTls): boolean {
+  const raw = socket.getPeerCertificate().raw as Buffer | undefined;
+  return raw !== undefined && trusted.some((der) => Buffer.compare(der, raw) === 0);
 }
 
 // Set by the handshake of a server's socket, which the types do not know.

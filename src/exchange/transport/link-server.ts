@@ -19,15 +19,17 @@ export interface LinkServiceOptions extends LinkHooks, LinkTiming {
   onRefused?(error: CausewayError): void;
 }
 
-/** LinkService, to be added to a grpc-js server with PeerServerCredentials. */
+/** LinkService, to be added to the grpc-js server of a listener for peers. */
 export interface LinkServiceHandler {
   readonly definition: ServiceDefinition;
   readonly implementation: UntypedServiceImplementation;
   readonly links: ReadonlySet<Link>;
   /** Ends the links whose certificate is refused by now. */
   recheck(): void;
-  /** Tells all links to drain. */
+  /** Tells all links to drain: their other sides open new ones. */
   drain(): void;
+  /** Refuses new links with SHUTTING_DOWN, and tells all that stand to drain. */
+  refuseNew(): void;
   /** Ends all links, and refuses new ones with SHUTTING_DOWN. */
   close(): void;
 }
@@ -36,6 +38,9 @@ export interface LinkServiceHandler {
 export function createLinkService(options: LinkServiceOptions): LinkServiceHandler {
   const links = new Set<Link>();
   let closing = false;
+  const drain = (): void => {
+    for (const link of links) link.drain();
+  };
   const connect = (call: ServerDuplexStream<Buffer, Buffer>): void => {
     const refusal = closing ? shuttingDown() : undefined;
     accept(call, refusal, options).then(
@@ -57,8 +62,10 @@ export function createLinkService(options: LinkServiceOptions): LinkServiceHandl
         if (refusal !== undefined) link.close(refusal);
       }
     },
-    drain: () => {
-      for (const link of links) link.drain();
+    drain,
+    refuseNew: () => {
+      closing = true;
+      drain();
     },
     close: () => {
       closing = true;
