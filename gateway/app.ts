@@ -206,8 +206,6 @@ async function build(
       clock,
       scheduler,
       defer: deferToEndOfTurn,
-  const rotation = createTlsRotation({ identity, replica, links: sides.links, scheduler, logger });
-  reloader.add(rotation);
       random,
       verifier,
       replica,
@@ -217,6 +215,8 @@ async function build(
       messageBytesMax: config.limits.message_bytes_max,
     },
   });
+  const rotation = createTlsRotation({ identity, replica, links: sides.links, scheduler, logger });
+  reloader.add(rotation);
   let closing: Promise<void> | undefined;
   const notReady = (): readonly ReasonCode[] => {
     const reasons = new Set<ReasonCode>(halted);
