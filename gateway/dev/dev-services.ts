@@ -3,6 +3,7 @@ import {
   create,
   createFileRegistry,
   type DescMethod,
+  type FileRegistry,
   fromBinary,
   toBinary,
 } from "@bufbuild/protobuf";
@@ -31,8 +32,13 @@ export interface DevMethod {
   readonly writes: boolean;
 }
 
-// A gateway answers these for itself: they never reach an upstream.
-const ownServices = /^grpc\.(reflection|health|channelz|binlog)\.v1/;
+const ownServices = /^grpc\.(reflection|health|channelz)\.v\d/;
+
+/** Whether a gateway answers a service for itself, so that it never reaches an upstream. */
+export function isOwnService(typeName: string): boolean {
+  return ownServices.test(typeName);
+}
+
 const methodsMax = 256;
 const nameLengthMax = 32;
 
@@ -59,10 +65,10 @@ export function devServices(
   }));
   const services: DevService[] = [];
   const names = new Set<string>();
-  const found = [...createFileRegistry(ordered)]
+  const found = [...registryOf(ordered)]
     .filter((desc) => desc.kind === "service")
     .filter(({ typeName }) => options.only?.includes(typeName) ?? true)
-    .filter(({ typeName, methods }) => !ownServices.test(typeName) && methods.length > 0)
+    .filter(({ typeName, methods }) => !isOwnService(typeName) && methods.length > 0)
     .toSorted((a, b) => compareText(a.typeName, b.typeName));
   for (const { typeName, methods, file } of found) {
     if (methods.length > methodsMax) {
@@ -99,6 +105,16 @@ function readSet(bytes: Uint8Array): FileDescriptorSet {
     return fromBinary(FileDescriptorSetSchema, bytes);
   } catch (cause) {
     throw new CausewayError("DESCRIPTOR_INVALID", "it is not a descriptor set", { cause });
+  }
+}
+
+function registryOf(set: FileDescriptorSet): FileRegistry {
+  try {
+    return createFileRegistry(set);
+  } catch (cause) {
+    throw new CausewayError("DESCRIPTOR_INVALID", "a type that it names is in no file of the set", {
+      cause,
+    });
   }
 }
 

@@ -14,26 +14,44 @@ import {
 } from "@grpc/grpc-js";
 import { CausewayError } from "../../src/base/errors.ts";
 import { createGrpcClient } from "../../src/exchange/transport/grpc-client.ts";
-import { inImportOrder } from "./descriptor-files.ts";
 import {
-  decodeReflectionResponse,
-  encodeReflectionRequest,
-  type ReflectionRequest,
-  type ReflectionResponse,
-  reflectionPaths,
-} from "./reflection-messages.ts";
+  ServerReflection as ServerReflectionV1,
+  type ServerReflectionRequest,
+  ServerReflectionRequestSchema,
+  type ServerReflectionResponse,
+  ServerReflectionResponseSchema,
+} from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionV1Alpha } from "../../src/gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { inImportOrder } from "./descriptor-files.ts";
+import { isOwnService } from "./dev-services.ts";
 
 const reflectMs = 15_000;
 /** A server with more is given by --descriptors: far more than any that people write. */
 const filesMax = 4096;
 
-type Stream = ClientDuplexStream<ReflectionRequest, ReflectionResponse>;
-type Ask = (request: ReflectionRequest) => Promise<ReflectionResponse>;
+// The two versions have the same messages.
+const paths: readonly string[] = [ServerReflectionV1, ServerReflectionV1Alpha].map(
+  ({ typeName, method }) => `/${typeName}/${method.serverReflectionInfo.name}`,
+);
+
+type Question = ServerReflectionRequest["messageRequest"];
+type Answer = ServerReflectionResponse["messageResponse"];
+type Stream = ClientDuplexStream<Question, Answer>;
+type Ask = (question: Question) => Promise<Answer>;
+
+function encodeQuestion(messageRequest: Question): Buffer {
+  const request = create(ServerReflectionRequestSchema, { messageRequest });
+  return Buffer.from(toBinary(ServerReflectionRequestSchema, request));
+}
+
+function answerIn(bytes: Buffer): Answer {
+  return fromBinary(ServerReflectionResponseSchema, bytes).messageResponse;
+}
 
 export interface Reflected {
   /** Encoded `google.protobuf.FileDescriptorSet` with all imports. */
   readonly descriptors: Uint8Array;
-  /** Full names of the services that the server offers. */
+  /** Full names of the services that the server offers, without those that a gateway has itself. */
   readonly services: readonly string[];
 }
 
@@ -52,11 +70,11 @@ export async function reflectDescriptors(
   const client = createGrpcClient(address, credentials.createInsecure());
   const deadline = options.nowMs + reflectMs;
   try {
-    for (const path of reflectionPaths) {
+    for (const path of paths) {
       const stream: Stream = client.makeBidiStreamRequest(
         path,
-        (request: ReflectionRequest) => Buffer.from(encodeReflectionRequest(request)),
-        decodeReflectionResponse,
+        encodeQuestion,
+        answerIn,
         new Metadata(),
         { deadline },
       );
@@ -81,11 +99,11 @@ export async function reflectDescriptors(
 
 /** One question after another: each is answered by exactly one message. */
 function asking(stream: Stream): Ask {
-  const answers = stream[Symbol.asyncIterator]() as AsyncIterator<ReflectionResponse>;
+  const answers = stream[Symbol.asyncIterator]() as AsyncIterator<Answer>;
   // A stream that is ended here reports that to nobody.
   stream.on("error", () => undefined);
-  return async (request) => {
-    stream.write(request);
+  return async (question) => {
+    stream.write(question);
     const { value, done } = await answers.next();
     if (done === true) throw invalid("the server ended its reflection without an answer");
     return value;
@@ -93,29 +111,40 @@ function asking(stream: Stream): Ask {
 }
 
 async function readServer(ask: Ask): Promise<Reflected> {
-  const listed = await ask({ ask: "services" });
-  if (listed.told !== "services") throw unexpected(listed);
+  const listed = await ask({ case: "listServices", value: "*" });
+  if (listed.case !== "listServicesResponse") throw unexpected(listed, "its services");
+  const services = listed.value.service
+    .map(({ name }) => name)
+    .filter((name) => !isOwnService(name));
   const files = new Map<string, FileDescriptorProto>();
-  const wanted: ReflectionRequest[] = listed.names.map((name) => ({ ask: "symbol", name }));
-  for (let request = wanted.shift(); request !== undefined; request = wanted.shift()) {
-    if (request.ask === "file" && files.has(request.name)) continue;
-    const answer = await ask(request);
-    if (answer.told !== "files") throw unexpected(answer, request);
-    for (const bytes of answer.files) {
+  const take = async (question: Question & { readonly value: string }): Promise<void> => {
+    const answer = await ask(question);
+    if (answer.case !== "fileDescriptorResponse") throw unexpected(answer, question.value);
+    for (const bytes of answer.value.fileDescriptorProto) {
       const file = fromBinary(FileDescriptorProtoSchema, bytes);
       files.set(file.name, file);
-      wanted.push(...file.dependency.map((name) => ({ ask: "file", name }) as const));
     }
-    if (request.ask === "file" && !files.has(request.name)) throw unexpected(answer, request);
     if (files.size > filesMax) throw invalid(`the server names more than ${filesMax} files`);
+  };
+  for (const value of services) await take({ case: "fileContainingSymbol", value });
+  // A map is walked to what is added on the way.
+  for (const { dependency } of files.values()) {
+    for (const value of dependency) {
+      if (files.has(value)) continue;
+      await take({ case: "fileByFilename", value });
+      if (!files.has(value))
+        throw invalid(`asked for ${value}, the server's reflection sent others`);
+    }
   }
   const set = create(FileDescriptorSetSchema, { file: [...inImportOrder(files)] });
-  return { descriptors: toBinary(FileDescriptorSetSchema, set), services: listed.names };
+  return { descriptors: toBinary(FileDescriptorSetSchema, set), services };
 }
 
-function unexpected(answer: ReflectionResponse, request?: ReflectionRequest): CausewayError {
-  const about = request === undefined || request.ask === "services" ? "services" : request.name;
-  const said = answer.told === "error" ? `${answer.code} ${answer.message}` : answer.told;
+function unexpected(answer: Answer, about: string): CausewayError {
+  const said =
+    answer.case === "errorResponse"
+      ? `${answer.value.errorCode} ${answer.value.errorMessage}`
+      : (answer.case ?? "nothing");
   return invalid(`asked for ${about}, the server's reflection answered: ${said}`);
 }
 

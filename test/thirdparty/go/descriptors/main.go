@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	_ "go.etcd.io/etcd/api/v3/etcdserverpb"
 	_ "google.golang.org/grpc/interop/grpc_testing"
@@ -26,27 +27,53 @@ func main() {
 	}
 }
 
+// Some files are registered by their last name alone and imported by their whole path.
+func registered(path string) (protoreflect.FileDescriptor, error) {
+	found, err := protoregistry.GlobalFiles.FindFileByPath(path)
+	if err == nil {
+		return found, nil
+	}
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		if strings.HasSuffix(path, "/"+file.Path()) {
+			found, err = file, nil
+		}
+		return err != nil
+	})
+	return found, err
+}
+
 func write(services []string) error {
 	set := &descriptorpb.FileDescriptorSet{}
 	seen := map[string]bool{}
-	var add func(file protoreflect.FileDescriptor)
-	add = func(file protoreflect.FileDescriptor) {
-		if seen[file.Path()] {
-			return
+	var add func(path string) error
+	add = func(path string) error {
+		if seen[path] {
+			return nil
 		}
-		seen[file.Path()] = true
+		seen[path] = true
+		file, err := registered(path)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
 		imports := file.Imports()
 		for i := range imports.Len() {
-			add(imports.Get(i).FileDescriptor)
+			if err := add(imports.Get(i).Path()); err != nil {
+				return err
+			}
 		}
-		set.File = append(set.File, protodesc.ToFileDescriptorProto(file))
+		content := protodesc.ToFileDescriptorProto(file)
+		content.Name = &path
+		set.File = append(set.File, content)
+		return nil
 	}
 	for _, name := range services {
 		found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		add(found.ParentFile())
+		if err := add(found.ParentFile().Path()); err != nil {
+			return err
+		}
 	}
 	bytes, err := proto.MarshalOptions{Deterministic: true}.Marshal(set)
 	if err != nil {

@@ -1,0 +1,141 @@
+/** `causeway dev up` as a developer runs it, before a stock gRPC server, called by a stock client without metadata. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { Client, credentials, Metadata, Server, ServerCredentials } from "@grpc/grpc-js";
+import { type DevUp, type Ended, program, run, startDevUp } from "../support/dev-up.ts";
+import { eventually } from "../support/admin-client.ts";
+import { reflecting } from "./reflecting-server.ts";
+
+const root = mkdtempSync(join(tmpdir(), "causeway-"));
+after(() => rmSync(root, { recursive: true, force: true }));
+
+const path = "/trial.v1.Greeter/Greet";
+const raw = (bytes: Buffer): Buffer => bytes;
+
+/** A server that knows nothing of gateways, with reflection: it answers what it was sent, in brackets. */
+async function startServer(): Promise<{ readonly address: string; close(): void }> {
+  const server = new Server();
+  server.addService(reflecting.definition, reflecting.handlers);
+  server.addService(
+    {
+      greet: {
+        path,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: raw,
+        requestDeserialize: raw,
+        responseSerialize: raw,
+        responseDeserialize: raw,
+      },
+    },
+    {
+      greet: (call: { request: Buffer }, answer: (error: null, value: Buffer) => void) =>
+        answer(null, Buffer.concat([call.request, call.request])),
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  return { address: `127.0.0.1:${port}`, close: () => server.forceShutdown() };
+}
+
+function call(
+  address: string,
+  request: Uint8Array,
+): Promise<{ readonly answer: Buffer | undefined; readonly trailers: Metadata }> {
+  const client = new Client(address, credentials.createInsecure());
+  return new Promise((resolve, reject) => {
+    let answer: Buffer | undefined;
+    const sent = client.makeUnaryRequest(path, raw, raw, Buffer.from(request), (error, value) => {
+      if (error !== null) reject(error);
+      answer = value;
+    });
+    sent.on("status", ({ metadata: trailers }) => {
+      client.close();
+      setImmediate(() => resolve({ answer, trailers }));
+    });
+  });
+}
+
+/** Processes whose command line names a folder. */
+function processesIn(folder: string): readonly string[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`TMPDIR=${folder}`);
+      } catch {
+        return false;
+      }
+    });
+}
+
+function assertNothingLeft(temporary: string): void {
+  assert.deepEqual(readdirSync(temporary), []);
+  assert.deepEqual(processesIn(temporary), []);
+}
+
+describe("causeway dev up", { skip: !existsSync("/proc/self/environ") && "no /proc here" }, () => {
+  const temporary = mkdtempSync(join(root, "a-"));
+  let server: Awaited<ReturnType<typeof startServer>>;
+  let dev: DevUp;
+  let ended: Ended;
+
+  before(async () => {
+    server = await startServer();
+    dev = await startDevUp(["--upstream", server.address], { env: { TMPDIR: temporary } });
+  });
+
+  after(() => {
+    dev?.child.kill("SIGKILL");
+    server?.close();
+  });
+
+  it("publishes what the server says of itself by reflection", () => {
+    assert.deepEqual(dev.ready.services, [
+      {
+        id: "hangzhou/provider/greeter",
+        service: "trial.v1.Greeter",
+        methods: [
+          { path, writes: true },
+          { path: "/trial.v1.Greeter/Look", writes: false },
+        ],
+      },
+    ]);
+  });
+
+  it("answers a caller that sets no metadata, with a receipt that becomes final", async () => {
+    const request = Uint8Array.of(10, 2, 104, 105);
+    const { answer, trailers } = await call(dev.ready.call, request);
+    assert.deepEqual(answer, Buffer.from([...request, ...request]));
+    const [receipt] = trailers.get("causeway-receipt");
+    const { admin } = dev.ready.provider;
+    const show = ["record", "show", String(receipt), "--admin", admin, "--output", "json"];
+    await eventually("the receipt is final", async () => {
+      const { stdout } = await run(process.execPath, [program, ...show]);
+      const { kind, state } = JSON.parse(stdout) as { kind?: string; state?: string };
+      assert.equal(kind, "receipt");
+      return state === "final";
+    });
+  });
+
+  it("ends on Ctrl-C with exit code 0, and leaves no folder and no process", async () => {
+    assert.notDeepEqual(readdirSync(temporary), []);
+    assert.ok(processesIn(temporary).length >= 3);
+    ended = await dev.stop("SIGINT");
+    assert.equal(ended.code, 0, ended.stderr);
+    assertNothingLeft(temporary);
+  });
+
+  it("told each step on standard error, and one line on standard output", () => {
+    assert.equal(ended.stdout.split("\n").length, 2);
+    for (const step of ["by reflection", "found a network", "published", "granted", "SIGINT"]) {
+      assert.ok(ended.stderr.includes(step), step);
+    }
+  });
+});
