@@ -14,7 +14,6 @@ import { readFinal } from "../src/ledger/embedded/checkpoints.ts";
 import { trustOf } from "../src/ledger/embedded/trust.ts";
 import type { JournalReader } from "../src/ledger/journal/store.ts";
 import { createCedarEngine } from "../src/policy/cedar-engine.ts";
-import { decide } from "../src/policy/decide.ts";
 import { memoiseVerdicts } from "../src/policy/memo.ts";
 import type { LocalTakings } from "../src/exchange/recheck.ts";
 import type { ClockWatch } from "./clock-watch.ts";
@@ -22,6 +21,7 @@ import type { HeldEvidence } from "./evidence-held.ts";
 import type { GatewayConfig } from "./config.ts";
 import { Links } from "./links.ts";
 import { boundBatchKeys, tokenKeyOf } from "./peers.ts";
+import { decideAndReserve, QuotaUsageCounter } from "./quota-usage.ts";
 import type { LocalIdentity } from "./self.ts";
 
 export interface ExchangeSides {
@@ -53,6 +53,12 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
   const { keys, network } = identity;
   const { clock, random, replica, self, verifier } = ports;
   const engine = memoiseVerdicts(createCedarEngine());
+  const quotas = new QuotaUsageCounter({
+    replica,
+    journal,
+    gateway: self.gateway,
+    startedAtMs: self.startedAtMs,
+  });
   const remembered = new RememberedSignatures();
   const bounds = (): { skew_s: number; token_life_s: number } =>
     replica.view().network?.bounds ?? { skew_s: 5, token_life_s: tokenLifeS };
@@ -67,7 +73,12 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
     localTakings: options.localTakings,
     upstream: (service) => options.upstreams.get(service),
     decide: (view, attempt, earlyTakings) =>
-      decide({ view, attempt, earlyTakings, blob: (digest) => replica.blob(digest) }, [], engine),
+      decideAndReserve(
+        quotas,
+        { view, attempt, earlyTakings, blob: (digest) => replica.blob(digest) },
+        [],
+        engine,
+      ),
     verifyToken: (token, issuer) =>
       verifyCallToken({
         token,

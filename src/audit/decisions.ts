@@ -100,7 +100,7 @@ export class Decisions {
 
   #evaluate(call: DecidedCall, view: RegistryView): DecisionReplay {
     this.counts.evaluated += 1;
-    const { decision, statement, consumerGateway, obligations } = call;
+    const { decision, statement, consumerGateway, obligations, place } = call;
     const opening = this.#opening;
     return replayDecision(
       {
@@ -108,6 +108,7 @@ export class Decisions {
         decision,
         statement,
         consumerGateway,
+        providerGateway: place.gateway,
         blob: this.#blob,
         ...(obligations === undefined ? {} : { obligations }),
         ...(opening === undefined ? {} : { opening }),
@@ -141,11 +142,12 @@ export class Decisions {
 }
 
 /** All that a replay depends on, apart from facts that no later leaf changes for a decided size. */
-function keyOf({ encoded, statement, consumerGateway }: DecidedCall): string {
+function keyOf({ encoded, statement, consumerGateway, place }: DecidedCall): string {
   const { service, method, purpose, grant } = statement;
   const { decision, obligations = emptyBytes } = encoded;
   const address = [String(grant?.index), grant?.position];
-  const texts = utf8(JSON.stringify([consumerGateway, service, method, purpose, ...address]));
+  const gateways = [consumerGateway, place.gateway];
+  const texts = utf8(JSON.stringify([...gateways, service, method, purpose, ...address]));
   const lengths = [u32be(decision.length), u32be(obligations.length)];
   return mapKey(sha256(concatBytes(...lengths, decision, obligations, texts)));
 }

@@ -37,6 +37,7 @@ import type { Chains } from "./chains.ts";
 import type { Decisions } from "./decisions.ts";
 import { encodedDecision } from "./encoded-decision.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
+import type { Quotas } from "./quotas.ts";
 import { contradicts, isOutcomeOf, refusalFault } from "./record-faults.ts";
 import type { RecordedCall, RecordedCalls } from "./recorded-calls.ts";
 
@@ -49,6 +50,7 @@ export interface EvidenceParts {
   readonly chains: Chains;
   /** Absent when decisions are not evaluated. */
   readonly decisions: Decisions | undefined;
+  readonly quotas: Quotas;
   readonly verifier: Verifier;
   readonly report: Report;
   /** Whose chain carried the revocation of a grant, by its `jti`. */
@@ -92,10 +94,11 @@ export class EvidenceChecks {
     const { index, header, leafHash, recordBytes, recordHashes } = batch;
     for (const [position, bytes] of recordBytes.entries()) {
       // One after the other: records of a whole batch would outlive the collector's first rounds.
-      const { body } = buildRecord(bytes);
+      const built = buildRecord(bytes);
       const place = { index, position, gateway: header.gateway };
       const record = { place, leafHash, recordHash: recordHashes[position] as Uint8Array };
-      const attempt = this.#checkBody(body, record, batch);
+      this.#parts.quotas.take(built, record, batch.state);
+      const attempt = this.#checkBody(built.body, record, batch);
       const { foundation } = attempt ?? {};
       if (foundation === undefined) continue;
       const { grant, maxStalenessMs } = foundation;

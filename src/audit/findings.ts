@@ -45,6 +45,8 @@ const rows = {
   BLOB_UNNAMED: ["violation", "A blob stands before a batch that does not name it."],
   PUBLICATION_INVALID: ["violation", "A published statement does not say what its blobs hold."],
 
+  MASK_INVALID: ["notice", "A grant names a field that no answer of its methods has."],
+
   // Chains.
   SEEN_NOT_FINAL: ["violation", "A header rests on a size that was never final."],
   BOOT_RETURNED: ["violation", "A boot came back after another had followed it."],
@@ -76,6 +78,10 @@ const rows = {
   DECISION_TIME_IMPLAUSIBLE: [
     "violation",
     "A decision was taken after its seal or outside its token's life.",
+  ],
+  QUOTA_MISCOUNTED: [
+    "violation",
+    "A decision counts less of its quota as used than the records show.",
   ],
   RELEASED_WITHOUT_PERMIT: ["violation", "Something was called or released without a permit."],
   REFUSAL_CONTRADICTS: ["violation", "A refusal contradicts the decision inside."],

@@ -2,7 +2,11 @@
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { sha256 } from "../base/sha256.ts";
+import type { GrantBody } from "../credential/statements.ts";
 import { namedBlobs } from "../ledger/embedded/blob-names.ts";
+import { DescriptorSets } from "../policy/descriptors.ts";
+import { validateMaskPaths } from "../policy/mask-paths.ts";
+import { digestBytes } from "../policy/policy-request.ts";
 import type { PolicyEngine } from "../policy/ports.ts";
 import { checkPolicyPublication, checkServicePublication } from "../policy/publication.ts";
 import type { RegistryState } from "../registry/state.ts";
@@ -11,6 +15,7 @@ import type { FoldedBatch } from "./ledger-fold.ts";
 
 export class PublishedBlobs {
   readonly #blobs = new Map<string, Uint8Array>();
+  readonly #descriptors = new DescriptorSets((digest) => this.blob(digest));
   #unnamed = new Map<string, Uint8Array>();
   readonly #engine: PolicyEngine | undefined;
   readonly #report: Report;
@@ -41,7 +46,7 @@ export class PublishedBlobs {
       this.#unnamed.delete(id);
     }
     this.#reportUnnamed(at);
-    if (named.length > 0) this.#checkPublications(folded, state);
+    if (batch.recordKind === "governance") this.#checkPublications(folded, state);
   }
 
   /** At the end: no batch names what is left. */
@@ -64,7 +69,12 @@ export class PublishedBlobs {
       } catch (cause) {
         if (!(cause instanceof CausewayError)) throw cause;
         const at = { index, position, gateway: batch.header.gateway };
-        this.#report(findingAt(at, "PUBLICATION_INVALID", { reason: cause.code }));
+        const { code, fields } = cause;
+        this.#report(
+          code === "MASK_INVALID"
+            ? findingAt(at, code, { path: fields["path"] ?? "" })
+            : findingAt(at, "PUBLICATION_INVALID", { reason: code }),
+        );
       }
     }
   }
@@ -81,6 +91,7 @@ export class PublishedBlobs {
       const content = this.#blobs.get(body.descriptor);
       if (content !== undefined) checkServicePublication(body, content);
     }
+    if (name === "grant") this.#checkMasks(body, state);
     if (name === "policy" && this.#engine !== undefined) {
       const policy = this.#blobs.get(body.policy);
       const schema = this.#blobs.get(body.schema);
@@ -93,6 +104,15 @@ export class PublishedBlobs {
         blobs,
         service: { id: service.id, body: service.body },
       });
+    }
+  }
+
+  #checkMasks({ authorization_details: details }: GrantBody, state: RegistryState): void {
+    for (const { service, fields, methods } of details) {
+      const body = state.services.get(service)?.at(-1)?.body;
+      if (fields === undefined || body === undefined || !this.#blobs.has(body.descriptor)) continue;
+      const descriptors = this.#descriptors.get(digestBytes(body.descriptor));
+      validateMaskPaths({ descriptors, methods, paths: fields });
     }
   }
 }

@@ -20,7 +20,8 @@ export function refusalFault(refusal: Refusal): string | undefined {
 export function contradicts({ reason, recheck }: Refusal, decision: Decision): boolean {
   if (decision.verdict === Verdict.DENY)
     return !decision.reasons.some(({ code }) => code === reason);
-  return recheck === undefined && (reason === "POLICY_DENIED" || reason.startsWith("GRANT_"));
+  const ownReasons = ["POLICY_DENIED", "QUOTA_EXHAUSTED"];
+  return recheck === undefined && (ownReasons.includes(reason) || reason.startsWith("GRANT_"));
 }
 
 const providerOutcomes: ReadonlySet<Outcome> = new Set([

@@ -21,6 +21,7 @@ import { type Finding, findingAt, type Place, type Severity, severityOf } from "
 import { type FoldedBatch, LedgerFold } from "./ledger-fold.ts";
 import { type JudgedCheckpoint, judgeLaterCheckpoint } from "./later-checkpoint.ts";
 import { PublishedBlobs } from "./published-blobs.ts";
+import { Quotas } from "./quotas.ts";
 import { RecordedCalls } from "./recorded-calls.ts";
 import { judgeReportedCheckpoints } from "./reported-checkpoints.ts";
 
@@ -106,6 +107,7 @@ class Replay {
   readonly #attempts: Attempts;
   readonly #blobs: PublishedBlobs;
   readonly #decisions: Decisions | undefined;
+  readonly #quotas: Quotas;
   readonly #evidence: EvidenceChecks;
   readonly #records: Record<string, number> = {};
   /** Whose chain carried each revocation. */
@@ -131,11 +133,13 @@ class Replay {
     this.#decisions = decides
       ? new Decisions({ engine, blob, report, ...(opening === undefined ? {} : { opening }) })
       : undefined;
+    this.#quotas = new Quotas(report);
     this.#evidence = new EvidenceChecks({
       attempts: this.#attempts,
       calls: new RecordedCalls(networkId, verifier, report),
       chains: this.#chains,
       decisions: this.#decisions,
+      quotas: this.#quotas,
       verifier,
       report,
       carrierOf: (jti) => this.#carriers.get(jti),
@@ -254,6 +258,7 @@ class Replay {
     const { tree, finals, state } = this.#fold;
     this.#judgeSeen();
     if (!this.#broken) this.#finishLedger();
+    this.#quotas.finish();
     const findings = this.#findings;
     return {
       network: toHex(this.#options.networkId),

@@ -23,9 +23,10 @@ import { type Attempt, checkGrant, type EarlyTaking, type GrantCheck } from "./g
 import { obligationsOf } from "./obligations.ts";
 import { digestBytes, queryOf, requestOf } from "./policy-request.ts";
 import type { PolicyEngine, PolicyQuery, PolicyVerdict } from "./ports.ts";
+import { hasRoom, type QuotaFacts, quotaOf, type Reservation } from "./quota.ts";
 
 /** The step that gave the verdict. */
-export type DecisionStage = "grant" | "policy";
+export type DecisionStage = "grant" | "quota" | "policy";
 
 /** Code of a policy that permitted; those of a denial are reason codes. */
 export const permittedCode: string = "PERMITTED";
@@ -37,6 +38,8 @@ export interface DecisionFacts {
   readonly attempt: Attempt;
   /** Takings that this gateway has verified and that the view does not hold yet. */
   readonly earlyTakings?: readonly EarlyTaking[];
+  /** Needed where the grant has a quota. */
+  readonly quotas?: QuotaFacts;
   /** A published blob by its SHA-256, verified by whoever stored it. */
   readonly blob: (sha256: Uint8Array) => Uint8Array | undefined;
 }
@@ -56,6 +59,8 @@ export interface DecisionOutcome {
   readonly grant: GrantFact | undefined;
   /** For the operator's log, never to be recorded or sent. */
   readonly failures: PolicyVerdict["failures"];
+  /** Of a permit under a quota, from whoever keeps count: ends with the attempt. */
+  readonly reservation?: Reservation;
 }
 
 /** A decision that waits for the verdict of the policy. */
@@ -91,14 +96,19 @@ export function draftDecision(
   if (check.reason !== undefined || decision === undefined) {
     return denied("grant", check.reason ?? "SERVICE_UNKNOWN", decision, check);
   }
-  const policy = view.policy(attempt.service);
-  if (policy === undefined) return denied("policy", "POLICY_MISSING", decision, check);
-
   const { service, method, grant } = check;
   assertInvariant(
     service !== undefined && method !== undefined && grant !== undefined,
     "the grant check permits without facts",
   );
+  const quota = quotaOf(grant, attempt.evaluatedAtS, facts.quotas);
+  if (quota !== undefined) {
+    decision.quota = quota;
+    if (!hasRoom(quota)) return denied("quota", "QUOTA_EXHAUSTED", decision, check);
+  }
+  const policy = view.policy(attempt.service);
+  if (policy === undefined) return denied("policy", "POLICY_MISSING", decision, check);
+
   const { publicAttributes, personalAttributes, context, sealed } = sortAttributes(
     service.body.attributes,
     attributes,
@@ -112,7 +122,7 @@ export function draftDecision(
     decision,
     query: request === undefined ? undefined : queryOf(policy, request, facts.blob),
     sealed,
-    obligations: obligationsOf(view, method),
+    obligations: obligationsOf(view, method, { service, grant }),
     check,
   };
 }

@@ -120,7 +120,5 @@ function periodReason({ standing }: GrantFact, evaluatedAtS: number): ReasonCode
 function scopeReason({ detail }: GrantFact, attempt: Attempt): ReasonCode | undefined {
   if (!detail.methods.includes(attempt.method)) return "METHOD_NOT_GRANTED";
   if (!detail.purposes.includes(attempt.purpose)) return "PURPOSE_NOT_GRANTED";
-  // The rules in force void a grant with a mask or a quota; should one stand, nothing is released under it.
-  if (detail.fields !== undefined || detail.quota !== undefined) return "NOT_SUPPORTED";
   return undefined;
 }

@@ -18,6 +18,7 @@ import { type AttributeInput, decodeAttributeValue } from "./attributes.ts";
 import { type DecisionOutcome, draftDecision, finishDraft } from "./draft.ts";
 import type { Attempt, EarlyTaking } from "./grant-check.ts";
 import type { PolicyEngine } from "./ports.ts";
+import type { QuotaFacts } from "./quota.ts";
 
 /** What opens the commitment to a personal attribute, as a party hands it over. */
 export interface AttributeOpening {
@@ -36,6 +37,8 @@ export interface RecordedDecision {
   readonly statement: CallStatement;
   /** The issuer of the call token. */
   readonly consumerGateway: string;
+  /** Whose record it is. */
+  readonly providerGateway: string;
   readonly blob: (sha256: Uint8Array) => Uint8Array | undefined;
   readonly opening?: (attribute: PersonalAttribute) => AttributeOpening | undefined;
 }
@@ -74,7 +77,8 @@ export function replayDecision(recorded: RecordedDecision, engine: PolicyEngine)
   if (inputs === undefined) return differs(["personal_attributes"], undefined);
   const attempt = attemptOf(recorded);
   if (attempt === undefined) return differs(["evaluated_at"], undefined);
-  const draft = draftUnder({ view, attempt, blob }, recorded, inputs);
+  const quotas = recordedUsage(recorded);
+  const draft = draftUnder({ view, attempt, blob, quotas }, recorded, inputs);
   if (draft === undefined) return differs(["public_attributes", "personal_attributes"], undefined);
   if (draft.kind === "decided") return compareOutcome(recorded, draft.outcome);
 
@@ -95,6 +99,12 @@ export function replayDecision(recorded: RecordedDecision, engine: PolicyEngine)
 
 function differs(members: readonly string[], expected: Decision | undefined): DecisionReplay {
   return { kind: "differs", members, expected };
+}
+
+/** What the decision says was used: whether that is so shows only beside the other records of the ledger. */
+function recordedUsage({ decision, providerGateway }: RecordedDecision): QuotaFacts {
+  const { usedOnLedger = 0n, usedInChain = 0n, reserved = 0n } = decision.quota ?? {};
+  return { gateway: providerGateway, usage: () => ({ usedOnLedger, usedInChain, reserved }) };
 }
 
 function attemptOf({

@@ -30,6 +30,7 @@ import type {
 export const consumer = "shenzhen/market-regulation";
 export const consumerGateway: string = `${consumer}/gw1`;
 export const provider = "hangzhou/civil-affairs";
+export const providerGateway: string = `${provider}/gw1`;
 export const serviceId: string = `${provider}/divisions`;
 export const getDivision = "/causeway.demo.v1.DivisionService/GetDivision";
 export const reportCorrection = "/causeway.demo.v1.DivisionService/ReportCorrection";

@@ -112,16 +112,6 @@ const rows: readonly Row[] = [
   ],
   ["a purpose outside of the grant", "PURPOSE_NOT_GRANTED", () => {}, { purpose: "statistics" }],
   [
-    "a grant with a mask",
-    "NOT_SUPPORTED",
-    (facts) => detailWith(facts, { fields: ["division.name"] }),
-  ],
-  [
-    "a grant with a quota",
-    "NOT_SUPPORTED",
-    (facts) => detailWith(facts, { quota: { limit: 1, period_s: 60 } }),
-  ],
-  [
     "a grant without a period",
     "NOT_SUPPORTED",
     (facts) => grantWith(facts, { standing: standing(6n) }),

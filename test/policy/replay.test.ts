@@ -29,6 +29,7 @@ import {
   factsOf,
   grantFact,
   plainAttempt,
+  providerGateway,
   type Registry,
   registry,
   statementOf,
@@ -50,6 +51,7 @@ function recordOf(
     ...(obligations === undefined ? {} : { obligations }),
     statement: statementOf({ ...plainAttempt, ...attempt }),
     consumerGateway,
+    providerGateway,
     blob,
   };
 }
