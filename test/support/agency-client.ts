@@ -1,5 +1,11 @@
 /** An agency system: a plain grpc-js client with the provider's own stubs, talking to its own gateway. */
-import { credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 import { Client } from "@grpc/grpc-js";
 import {
   create,
@@ -34,7 +40,8 @@ export interface CallOptions {
   readonly deadlineMs?: number;
 }
 
-function errorInfo(
+/** The `ErrorInfo` of a status. */
+export function errorInfo(
   trailers: Metadata,
 ): { reason: string; metadata: Record<string, string> } | undefined {
   const [bytes] = trailers.get("grpc-status-details-bin");
@@ -49,8 +56,8 @@ function errorInfo(
 export class AgencyClient {
   readonly #client: Client;
 
-  constructor(address: string) {
-    this.#client = new Client(address, credentials.createInsecure(), { "grpc.enable_retries": 0 });
+  constructor(address: string, channel: ChannelCredentials = credentials.createInsecure()) {
+    this.#client = new Client(address, channel, { "grpc.enable_retries": 0 });
   }
 
   getDivision(code: string, options: CallOptions = {}): Promise<Answer<GetDivisionResponse>> {
