@@ -19,7 +19,7 @@ import {
   refusedFrame,
 } from "./frames.ts";
 import type { Denial } from "./judged-records.ts";
-import { creditOf, OpenRequest } from "./open-request.ts";
+import { type Credit, creditOf, OpenRequest } from "./open-request.ts";
 import type { CarriageListener, FrameBody } from "./ports.ts";
 import { ProviderAttemptRecords } from "./provider-attempt-records.ts";
 import { createJudged, judgeCall, type Judged } from "./provider-judge.ts";
@@ -54,6 +54,8 @@ export class ProviderAttempt implements CarriageListener {
   #segments: AnswerSegments | undefined;
   #upstream: UpstreamRun | undefined;
   #progressPlanned = false;
+  /** Messages of the request that the upstream has taken and the consumer is not told of. */
+  #untold = 0;
 
   constructor(options: AttemptOptions) {
     const { clock, random } = options.ports;
@@ -190,10 +192,19 @@ export class ProviderAttempt implements CarriageListener {
   // The request of an open call.
 
   #openRequest(): OpenRequest {
-    this.#request ??= new OpenRequest(this.#o.frame.headers, (taken) =>
-      this.#send(creditFrame(taken)),
-    );
+    this.#request ??= new OpenRequest(this.#o.frame.headers, (taken) => this.#credit(taken));
     return this.#request;
+  }
+
+  /**
+   * The consumer forgets what it is told is taken, and a receipt that is being sealed may cover less: its
+   * messages are told behind it.
+   */
+  #credit({ messages, bytes }: Parameters<Credit>[0]): void {
+    this.#untold += messages;
+    const isSealing = this.#state.sealing !== undefined;
+    this.#send(creditFrame({ messages: isSealing ? 0 : this.#untold, bytes }));
+    if (!isSealing) this.#untold = 0;
   }
 
   #requested(message: Uint8Array): void {

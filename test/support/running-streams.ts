@@ -1,0 +1,160 @@
+/** Two cities whose provider has a service with every call type, and a consumer that may call it. */
+import { Client, credentials, type Metadata } from "@grpc/grpc-js";
+import { createGateway, type Gateway } from "../../gateway/app.ts";
+import { readConfig } from "../../gateway/config.ts";
+import { toHex } from "../../src/base/bytes.ts";
+import { sha256 } from "../../src/base/sha256.ts";
+import type { AuthorizationDetail, Bounds } from "../../src/credential/statements.ts";
+import { type AdminClient, adminClient, eventually } from "./admin-client.ts";
+import {
+  startStreamUpstream,
+  streamDescriptors,
+  streamMethods,
+  streamShapes,
+  type StreamMethod,
+  type StreamUpstream,
+} from "./stream-service.ts";
+import {
+  createTwoCities,
+  divisionsService,
+  nowS,
+  publication,
+  type TwoCities,
+} from "./two-cities.ts";
+
+export interface RunningStreams {
+  readonly cities: TwoCities;
+  readonly upstream: StreamUpstream;
+  readonly gateways: { readonly provider: Gateway; readonly consumer: Gateway };
+  readonly provider: AdminClient;
+  readonly consumer: AdminClient;
+  /** A stock grpc-js client before the consumer's gateway. */
+  readonly client: Client;
+  /** Revokes the grant; resolves once the provider's gateway has it. */
+  revoke(): Promise<void>;
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+async function applied(admin: AdminClient, jws: readonly string[]): Promise<void> {
+  const state = await admin.submit(jws);
+  if (!state.final || state.voidReason !== "") {
+    throw new Error(`final ${state.final}, void ${state.voidReason}`);
+  }
+}
+
+/** Publishes the service and grants all of it; the `jti` of the grant. */
+export async function grantStreams(
+  cities: TwoCities,
+  admins: { readonly provider: AdminClient; readonly consumer: AdminClient },
+  detail: Partial<AuthorizationDetail> = {},
+): Promise<string> {
+  const { provider, consumer, blobs } = cities;
+  const descriptor = streamDescriptors();
+  for (const blob of [descriptor, blobs.policy, blobs.schema]) await admins.provider.putBlob(blob);
+  const { service, policy } = publication(cities);
+  const methods = Object.entries(streamMethods).map(([name, path]) => {
+    const { client, server, writes } = streamShapes[name as StreamMethod];
+    return { path, writes, client_streaming: client, server_streaming: server };
+  });
+  const published = {
+    ...service,
+    descriptor: toHex(sha256(descriptor)),
+    descriptor_bytes: descriptor.length,
+    methods: methods.toSorted((a, b) => (a.path < b.path ? -1 : 1)),
+  };
+  await applied(admins.provider, cities.sign(provider, "service", divisionsService, published).jws);
+  await applied(admins.provider, cities.sign(provider, "policy", divisionsService, policy).jws);
+  const details: AuthorizationDetail[] = [
+    {
+      type: "causeway-service",
+      service: divisionsService,
+      methods: methods.map(({ path }) => path).toSorted(),
+      purposes: ["address-check"],
+      legal_basis: "order-809-12",
+      ...detail,
+    },
+  ];
+  const request = cities.sign(consumer, "request", divisionsService, {
+    authorization_details: details,
+  });
+  await applied(admins.consumer, request.jws);
+  const grant = cities.sign(
+    provider,
+    "grant",
+    consumer.agency.card.id,
+    { request: request.jti, authorization_details: details },
+    { nbf: nowS() - 10, exp: nowS() + 86_400 },
+  );
+  await applied(admins.provider, grant.jws);
+  return grant.jti;
+}
+
+export async function startStreams(
+  options: {
+    readonly bounds?: Partial<Bounds>;
+    readonly detail?: Partial<AuthorizationDetail>;
+  } = {},
+): Promise<RunningStreams> {
+  const upstream = await startStreamUpstream();
+  const { bounds, detail } = options;
+  const cities = await createTwoCities({
+    upstream: upstream.address,
+    ...(bounds === undefined ? {} : { bounds }),
+  });
+  const start = async (configFile: string): Promise<Gateway> => {
+    const gateway = await createGateway(readConfig(configFile));
+    await gateway.start();
+    return gateway;
+  };
+  const gateways = {
+    provider: await start(cities.provider.configFile),
+    consumer: await start(cities.consumer.configFile),
+  };
+  const provider = adminClient(cities.provider);
+  const consumer = adminClient(cities.consumer);
+  await eventually("batch 0 is final everywhere", () =>
+    [gateways.provider, gateways.consumer].every((g) => g.notReady().length === 0),
+  );
+  const grant = await grantStreams(cities, { provider, consumer }, detail);
+  const client = new Client(cities.consumer.addresses.agency, credentials.createInsecure(), {
+    "grpc.enable_retries": 0,
+    "grpc.max_receive_message_length": 64 * 1024 * 1024,
+  });
+  const consumerAgency = cities.consumer.agency.card.id;
+  return {
+    cities,
+    upstream,
+    gateways,
+    provider,
+    consumer,
+    client,
+    revoke: async () => {
+      const revocation = cities.sign(cities.provider, "revocation", consumerAgency, {
+        grant,
+        reason: "purpose-ended",
+      });
+      await provider.submit(revocation.jws);
+    },
+    settled: () =>
+      eventually("everything sealed is final", async () => {
+        const states = await Promise.all([provider.status(), consumer.status()]);
+        return states.every(({ journalNotFinal }) => journalNotFinal === 0n);
+      }),
+    close: async () => {
+      client.close();
+      provider.close();
+      consumer.close();
+      await gateways.consumer.close();
+      await gateways.provider.close();
+      upstream.close();
+      cities.remove();
+    },
+  };
+}
+
+/** The metadata of a call for the granted purpose, with other entries. */
+export function withPurpose(metadata: Metadata): Metadata {
+  metadata.set("causeway-purpose", "address-check");
+  return metadata;
+}
