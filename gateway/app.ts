@@ -179,17 +179,20 @@ async function build(
     journal: journal.reader,
   });
   const sealer = overrides.wrapSealer?.(journal.sealer) ?? journal.sealer;
-  const evidence = await createHeldEvidence({
-    folder: config.data,
-    replica,
-    journal,
-    sealer,
+  const ports = {
+    self,
     clock,
     scheduler,
     defer: deferToEndOfTurn,
-    onFailure: (error) => logger.warn({ event: "report failed", err: error }, "report failed"),
-    onFatal,
-  });
+    random,
+    verifier,
+    replica,
+    sealer,
+    openings,
+    events: telemetry,
+    messageBytesMax: config.limits.message_bytes_max,
+  };
+  const evidence = await createHeldEvidence({ config, journal, ports, logger, onFatal });
   opened.push(() => evidence.close());
   const sides = createExchangeSides({
     config,
@@ -201,19 +204,7 @@ async function build(
     watch,
     logger,
     halt,
-    ports: {
-      self,
-      clock,
-      scheduler,
-      defer: deferToEndOfTurn,
-      random,
-      verifier,
-      replica,
-      sealer,
-      openings,
-      events: telemetry,
-      messageBytesMax: config.limits.message_bytes_max,
-    },
+    ports,
   });
   const rotation = createTlsRotation({ identity, replica, links: sides.links, scheduler, logger });
   reloader.add(rotation);
@@ -258,6 +249,7 @@ async function build(
       journal: journal.reader,
       engine,
       status,
+      ...evidence.admin,
       appointments: {
         gateway: self.gateway,
         node: ledger.node,
@@ -305,6 +297,7 @@ async function build(
       onFailure: (error) =>
         logger.warn({ event: "report failed", err: error }, "an equivocation is not reported yet"),
     });
+    evidence.start(() => sides.provider.openAttempts + sides.consumer.openExchanges);
     const stopTicks = startTicks();
     const stopCatchingUp = startCatchingUp();
     logger.info({ event: "started", network: Buffer.from(network.id).toString("hex") }, "started");

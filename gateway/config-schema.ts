@@ -134,6 +134,10 @@ export const configSchema: z.ZodType<GatewayConfig> = z.strictObject({
   limits: limits.prefault({}),
   ledger: ledger.optional(),
   http: http.optional(),
+  status_every_s: described(integer(1, 86_400), {
+    type: "seconds",
+    text: "Time between two status records of this gateway on the ledger; 3,600 without it.",
+  }).optional(),
   log: described(oneOf(["debug", "info", "warn", "error", "silent"]), {
     text: "Least severe entries that are logged.",
     reload: true,

@@ -23,6 +23,8 @@ export interface GatewayConfig {
   readonly limits: LimitsConfig;
   readonly ledger?: LedgerConfig | undefined;
   readonly http?: HttpConfig | undefined;
+  /** Seconds between two status records of this gateway on the ledger. */
+  readonly status_every_s?: number | undefined;
   readonly log: LogLevel;
 }
 

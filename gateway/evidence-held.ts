@@ -3,10 +3,11 @@
  * receipts that it released and the acknowledgements that it sent.
  */
 import { join } from "node:path";
-import type { Clock, Scheduler } from "../src/base/clock.ts";
+import type { Logger } from "pino";
 import { acknowledgementsKeptMax } from "../src/base/limits.ts";
 import { defaultBounds } from "../src/credential/statements.ts";
 import { type HeldLeaf, HeldLeaves } from "../src/exchange/held-leaves.ts";
+import type { ExchangePorts } from "../src/exchange/ports.ts";
 import { JoinedCalls } from "../src/exchange/joined-calls.ts";
 import { MissingReceipts } from "../src/exchange/missing-receipts.ts";
 import { SentAcknowledgements } from "../src/exchange/sent-acknowledgements.ts";
@@ -15,8 +16,15 @@ import { restoreUnanswered, unansweredState } from "../src/exchange/unanswered-r
 import { openHeld } from "../src/ledger/held/held.ts";
 import type { Journal } from "../src/ledger/journal/journal.ts";
 import type { JournalBatch, JournalReader } from "../src/ledger/journal/store.ts";
-import type { Replica, Sealer } from "../src/ledger/ports.ts";
+import type { Replica } from "../src/ledger/ports.ts";
 import type { LedgerReader } from "../src/ledger/store/store.ts";
+import { createCedarEngine } from "../src/policy/cedar-engine.ts";
+import type { OpeningsPorts } from "./admin/openings.ts";
+import type { GatewayConfig } from "./config.ts";
+import { createAdminOpenings } from "./evidence-openings.ts";
+import { startStatusRecords, statusEveryS } from "./evidence-status.ts";
+import type { OpeningsStore } from "./openings.ts";
+import { version as gatewayRelease } from "./status.ts";
 
 /** How far the journal's state may be behind in what a start looks at again. */
 const saveEveryMs = 10_000;
@@ -26,28 +34,33 @@ export interface HeldEvidence {
   readonly sent: SentAcknowledgements;
   readonly unacknowledged: UnacknowledgedReceipts;
   readonly joined: JoinedCalls;
+  /** For an administrator. */
+  readonly admin: Pick<OpeningsPorts, "turn" | "openings" | "onOpenings">;
   /** A held leaf of this chain that contradicts the final one at its place. */
   forkedLeaf(gateway: string): Uint8Array | undefined;
+  /** Goes on with what an earlier start began, and seals a status now and then. */
+  start(openAttempts: () => number): void;
   close(): Promise<void>;
 }
 
 export interface HeldEvidenceOptions {
-  /** Data folder of the gateway. */
-  readonly folder: string;
-  readonly replica: Replica & { readonly reader: Pick<LedgerReader, "atPlace"> };
+  readonly config: Pick<GatewayConfig, "data" | "status_every_s">;
   readonly journal: Journal;
-  readonly sealer: Sealer;
-  readonly clock: Clock;
-  readonly scheduler: Scheduler;
-  defer(work: () => void): void;
-  /** A report could not be sealed; it is tried again with the next final size. */
-  onFailure(error: unknown): void;
+  readonly ports: Pick<ExchangePorts, "clock" | "defer" | "scheduler" | "sealer"> & {
+    readonly replica: Replica & { readonly reader: Pick<LedgerReader, "atPlace"> };
+    readonly openings: OpeningsStore;
+  };
+  readonly logger: Logger;
   onFatal(error: unknown): void;
 }
 
 export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<HeldEvidence> {
-  const { replica, sealer, clock, scheduler } = options;
+  const { config, logger, ports } = options;
+  const { replica, sealer, clock, scheduler } = ports;
   const { reader: journal } = options.journal;
+  const onFailure = (error: unknown): void =>
+    logger.warn({ event: "report failed", err: error }, "what is to be recorded is not yet");
+  const turn = (): Promise<void> => new Promise((resolve) => ports.defer(resolve));
   const bounds = (): typeof defaultBounds => replica.view().network?.bounds ?? defaultBounds;
   const forks = new Map<string, Uint8Array>();
   const onForked = ({ place, leaf }: HeldLeaf): void => {
@@ -58,7 +71,7 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     inclusionBoundMs: () => bounds().inclusion_bound_s * 1000,
   });
   const store = await openHeld({
-    path: join(options.folder, "held.sqlite"),
+    path: join(config.data, "held.sqlite"),
     scheduler,
     onFailed: (error) => options.onFatal(error),
   });
@@ -69,7 +82,7 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     clock,
     hasState: (key) => journal.state(key) !== undefined,
     onForked,
-    onFailure: (error) => options.onFailure(error),
+    onFailure,
   });
   await held.load();
   const sent = new SentAcknowledgements({ replica });
@@ -82,15 +95,14 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     clock,
     replica,
     leaves,
-    defer: (work) => options.defer(work),
+    defer: (work) => ports.defer(work),
     unansweredMax: () => bounds().unacknowledged_receipts,
     onForked,
   });
-  const turn = (): Promise<void> => new Promise((resolve) => options.defer(resolve));
   let saveAtMs = Infinity;
   restoreUnanswered({ journal, replica, turn }, unacknowledged).then(() => {
     saveAtMs = clock.nowMs();
-  }, options.onFailure);
+  }, onFailure);
   const saveUnanswered = (): void => {
     if (clock.nowMs() < saveAtMs) return;
     saveAtMs = clock.nowMs() + saveEveryMs;
@@ -108,13 +120,38 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     unacknowledged.onFinal();
     saveUnanswered();
   });
+  const openings = createAdminOpenings({ ...ports.openings, journal, sealer, clock });
+  let stopStatus: (() => void) | undefined;
+  const start = (openAttempts: () => number): void => {
+    openings.catchUp().catch(onFailure);
+    const { name, version } = createCedarEngine();
+    stopStatus = startStatusRecords({
+      sealer,
+      clock,
+      scheduler,
+      everyS: config.status_every_s ?? statusEveryS,
+      gatewayVersion: gatewayRelease,
+      engineVersion: `${name}-${version}`,
+      runtimeVersion: `node-${process.versions.node}`,
+      openAttempts,
+      batchesNotFinal: () => journal.batchCount() - journal.finalCount(),
+      onFailure,
+    });
+  };
   return {
     held,
     sent,
     unacknowledged,
     joined: new JoinedCalls(),
+    admin: {
+      turn,
+      openings,
+      onOpenings: (event) => logger.warn({ ...event }, event.event),
+    },
     forkedLeaf: (gateway) => forks.get(gateway),
+    start,
     close: async () => {
+      stopStatus?.();
       stopIncluded();
       stopFinal();
       await store.close();

@@ -48,6 +48,15 @@ export function openingId({
   return concatBytes(xid, u32be(attempt), Uint8Array.of(side === "consumer" ? 1 : 2));
 }
 
+/** What an id of `openingId` names; `undefined` for any other bytes. */
+export function namedByOpeningId(
+  id: Uint8Array,
+): Pick<AttemptOpenings, "xid" | "attempt" | "side"> | undefined {
+  if (id.length !== 21) return undefined;
+  const attempt = new DataView(id.buffer, id.byteOffset).getUint32(16);
+  return { xid: id.slice(0, 16), attempt, side: id[20] === 1 ? "consumer" : "provider" };
+}
+
 export async function createOpenings(options: {
   /** Data folder of the gateway. */
   readonly folder: string;

@@ -4,14 +4,21 @@ import { create } from "@bufbuild/protobuf";
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
-import { blobBytesMax } from "../../src/base/limits.ts";
+import { blobBytesMax, blobChunkBytesMax } from "../../src/base/limits.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import {
   type CopyLedgerRequest,
   CopyLedgerResponseSchema,
+  type GetBlobRequest,
+  GetBlobResponseSchema,
   type GetRecordRequest,
+  type EraseOpeningsRequest,
+  type GetExchangeRequest,
+  type GetOpeningsRequest,
   type GetStatusResponse,
   ListAccessRequestsResponseSchema,
+  type ListExchangesRequest,
+  ListExchangesResponseSchema,
   ListGrantsResponseSchema,
   type ListRecordsRequest,
   ListRecordsResponseSchema,
@@ -29,11 +36,14 @@ import { toServiceError } from "../../src/exchange/transport/grpc-errors.ts";
 import type { ReloadAnswer } from "../reload.ts";
 import { type AppointmentPorts, openTerm, promiseTerm } from "./appointments.ts";
 import { grantEntry, requestEntry, serviceEntry } from "./catalogue.ts";
+import { findExchange } from "./find-exchange.ts";
 import { sendLedger } from "./follow-ledger.ts";
+import { listExchanges } from "./list-exchanges.ts";
+import { eraseOpenings, getOpenings, type OpeningsPorts } from "./openings.ts";
 import { getRecord, listRecords, recordState, type RecordPorts } from "./records.ts";
 import { type StatementPorts, submitStatement } from "./submit-statement.ts";
 
-export interface AdminPorts extends StatementPorts, RecordPorts {
+export interface AdminPorts extends StatementPorts, RecordPorts, OpeningsPorts {
   readonly engine: Engine;
   status(): GetStatusResponse;
   readonly appointments: AppointmentPorts;
@@ -100,6 +110,12 @@ export function createAdminService(ports: AdminPorts): UntypedServiceImplementat
           (error: unknown) => callback(toServiceError(error)),
         );
     },
+    getBlob: unary(ports, ({ sha256: digest, offset }: GetBlobRequest) => {
+      const content = replica.blob(digest);
+      if (content === undefined) throw new CausewayError("BLOB_MISSING", "no such blob is here");
+      const chunk = content.subarray(offset, offset + blobChunkBytesMax);
+      return create(GetBlobResponseSchema, { chunk });
+    }),
     listServices: unary(ports, () => {
       const view = replica.view();
       const services = view.services().map((service) => serviceEntry(service, view));
@@ -141,6 +157,14 @@ export function createAdminService(ports: AdminPorts): UntypedServiceImplementat
     openTerm: unary(ports, (request: OpenTermRequest) =>
       openTerm(request, ports.appointments, waitMsMax),
     ),
+    listExchanges: unary(ports, async (request: ListExchangesRequest) => {
+      const limit = Math.min(request.limit || 20, recordsListedMax);
+      const exchanges = await listExchanges(request, limit, ports);
+      return create(ListExchangesResponseSchema, { exchanges: [...exchanges] });
+    }),
+    getExchange: unary(ports, ({ name }: GetExchangeRequest) => findExchange(name, ports)),
+    getOpenings: unary(ports, (request: GetOpeningsRequest) => getOpenings(request, ports)),
+    eraseOpenings: unary(ports, (request: EraseOpeningsRequest) => eraseOpenings(request, ports)),
     getRecord: unary(ports, ({ name }: GetRecordRequest) => getRecord(name, ports)),
     listRecords: unary(ports, ({ limit }: ListRecordsRequest) => {
       const records = listRecords(Math.min(limit || 20, recordsListedMax), ports);

@@ -17,6 +17,15 @@ export function integerFlag(
   };
 }
 
+/** Reads a date or a time in UTC, such as 2026-05-01 or 2026-05-01T08:00:00Z, as Unix milliseconds. */
+export function timeFlag(text: string): number {
+  const time = Date.parse(text);
+  if (/^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,3})?Z)?$/.test(text) && !Number.isNaN(time)) {
+    return time;
+  }
+  throw new InvalidArgumentError("It is a UTC date 2026-05-01 or time 2026-05-01T08:00:00Z.");
+}
+
 /** Collects `name=value` of the network's bounds. */
 export function boundFlag(text: string, before: Partial<Bounds> | undefined): Partial<Bounds> {
   const [name = "", value = "", ...more] = text.split("=");

@@ -63,10 +63,10 @@ export function httpAddress(text: string): string {
 }
 
 const openingsSchema = z.array(
-  z.strictObject({ label: z.string(), salt: z.string(), value: z.string() }),
+  z.object({ label: z.string(), salt: z.string(), value: z.string() }),
 );
 
-/** A list of `{label, salt, value}`, salt and value in base64. Throws FILE_UNREADABLE or MALFORMED. */
+/** A list of `{label, salt, value}`, salt and value in base64, as `opening show --output json` prints it. Throws FILE_UNREADABLE or MALFORMED. */
 export function readOpenings(file: string): readonly EvidenceOpening[] {
   const parsed = openingsSchema.safeParse(parseJson(new TextDecoder().decode(readWhole(file))));
   if (!parsed.success) throw new CausewayError("MALFORMED", `${file} is not a list of openings`);

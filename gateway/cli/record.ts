@@ -19,7 +19,7 @@ export interface RecordListOptions extends AdminOptions, OutputOptions {
 const limitDefault = 20;
 
 /** Prints the newest records of the own chain. */
-export async function exchangeList(options: RecordListOptions, io: Io): Promise<void> {
+export async function recordList(options: RecordListOptions, io: Io): Promise<void> {
   await withAdminClient(options, io, async (client) => {
     const limit = options.limit ?? limitDefault;
     const { records } = await client.call(AdminService.method.listRecords, { limit });
@@ -72,16 +72,15 @@ function bodyOf(record: LedgerRecord): Readonly<Record<string, unknown>> {
 }
 
 export function registerRecord(program: Command, io: Io): void {
-  const exchange = program.command("exchange").description("what this gateway has put on record");
+  const record = program.command("record").description("one fact on the ledger");
   withFormat(
     withAdmin(
-      exchange
+      record
         .command("list")
         .description("list the newest records of this gateway")
         .option("--limit <n>", "at most so many", integerFlag(1), limitDefault),
     ),
-  ).action((options: RecordListOptions) => exchangeList(options, io));
-  const record = program.command("record").description("one fact on the ledger");
+  ).action((options: RecordListOptions) => recordList(options, io));
   withFormat(
     withAdmin(
       record

@@ -297,3 +297,8 @@ export const linkIdleMs: number = 100;
 export const linkAcknowledgeMs: number = 2000;
 /** Milliseconds that a new TLS certificate waits for the peers that are connected to show that they know it. */
 export const certificateWaitMs: number = 30_000;
+/** Rows that a query of a database gives at one time, and the bytes of their values at which fewer are. */
+export const sqlBatchRowsMax: number = 256;
+export const sqlBatchBytesMax: number = 256 * 1024;
+/** Queries that wait for a process of a SQLite database. */
+export const sqlWaitingMax: number = 256;

@@ -19,7 +19,7 @@ export interface JoinedCall {
    * Calls the upstream. Its signal ends the call once nobody waits for it any more; that of the caller does not,
    * as long as another waits.
    */
-  start(signal: AbortSignal): Promise<UnaryAnswer>;
+  readonly start: (signal: AbortSignal) => Promise<UnaryAnswer>;
   /** Ends the wait of this caller alone. */
   readonly signal: AbortSignal;
 }

@@ -25,7 +25,7 @@ export interface MissingReceiptsPorts {
   readonly sealer: Sealer;
   readonly clock: Pick<Clock, "nowMs">;
   /** Whether the journal's own state has this key. */
-  hasState(key: string): boolean;
+  readonly hasState: (key: string) => boolean;
   /** Another leaf is final at the place of this one. */
   onForked(held: HeldLeaf): void;
   /** Something could not be reported, and is tried again with the next final checkpoint. */
@@ -84,7 +84,8 @@ export class MissingReceipts {
   onFinal(): void {
     if (this.#settled.length > 0) this.#ports.store.remove(this.#settled);
     this.#settled = [];
-    this.#reporting ??= this.#report()
+    if (this.#reporting !== undefined) return;
+    this.#reporting = this.#report()
       .catch((error: unknown) => this.#ports.onFailure(error))
       .finally(() => {
         this.#reporting = undefined;

@@ -213,7 +213,8 @@ export class UnacknowledgedReceipts {
   onFinal(): void {
     const nowMs = this.#ports.clock.nowMs();
     for (const unanswered of this.#byAgency.values()) unanswered.age(nowMs);
-    this.#reading ??= this.#readAnswers().finally(() => {
+    if (this.#reading !== undefined) return;
+    this.#reading = this.#readAnswers().finally(() => {
       this.#reading = undefined;
     });
   }

@@ -25,7 +25,7 @@ export interface UnansweredPorts {
   readonly journal: Pick<JournalReader, "batch" | "batchAt" | "batchCount" | "state">;
   readonly replica: Pick<Replica, "batch" | "state">;
   /** Lets everything else have its turn. */
-  turn(): Promise<void>;
+  readonly turn: () => Promise<void>;
 }
 
 interface Attempt {

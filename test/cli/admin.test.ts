@@ -230,7 +230,7 @@ describe("an administrator's commands", () => {
   });
 
   test("a record is shown by its handle and by its address", async () => {
-    const rows = await list("exchange", "list", "--limit", "5");
+    const rows = await list("record", "list", "--limit", "5");
     assert.equal(rows.length, 5);
     const { handle, address } = rows[0] as { handle: string; address: string };
     const show = async (name: string): Promise<string> =>

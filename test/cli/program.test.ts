@@ -82,6 +82,10 @@ describe("help", () => {
       "grant show",
       "grant revoke",
       "exchange list",
+      "exchange show",
+      "opening show",
+      "opening erase",
+      "record list",
       "record show",
       "ledger status",
     ];

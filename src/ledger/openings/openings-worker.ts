@@ -46,6 +46,18 @@ function handle(store: SqliteOpenings, message: ToOpeningsWorker): void {
     case "erase":
       post({ kind: "done", request: message.request, count: store.erase(message.ids) });
       return;
+    case "find":
+      post({ kind: "found", request: message.request, ids: store.find(message.range) });
+      return;
+    case "erase-recorded": {
+      const erasure = store.eraseRecorded(message.range, message.atMs);
+      const erasures = erasure === undefined ? [] : [erasure];
+      post({ kind: "erased", request: message.request, erasures });
+      return;
+    }
+    case "erasures":
+      post({ kind: "erased", request: message.request, erasures: store.erasures(message.after) });
+      return;
     case "flush":
       post({ kind: "done", request: message.request, count: 0 });
       return;

@@ -11,10 +11,14 @@ import {
   type Opening,
 } from "./opening.ts";
 import type {
+  Erasure,
   FromOpeningsWorker,
+  IdRange,
   OpeningsWorkerData,
   ToOpeningsWorker,
 } from "./openings-message.ts";
+
+export type { Erasure, IdRange } from "./openings-message.ts";
 
 /**
  * The openings of this side's commitments, encrypted in a database of their own that is no part of
@@ -33,6 +37,15 @@ export interface Openings {
   get(id: Uint8Array): Promise<Opening | undefined>;
   /** Deletes for good, and resolves with the number of ids that had an opening once nothing is left of it on disk. */
   erase(ids: readonly Uint8Array[]): Promise<number>;
+  /** The ids of a range, what is still buffered too. */
+  find(range: IdRange): Promise<readonly Uint8Array[]>;
+  /**
+   * Erases as `erase` does what a range finds, and keeps what the ledger is to say of it; `undefined` when it
+   * finds nothing. `atMs` is the Unix time.
+   */
+  eraseRecorded(range: IdRange, atMs: number): Promise<Erasure | undefined>;
+  /** Recorded erasures above this number, in their order. */
+  erasures(after: number): Promise<readonly Erasure[]>;
   /** Resolves when everything put before outlives this process. */
   flush(): Promise<void>;
   close(): Promise<void>;
@@ -116,6 +129,29 @@ class OpeningsClient implements Openings {
     return answer.count;
   }
 
+  async find(range: IdRange): Promise<readonly Uint8Array[]> {
+    const answer = await this.#ask((request) => ({ kind: "find", request, range }));
+    assertInvariant(answer.kind === "found", "a search is answered with ids");
+    return answer.ids;
+  }
+
+  async eraseRecorded(range: IdRange, atMs: number): Promise<Erasure | undefined> {
+    const answer = await this.#ask((request) => ({
+      kind: "erase-recorded",
+      request,
+      range,
+      atMs,
+    }));
+    assertInvariant(answer.kind === "erased", "a recorded erasure is answered with itself");
+    return answer.erasures[0];
+  }
+
+  async erasures(after: number): Promise<readonly Erasure[]> {
+    const answer = await this.#ask((request) => ({ kind: "erasures", request, after }));
+    assertInvariant(answer.kind === "erased", "erasures are answered with themselves");
+    return answer.erasures;
+  }
+
   async flush(): Promise<void> {
     await this.#ask((request) => ({ kind: "flush", request }));
   }
@@ -160,6 +196,8 @@ class OpeningsClient implements Openings {
         this.#settleReady = undefined;
         return;
       case "got":
+      case "found":
+      case "erased":
       case "done":
         this.#requests.get(message.request)?.resolve(message);
         this.#requests.delete(message.request);

@@ -1,8 +1,12 @@
+import { randomBytes } from "node:crypto";
 import Database from "better-sqlite3";
 import { utf8 } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { assertPragma } from "../journal/sqlite-open.ts";
 import { storing } from "../store/sqlite-errors.ts";
+import type { Erasure, IdRange } from "./openings-message.ts";
+import { frame } from "../journal/framing.ts";
+import { erasureRoot, erasureSecretBytes } from "./erasure.ts";
 import { createOpeningsCipher, type OpeningsCipher } from "./openings-cipher.ts";
 
 type Statement = Database.Statement<unknown[]>;
@@ -15,6 +19,16 @@ CREATE TABLE IF NOT EXISTS openings (
   part BLOB NOT NULL -- encrypted
 ) STRICT;
 CREATE INDEX IF NOT EXISTS openings_by_id ON openings (id);
+-- What was erased and is recorded on the ledger. Ids are those of exchanges, and open nothing; with the
+-- secret it can be shown that one of them is among the hashes under the root.
+CREATE TABLE IF NOT EXISTS erasures (
+  number INTEGER PRIMARY KEY,
+  at_ms INTEGER NOT NULL,
+  secret BLOB NOT NULL,
+  ids BLOB NOT NULL, -- u32be length and id, for each id
+  count INTEGER NOT NULL,
+  root BLOB NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS key_check (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   part BLOB NOT NULL
@@ -36,6 +50,9 @@ export class SqliteOpenings {
   readonly #insert: Statement;
   readonly #select: Statement;
   readonly #delete: Statement;
+  readonly #find: Statement;
+  readonly #insertErasure: Statement;
+  readonly #selectErasures: Statement;
 
   /** Throws KEY_LOCKED for another key than the database was made with, STORAGE_FAILED. */
   constructor(path: string, key: Uint8Array) {
@@ -45,6 +62,15 @@ export class SqliteOpenings {
     this.#insert = prepare("INSERT INTO openings (id, part) VALUES (?, ?)");
     this.#select = prepare("SELECT part FROM openings WHERE id = ? ORDER BY number").pluck();
     this.#delete = prepare("DELETE FROM openings WHERE id = ?");
+    this.#find = prepare(
+      "SELECT DISTINCT id FROM openings WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+    ).pluck();
+    this.#insertErasure = prepare(
+      "INSERT INTO erasures (at_ms, secret, ids, count, root) VALUES (?, ?, ?, ?, ?)",
+    );
+    this.#selectErasures = prepare(
+      "SELECT number, count, root FROM erasures WHERE number > ? ORDER BY number",
+    );
     try {
       this.#checkKey();
     } catch (error) {
@@ -77,6 +103,30 @@ export class SqliteOpenings {
     });
     this.#writeBack();
     return erased;
+  }
+
+  find({ from, to, countMax }: IdRange): readonly Uint8Array[] {
+    return storing(() => this.#find.all(from, to, countMax)) as Uint8Array[];
+  }
+
+  /** Erases what the range finds, and keeps the erasure in the same transaction; `undefined` when there is nothing. */
+  eraseRecorded(range: IdRange, atMs: number): Erasure | undefined {
+    const ids = this.find(range);
+    if (ids.length === 0) return undefined;
+    const secret = randomBytes(erasureSecretBytes);
+    const root = erasureRoot(secret, ids);
+    let number = 0;
+    this.#transaction(() => {
+      for (const id of ids) this.#delete.run(id);
+      const row = [atMs, secret, frame(ids), ids.length, root];
+      number = Number(this.#insertErasure.run(...row).lastInsertRowid);
+    });
+    this.#writeBack();
+    return { number, count: ids.length, root };
+  }
+
+  erasures(after: number): readonly Erasure[] {
+    return storing(() => this.#selectErasures.all(after)) as Erasure[];
   }
 
   close(): void {
