@@ -30,10 +30,12 @@ const homes: Readonly<Record<string, RegExp>> = {
   "@noble/hashes": /^src\/(base\/sha256|crypto\/noble)\.ts$/,
   "@opentelemetry/api": /^gateway\//,
   "age-encryption": /^gateway\/keys\//,
-  "better-sqlite3": /^src\/ledger\/\w+\/sqlite[a-z-]*\.ts$/,
+  "better-sqlite3":
+    /^(src\/ledger\/\w+\/sqlite[a-z-]*|gateway\/connectors\/sqlite-process)\.ts$/,
   commander: /^gateway\/cli\//,
   jose: /^src\/credential\//,
   "node:http2": /^(gateway|src\/exchange\/transport)\//,
+  pg: /^gateway\/connectors\/postgresql\.ts$/,
   pino: /^gateway\//,
   yaml: /^gateway\//,
   zod: /^gateway\//,
