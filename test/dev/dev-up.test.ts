@@ -5,7 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Client, credentials, Metadata, Server, ServerCredentials } from "@grpc/grpc-js";
-import { type DevUp, type Ended, program, run, startDevUp } from "../support/dev-up.ts";
+import {
+  type DevUp,
+  type Ended,
+  program,
+  run,
+  startDevUp,
+  startProgram,
+} from "../support/dev-up.ts";
 import { eventually } from "../support/admin-client.ts";
 import { reflecting } from "./reflecting-server.ts";
 
@@ -138,4 +145,53 @@ describe("causeway dev up", { skip: !existsSync("/proc/self/environ") && "no /pr
       assert.ok(ended.stderr.includes(step), step);
     }
   });
+});
+
+describe("causeway dev up, ended early", {
+  skip: !existsSync("/proc/self/environ") && "no /proc here",
+}, () => {
+  const proto = ["--proto", "proto/causeway/demo/v1/division.proto"];
+  const up = ["dev", "up", "--upstream", "127.0.0.1:1", ...proto];
+
+  it("by SIGTERM while its gateways start leaves no folder and no process", async () => {
+    const temporary = mkdtempSync(join(root, "b-"));
+    const env = { TMPDIR: temporary };
+    const { child, ended, printed } = startProgram(process.execPath, [program, ...up], { env });
+    await printed((_, stderr) => stderr.includes("starts its gateway"));
+    child.kill("SIGTERM");
+    const { code, stdout } = await ended;
+    assert.notEqual(code, 0);
+    assert.equal(stdout, "");
+    assertNothingLeft(temporary);
+  });
+
+  it("by SIGKILL takes its gateways with it", async () => {
+    const temporary = mkdtempSync(join(root, "c-"));
+    const env = { TMPDIR: temporary };
+    const { child, ended, printed } = startProgram(process.execPath, [program, ...up], { env });
+    await printed((_, stderr) => stderr.includes("published"));
+    assert.equal(processesIn(temporary).length, 3);
+    child.kill("SIGKILL");
+    await ended;
+    await eventually("no gateway is left", () => processesIn(temporary).length === 0);
+  });
+
+  const refused: Readonly<Record<string, readonly [argv: readonly string[], reason: string]>> = {
+    "before a server that is not there": [
+      ["dev", "up", "--upstream", "127.0.0.1:1"],
+      "UPSTREAM_UNAVAILABLE",
+    ],
+    "in a folder that holds something": [[...up, "--folder", "."], "FOLDER_NOT_EMPTY"],
+    "with a pattern that no method has": [[...up, "--read-only", "/No/*"], "CONFIG_INVALID"],
+  };
+  for (const [what, [argv, reason]] of Object.entries(refused)) {
+    it(`${what} says ${reason}, and leaves nothing`, async () => {
+      const temporary = mkdtempSync(join(root, "d-"));
+      const env = { TMPDIR: temporary };
+      const { code, stderr } = await run(process.execPath, [program, ...argv], { env });
+      assert.notEqual(code, 0);
+      assert.match(stderr, new RegExp(`reason {2}${reason}:`));
+      assertNothingLeft(temporary);
+    });
+  }
 });

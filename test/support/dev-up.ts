@@ -20,6 +20,9 @@ export interface DevUp {
   stop(signal?: NodeJS.Signals): Promise<Ended>;
 }
 
+/** What a program prints in good time, also on a machine that has much else to do. */
+const printMs = 60_000;
+
 /** Starts a program; `printed` resolves with standard output as soon as that passes a test. */
 export function startProgram(
   command: string,
@@ -57,17 +60,23 @@ export function startProgram(
     ended,
     printed: (holds) =>
       new Promise((resolve, reject) => {
+        let timer: NodeJS.Timeout | undefined;
         const check = (): void => {
           if (!holds(stdout, stderr)) return;
+          clearTimeout(timer);
           listeners.delete(check);
           resolve(stdout);
         };
+        timer = setTimeout(() => {
+          listeners.delete(check);
+          reject(new Error(`${command} has not printed what was awaited\n${stdout}\n${stderr}`));
+        }, printMs);
         listeners.add(check);
         check();
-        ended.then(
-          ({ code }) => reject(new Error(`${command} ended with ${code}\n${stdout}\n${stderr}`)),
-          reject,
-        );
+        ended.then(({ code }) => {
+          clearTimeout(timer);
+          reject(new Error(`${command} ended with ${code}\n${stdout}\n${stderr}`));
+        }, reject);
       }),
   };
 }
