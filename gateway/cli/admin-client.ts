@@ -8,8 +8,9 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { type Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
-import { blobChunkBytesMax } from "../../src/base/limits.ts";
+import { blobBytesMax, blobChunkBytesMax } from "../../src/base/limits.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { openStatement } from "../../src/credential/statement.ts";
 import type { StatementBodies, StatementName } from "../../src/credential/statements.ts";
@@ -47,6 +48,8 @@ export interface AdminClient {
     extraMs?: number,
   ): Promise<MessageShape<O>>;
   putBlob(content: Uint8Array): Promise<void>;
+  /** A published blob by its SHA-256. Rejects with BLOB_MISSING, or BLOB_MISMATCH. */
+  getBlob(digest: Uint8Array): Promise<Uint8Array>;
 }
 
 /** Runs `work` with a connection, which is closed afterwards. */
@@ -57,16 +60,18 @@ export async function withAdminClient<T>(
 ): Promise<T> {
   const client = createGrpcClient(`unix:${resolve(admin)}`, credentials.createInsecure());
   const deadlineMs = (extraMs: number): number => io.clock.nowMs() + callMs + extraMs;
+  const call: AdminClient["call"] = (method, request, extraMs = 0) =>
+    unaryCall(client, method, request, {
+      deadlineMs: deadlineMs(extraMs),
+      unavailable,
+    }).catch((error: unknown) => {
+      throw reached(error, admin);
+    });
   try {
     return await work({
-      call: (method, request, extraMs = 0) =>
-        unaryCall(client, method, request, {
-          deadlineMs: deadlineMs(extraMs),
-          unavailable,
-        }).catch((error: unknown) => {
-          throw reached(error, admin);
-        }),
+      call,
       putBlob: (content) => putBlob(client, content, deadlineMs(0)),
+      getBlob: (digest) => getBlob(call, digest),
     });
   } finally {
     client.close();
@@ -101,6 +106,20 @@ export async function followLedger(
   } finally {
     client.close();
   }
+}
+
+async function getBlob(call: AdminClient["call"], digest: Uint8Array): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let offset = 0;
+  for (;;) {
+    const { chunk } = await call(AdminService.method.getBlob, { sha256: digest, offset });
+    chunks.push(chunk);
+    offset += chunk.length;
+    if (chunk.length < blobChunkBytesMax || offset > blobBytesMax) break;
+  }
+  const content = concatBytes(...chunks);
+  if (equalBytes(sha256(content), digest)) return content;
+  throw new CausewayError("BLOB_MISMATCH", "the gateway's blob does not have its digest");
 }
 
 function putBlob(client: Client, content: Uint8Array, deadline: number): Promise<void> {

@@ -3,6 +3,7 @@ import { compareText, toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type {
+  RequiredDurability,
   ServiceAttribute,
   ServiceBody,
   SharingAttribute,
@@ -27,7 +28,9 @@ export interface ServicePublishOptions extends AdministratorOptions, DescriptorO
   readonly method: readonly string[];
   readonly purpose: readonly string[];
   readonly sharing: SharingAttribute;
-  /** `name:type:public|personal:source`. */
+  /** What every answer waits for at least. */
+  readonly durability?: RequiredDurability | undefined;
+  /** `name:type:public|personal:source`, of a request with `=path` behind it. */
   readonly attribute?: readonly string[] | undefined;
   /** Seconds; the network's bound unless given. */
   readonly maxStaleness?: number | undefined;
@@ -67,6 +70,7 @@ export async function servicePublish(options: ServicePublishOptions, io: Io): Pr
         answer_days: options.answerDays ?? answerDaysDefault,
       },
       max_staleness_s: options.maxStaleness ?? bounds.max_staleness_s,
+      ...(options.durability === undefined ? {} : { durability: options.durability }),
     };
     checkServicePublication(body, descriptors);
     await client.putBlob(descriptors);
@@ -105,19 +109,28 @@ export async function findService(
 const attributeTypes = ["boolean", "integer", "text", "text-set"] as const;
 const attributeSources = ["token", "request", "provider"] as const;
 
-/** Reads `name:type:public|personal:source`. */
+/** Reads `name:type:public|personal:source`, where a request's is `request` or `request=path`. */
 function parseAttribute(text: string): ServiceAttribute {
-  const [name = "", typeText, privacy, sourceText, ...more] = text.split(":");
+  const [name = "", typeText, privacy, origin = "", ...more] = text.split(":");
+  const [sourceText, path, ...rest] = origin.split("=");
   const type = attributeTypes.find((one) => one === typeText);
   const source = attributeSources.find((one) => one === sourceText);
   const isKnown = privacy === "public" || privacy === "personal";
-  if (type === undefined || source === undefined || !isKnown || more.length > 0) {
+  const isPlaced = path === undefined || (source === "request" && path !== "");
+  if (
+    !isKnown ||
+    !isPlaced ||
+    type === undefined ||
+    source === undefined ||
+    more.length + rest.length > 0
+  ) {
     throw new CausewayError(
       "CONFIG_INVALID",
-      `${text} is not name:${attributeTypes.join("|")}:public|personal:${attributeSources.join("|")}`,
+      `${text} is not name:${attributeTypes.join("|")}:public|personal:token|request[=path]|provider`,
     );
   }
-  return { name, type, personal: privacy === "personal", source };
+  const attribute = { name, type, personal: privacy === "personal", source };
+  return path === undefined ? attribute : { ...attribute, path };
 }
 
 export function registerService(program: Command, io: Io): void {
@@ -144,7 +157,13 @@ export function registerService(program: Command, io: Io): void {
       )
       .option(
         "--attribute <spec...>",
-        "policy attribute, name:type:public|personal:token|request|provider",
+        "policy attribute, name:type:public|personal:token|request[=path]|provider",
+      )
+      .addOption(
+        new Option(
+          "--durability <state>",
+          "what every answer waits for: its receipt in the journal, or final on the ledger",
+        ).choices(["journal", "ledger"]),
       )
       .option(
         "--max-staleness <seconds>",
