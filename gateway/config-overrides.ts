@@ -46,7 +46,7 @@ export function override(
     if (!name.startsWith(prefix) || testPrefix.test(name) || text === "") continue;
     const leaf = keys.get(name);
     if (leaf === undefined) {
-      const near = nearest(name, [...keys.keys()]);
+      const near = nearestVariable(name, [...keys.keys()]);
       problems.push(
         `${name}: no key has this variable${near === undefined ? "" : `; did you mean ${near}?`}`,
       );
@@ -60,6 +60,12 @@ export function override(
     value: result,
     variableOf: (path) => set.find(({ path: by }) => by.every((part, i) => part === path[i]))?.name,
   };
+}
+
+function nearestVariable(name: string, names: readonly string[]): string | undefined {
+  const bare = (text: string): string => text.slice(prefix.length);
+  const near = nearest(bare(name), names.map(bare));
+  return near === undefined ? undefined : prefix + near;
 }
 
 function valueOf(text: string, { meta, schema }: Leaf): unknown {

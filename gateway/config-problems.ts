@@ -112,3 +112,11 @@ function typeAt(schema: z.ZodType, path: KeyPath): string | undefined {
   }
   return undefined;
 }
+
+/** As `agency_systems[0].id`. */
+export function formatPath(path: KeyPath): string {
+  return path.reduce<string>((above, key) => {
+    if (typeof key === "number") return `${above}[${key}]`;
+    return above === "" ? key : `${above}.${key}`;
+  }, "");
+}

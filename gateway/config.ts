@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import { CausewayError } from "../src/base/errors.ts";
 import { checkTogether } from "./config-checks.ts";
 import { override } from "./config-overrides.ts";
-import { type Problem, problemsOf } from "./config-problems.ts";
+import { formatPath, type Problem, problemsOf } from "./config-problems.ts";
 import { configSchema } from "./config-schema.ts";
 import { checkFiles } from "./config-secrets.ts";
 import type { GatewayConfig } from "./config-types.ts";
@@ -60,14 +60,6 @@ function invalid(problems: readonly Problem[], placeOf: (path: KeyPath) => strin
     ({ path, text }) => `${placeOf(path)}: ${formatPath(path) || "the file"}: ${text}`,
   );
   return new CausewayError("CONFIG_INVALID", lines.join("\n"));
-}
-
-/** As `agency_systems[0].id`. */
-function formatPath(path: KeyPath): string {
-  return path.reduce<string>((above, key) => {
-    if (typeof key === "number") return `${above}[${key}]`;
-    return above === "" ? key : `${above}.${key}`;
-  }, "");
 }
 
 function withAbsolutePaths(config: GatewayConfig, folder: string): GatewayConfig {

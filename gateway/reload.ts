@@ -2,6 +2,7 @@
 import type { Logger } from "pino";
 import { CausewayError } from "../src/base/errors.ts";
 import { checkTogether } from "./config-checks.ts";
+import { formatPath } from "./config-problems.ts";
 import { changeOf } from "./config-reload.ts";
 import type { GatewayConfig } from "./config-types.ts";
 
@@ -51,7 +52,7 @@ export function createReloader(
     const { config, taken, left } = changeOf(current, reread());
     const [problem] = checkTogether(config);
     if (problem !== undefined) {
-      const what = `${problem.path.join(".")}: ${problem.text}, as long as ${left.join(", ")} is as it was`;
+      const what = `${formatPath(problem.path)}: ${problem.text}, as long as ${left.join(", ")} is as it was`;
       throw new CausewayError("CONFIG_INVALID", what);
     }
     const commits = await Promise.all(parts.map(async (part) => part.prepare(config)));
