@@ -16,7 +16,7 @@ export interface DevFolder {
  *
  * @throws CausewayError `FOLDER_NOT_EMPTY` when something stands in it; `STORAGE_FAILED` when it cannot be made.
  */
-export function openDevFolder(options: {
+export function createDevFolder(options: {
   readonly folder?: string | undefined;
   readonly keep?: boolean | undefined;
 }): DevFolder {

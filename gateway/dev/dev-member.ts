@@ -45,7 +45,7 @@ async function freeAddresses(count: number): Promise<readonly string[]> {
  * @param options.listen Where agency systems call the consumer's gateway; a free port unless given.
  * @param options.passphrase For every key folder.
  */
-export async function openMembers(
+export async function createMembers(
   folder: string,
   options: { readonly listen?: string | undefined; readonly passphrase: string },
 ): Promise<{ readonly provider: DevMember; readonly consumer: DevMember }> {

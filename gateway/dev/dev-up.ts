@@ -5,13 +5,13 @@
 import { CausewayError } from "../../src/base/errors.ts";
 import { toHex } from "../../src/base/bytes.ts";
 import type { Io } from "../cli/io.ts";
-import { openDevFolder } from "./dev-folder.ts";
+import { createDevFolder } from "./dev-folder.ts";
 import {
   type DevMember,
   devPurpose,
   devSystem,
   inside,
-  openMembers,
+  createMembers,
   writeConfiguration,
 } from "./dev-member.ts";
 import { foundNetwork } from "./dev-network.ts";
@@ -63,7 +63,7 @@ export async function devUp(
   options: DevUpOptions & { readonly tell: (step: string) => void; readonly signal: AbortSignal },
   io: Io,
 ): Promise<DevNetwork> {
-  const folder = openDevFolder(options);
+  const folder = createDevFolder(options);
   const gateways = new GatewayProcesses();
   const ending = new AbortController();
   const close = async (): Promise<void> => {
@@ -96,7 +96,7 @@ async function bringUp(
 ): Promise<{ readonly provider: DevMember; readonly consumer: DevMember }> {
   const { services, tell, upstream, folder, gateways, listen } = options;
   const passphrase = toHex(outer.random(passphraseBytes));
-  const members = await openMembers(folder, { listen, passphrase });
+  const members = await createMembers(folder, { listen, passphrase });
   const { provider, consumer } = members;
   // What the commands print is for those who type them: here only a failure is told.
   const io: DevIo = {
