@@ -26,14 +26,13 @@ import { createOpenings } from "./openings.ts";
 import { watchOwnChain } from "./own-chain.ts";
 import { boundBatchKeys } from "./peers.ts";
 import { deferToEndOfTurn, systemClock, systemRandom, systemScheduler } from "./runtime.ts";
-import { openUpstream } from "./open-upstream.ts";
+import { openUpstreams } from "./open-upstream.ts";
 import { createReloader, type ReloadAnswer } from "./reload.ts";
 import { findLogKey, openIdentity } from "./self.ts";
 import { createBuiltInServices } from "./services/built-in.ts";
-import { createStatus } from "./status.ts";
+import { createStatus, version } from "./status.ts";
 import { createTlsRotation } from "./tls-rotation.ts";
-import { Telemetry } from "./telemetry.ts";
-import { Upstreams } from "./upstreams.ts";
+import { createTelemetry } from "./telemetry.ts";
 
 /** What a test or a simulation puts in the place of the product's own adapters. */
 export interface GatewayOverrides {
@@ -104,7 +103,8 @@ async function build(
       logger.level = next.log;
     },
   });
-  const telemetry = new Telemetry(logger);
+  const telemetry = await createTelemetry({ ...config, config: config.telemetry, version, logger });
+  opened.push(() => telemetry.close());
   const identity = await openIdentity(config);
   const { keys, network } = identity;
   const verifier = createNodeVerifier();
@@ -166,10 +166,9 @@ async function build(
   opened.push(stopWatchingChain);
   const openings = await createOpenings({ folder: config.data, random, scheduler, onFatal });
   opened.push(() => openings.close());
-  const upstreams = new Upstreams(config, (_service, entry) => {
-    const upstream = openUpstream(entry, scheduler);
-    return overrides.wrapUpstream?.(upstream) ?? upstream;
-  });
+  const { wrapUpstream } = overrides;
+  const upstreams = await openUpstreams(config, { scheduler, replica, logger, wrapUpstream });
+  opened.push(() => upstreams.close());
   reloader.add(upstreams);
   const localTakings = new LocalTakings({
     agency: self.agency,
@@ -178,7 +177,10 @@ async function build(
     replica,
     journal: journal.reader,
   });
-  const sealer = overrides.wrapSealer?.(journal.sealer) ?? journal.sealer;
+  const sealer = telemetry.measured(
+    overrides.wrapSealer?.(journal.sealer) ?? journal.sealer,
+    clock,
+  );
   const ports = {
     self,
     clock,
@@ -233,7 +235,6 @@ async function build(
   let stop = async (): Promise<void> => {
     localTakings.close();
     sides.links.close();
-    await upstreams.close();
     await closeAll(opened);
   };
 
@@ -321,6 +322,7 @@ async function build(
       await evidence.close();
       await openings.close();
       await ledger.close();
+      await telemetry.close();
       logger.info({ event: "stopped" }, "stopped");
     };
   }

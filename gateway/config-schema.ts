@@ -23,6 +23,8 @@ import {
   httpDefaults,
   type UpstreamConfig,
 } from "./config-types.ts";
+import { httpUpstream, postgresqlUpstream, sqliteUpstream } from "./connectors/config.ts";
+import { telemetrySchema } from "./telemetry-config.ts";
 
 const listeners = z.strictObject({
   agency: described(address, {
@@ -70,7 +72,13 @@ const plainUpstream: z.ZodType<GrpcUpstreamConfig, string> = address.transform((
   grpc,
 })) as unknown as z.ZodType<GrpcUpstreamConfig, string>;
 
-const upstream: z.ZodType<UpstreamConfig> = z.union([plainUpstream, grpcUpstream]);
+const upstream: z.ZodType<UpstreamConfig> = z.union([
+  plainUpstream,
+  grpcUpstream,
+  httpUpstream,
+  sqliteUpstream,
+  postgresqlUpstream,
+]);
 
 const limits = z.strictObject({
   message_bytes_max: described(integer(1024, 64 * 1024 * 1024), {
@@ -134,6 +142,7 @@ export const configSchema: z.ZodType<GatewayConfig> = z.strictObject({
   limits: limits.prefault({}),
   ledger: ledger.optional(),
   http: http.optional(),
+  telemetry: telemetrySchema.optional(),
   status_every_s: described(integer(1, 86_400), {
     type: "seconds",
     text: "Time between two status records of this gateway on the ledger; 3,600 without it.",

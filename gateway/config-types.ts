@@ -1,5 +1,7 @@
 /** What a configuration says, once it has been read. */
 import type { AgencyConfig, AgencySystemConfig } from "./agency/config.ts";
+import type { HttpUpstreamConfig, SqlUpstreamConfig } from "./connectors/config.ts";
+import type { TelemetryConfig } from "./telemetry-config.ts";
 
 /** Paths are absolute. */
 export interface GatewayConfig {
@@ -23,6 +25,7 @@ export interface GatewayConfig {
   readonly limits: LimitsConfig;
   readonly ledger?: LedgerConfig | undefined;
   readonly http?: HttpConfig | undefined;
+  readonly telemetry?: TelemetryConfig | undefined;
   /** Seconds between two status records of this gateway on the ledger. */
   readonly status_every_s?: number | undefined;
   readonly log: LogLevel;
@@ -31,7 +34,7 @@ export interface GatewayConfig {
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 /** Where a data service answers: one kind of upstream. */
-export type UpstreamConfig = GrpcUpstreamConfig;
+export type UpstreamConfig = GrpcUpstreamConfig | HttpUpstreamConfig | SqlUpstreamConfig;
 
 export interface GrpcUpstreamConfig {
   /** `host:port`. */

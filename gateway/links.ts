@@ -117,6 +117,11 @@ export class Links {
     this.#stopListening = replica.onFinal(({ note }) => this.#push(note));
   }
 
+  /** Links that are up, in either direction. */
+  get count(): number {
+    return this.#open.size;
+  }
+
   /** A link to the first of the gateways that can be reached. Rejects with PEER_UNAVAILABLE. */
   async connect(gateways: readonly string[]): Promise<LinkEnd> {
     for (const gateway of gateways) {

@@ -31,7 +31,8 @@ import type { Reloader } from "./reload.ts";
 import type { LocalIdentity } from "./self.ts";
 import { type FirstLinks, learnFirstLinks } from "./sequencer-trust.ts";
 import type { BuiltInServices } from "./services/built-in.ts";
-import type { Telemetry } from "./telemetry.ts";
+import { serveMetrics, type Telemetry } from "./telemetry.ts";
+import { gatewayGauges } from "./telemetry-gauges.ts";
 import { certificatePem, parseHostPort } from "./tls.ts";
 
 export interface ListenerOptions {
@@ -159,18 +160,19 @@ async function openHttp(options: ListenerOptions): Promise<() => Promise<void>> 
       minimumIndex: BigInt((config.http ?? httpDefaults).minimum_index),
     },
   );
+  telemetry.observe(
+    gatewayGauges({
+      clock,
+      replica,
+      sides,
+      journal: options.admin.journal,
+      notReady: () => options.notReady(),
+    }),
+  );
   const server = createHttpServer((request, response) => {
     if (readLedger(request, response)) return;
     if (request.url === "/metrics") {
-      const body = telemetry.format({
-        causeway_open_exchanges: sides.consumer.openExchanges,
-        causeway_open_attempts: sides.provider.openAttempts,
-        causeway_unacknowledged_receipts: sides.provider.unacknowledgedReceipts,
-        causeway_included_size: Number(replica.state().size),
-        causeway_final_size: Number(replica.final()?.size ?? 0n),
-      });
-      response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(body);
-      return;
+      return void serveMetrics(telemetry, response);
     }
     if (request.url === "/healthz") {
       const reasons = options.notReady();

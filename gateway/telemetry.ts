@@ -1,98 +1,138 @@
-/** One function for each business event: a low-cardinality counter and a log record. It never fails a call. */
+/** One function for each business event: a low-cardinality metric, a span where one is recorded, a log record. It never fails a call. */
+import { randomUUID } from "node:crypto";
+import type { ServerResponse } from "node:http";
+import { createNoopMeter, type Tracer } from "@opentelemetry/api";
 import type { Logger } from "pino";
+import type { Clock } from "../src/base/clock.ts";
 import { CausewayError } from "../src/base/errors.ts";
 import type { ReasonCode } from "../src/base/reasons.ts";
-import type { ExchangeEvents, ExchangeSpan, SegmentSealed } from "../src/exchange/events.ts";
-
-/** Upper bounds of the duration histogram, in milliseconds. */
-const durationBoundsMs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
-
-/** Of what is not recorded. */
-export const unrecordedSpan: ExchangeSpan = {
-  trace: undefined,
-  sealed: () => undefined,
-  end: () => undefined,
-};
-
-interface Histogram {
-  readonly buckets: number[];
-  sumMs: number;
-  count: number;
-}
+import type {
+  CallRefused,
+  ExchangeEnded,
+  ExchangeEvents,
+  ExchangeSpan,
+  SegmentSealed,
+  SpanStart,
+} from "../src/exchange/events.ts";
+import type { Sealer } from "../src/ledger/ports.ts";
+import { type TelemetryConfig, telemetryDefaults } from "./telemetry-config.ts";
+import {
+  createGatewayMetrics,
+  type GatewayGauges,
+  type GatewayMetrics,
+} from "./telemetry-metrics.ts";
+import type { TelemetrySdk } from "./telemetry-sdk.ts";
+import { startSpan, unrecordedSpan } from "./telemetry-spans.ts";
 
 export class Telemetry implements ExchangeEvents {
   readonly #logger: Logger;
-  readonly #counters = new Map<string, number>();
-  readonly #durations = new Map<string, Histogram>();
+  readonly #sdk: TelemetrySdk | undefined;
+  readonly #metrics: GatewayMetrics;
+  readonly #tracer: Tracer | undefined;
 
-  constructor(logger: Logger) {
+  /** Without an SDK nothing is measured, and the log alone is written. */
+  constructor(logger: Logger, sdk?: TelemetrySdk) {
     this.#logger = logger;
+    this.#sdk = sdk;
+    this.#metrics = createGatewayMetrics(sdk?.meter ?? createNoopMeter());
+    this.#tracer = sdk?.tracer;
   }
 
-  exchangeEnded(event: Parameters<ExchangeEvents["exchangeEnded"]>[0]): void {
-    const { side, outcome, grpcCode, durationMs } = event;
-    this.#count(
-      `causeway_exchanges_total{side="${side}",outcome="${outcome}",grpc_code="${grpcCode}"}`,
-    );
-    this.#observe(side, durationMs);
-    this.#logger.debug({ event: "exchange", ...event }, "exchange ended");
+  exchangeEnded(event: ExchangeEnded): void {
+    this.#metrics.exchangeEnded(event);
+    if (!this.#logger.isLevelEnabled("debug")) return;
+    const { side, outcome, grpcCode, durationMs, service, segments } = event;
+    const told = { side, outcome, grpcCode, durationMs, service, segments };
+    this.#logger.debug({ event: "exchange ended", ...told }, "exchange ended");
   }
 
-  refused(event: Parameters<ExchangeEvents["refused"]>[0]): void {
-    this.#count(`causeway_refusals_total{side="${event.side}",reason="${event.reason}"}`);
-    this.#logger.info({ event: "refused", ...event }, "call refused");
+  refused({ side, reason }: CallRefused): void {
+    this.#metrics.refused(side, reason);
+    this.#logger.info({ event: "call refused", side, reason }, "call refused");
   }
 
   /** A call of the agency listener whose caller is not known: no record is made of it. */
   unauthenticated(reason: ReasonCode): void {
-    this.#count(`causeway_unauthenticated_calls_total{reason="${reason}"}`);
-    this.#logger.debug({ event: "unauthenticated", reason }, "caller not known");
+    this.#metrics.unauthenticated(reason);
+    this.#logger.debug({ event: "caller unknown", reason }, "caller unknown");
   }
 
   segmentSealed({ side }: SegmentSealed): void {
-    this.#count(`causeway_segments_total{side="${side}"}`);
+    this.#metrics.segment(side);
   }
 
-  startSpan(): ExchangeSpan {
-    return unrecordedSpan;
+  startSpan(start: SpanStart): ExchangeSpan {
+    return this.#tracer === undefined ? unrecordedSpan : startSpan(this.#tracer, start);
   }
 
   internalError({ error, errorId }: Parameters<ExchangeEvents["internalError"]>[0]): void {
-    this.#count("causeway_internal_errors_total");
+    this.#metrics.internalError();
     const code = error instanceof CausewayError ? error.code : undefined;
-    this.#logger.error({ event: "internal-error", errorId, code, err: error }, "internal error");
+    this.#logger.error({ event: "internal error", errorId, code, err: error }, "internal error");
   }
 
-  /** The Prometheus text format. */
-  format(gauges: Readonly<Record<string, number>>): string {
-    const lines = [...this.#counters].map(([name, value]) => `${name} ${value}`);
-    for (const [side, { buckets, sumMs, count }] of this.#durations) {
-      const name = "causeway_exchange_duration_ms";
-      for (const [i, bound] of durationBoundsMs.entries()) {
-        lines.push(`${name}_bucket{side="${side}",le="${bound}"} ${buckets[i]}`);
-      }
-      lines.push(`${name}_bucket{side="${side}",le="+Inf"} ${count}`);
-      lines.push(`${name}_sum{side="${side}"} ${sumMs.toFixed(3)}`);
-      lines.push(`${name}_count{side="${side}"} ${count}`);
-    }
-    for (const [name, value] of Object.entries(gauges)) lines.push(`${name} ${value}`);
-    return `${lines.join("\n")}\n`;
+  /** The same sealer, measured. */
+  measured(sealer: Sealer, clock: Clock): Sealer {
+    if (this.#sdk === undefined) return sealer;
+    const metrics = this.#metrics;
+    // Results of one batch come one after the other, in its order.
+    let leaf: Uint8Array | undefined;
+    let records = 0;
+    return {
+      seal: async (record) => {
+        const queuedMs = clock.monotonicMs();
+        const sealed = await sealer.seal(record);
+        metrics.recordSealed(clock.monotonicMs() - queuedMs);
+        if (sealed === undefined) return sealed;
+        if (sealed.leaf !== leaf && records > 0) {
+          metrics.batchSealed(records);
+          records = 0;
+        }
+        leaf = sealed.leaf;
+        records++;
+        return sealed;
+      },
+    };
   }
 
-  #count(name: string): void {
-    this.#counters.set(name, (this.#counters.get(name) ?? 0) + 1);
+  /** What is shown of the gateway's state. At most once. */
+  observe(gauges: GatewayGauges): void {
+    if (this.#sdk !== undefined) this.#metrics.observe(gauges);
   }
 
-  #observe(side: string, durationMs: number): void {
-    let histogram = this.#durations.get(side);
-    if (histogram === undefined) {
-      histogram = { buckets: durationBoundsMs.map(() => 0), sumMs: 0, count: 0 };
-      this.#durations.set(side, histogram);
-    }
-    for (const [i, bound] of durationBoundsMs.entries()) {
-      if (durationMs <= bound) histogram.buckets[i] = (histogram.buckets[i] ?? 0) + 1;
-    }
-    histogram.sumMs += durationMs;
-    histogram.count++;
+  /** The Prometheus text format; `undefined` when it is not configured. */
+  metricsPage(): Promise<string> | undefined {
+    return this.#sdk?.metricsPage?.();
   }
+
+  async close(): Promise<void> {
+    this.#metrics.close();
+    await this.#sdk?.close();
+  }
+}
+
+/** Answers `/metrics`: 404 where they are not configured. */
+export async function serveMetrics(telemetry: Telemetry, response: ServerResponse): Promise<void> {
+  try {
+    const body = await telemetry.metricsPage();
+    const type = "text/plain; version=0.0.4; charset=utf-8";
+    if (body !== undefined) response.writeHead(200, { "content-type": type }).end(body);
+    else response.writeHead(404, { "content-type": "text/plain" }).end("not found\n");
+  } catch (error) {
+    telemetry.internalError({ error, errorId: randomUUID() });
+    response.writeHead(500, { "content-type": "text/plain" }).end("the log says why\n");
+  }
+}
+
+/** Loads the SDK when the configuration asks for metrics or traces, and nothing of it otherwise. */
+export async function createTelemetry(options: {
+  readonly config: TelemetryConfig | undefined;
+  readonly gateway: string;
+  readonly version: string;
+  readonly logger: Logger;
+}): Promise<Telemetry> {
+  const { config = telemetryDefaults, logger } = options;
+  if (!config.prometheus && config.otlp === undefined) return new Telemetry(logger);
+  const { createTelemetrySdk } = await import("./telemetry-sdk.ts");
+  return new Telemetry(logger, createTelemetrySdk({ ...options, config }));
 }

@@ -126,7 +126,12 @@ describe("the gateway's own services on the agency listener", () => {
       call.on("end", () => resolve(responses));
       const schema = stubs[version].method.serverReflectionInfo.input;
       for (const messageRequest of requests) {
-        call.write(create<DescMessage>(schema, { host: "gateway", messageRequest } as object));
+        call.write(
+          create<DescMessage>(schema, { host: "gateway", messageRequest } as Record<
+            string,
+            unknown
+          >),
+        );
       }
       call.end();
     });
