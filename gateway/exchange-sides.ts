@@ -21,6 +21,8 @@ import type { HeldEvidence } from "./evidence-held.ts";
 import type { GatewayConfig } from "./config.ts";
 import { Links } from "./links.ts";
 import { boundBatchKeys, tokenKeyOf } from "./peers.ts";
+import { DescriptorSets } from "../src/policy/descriptors.ts";
+import { Masks } from "../src/policy/mask.ts";
 import { decideAndReserve, QuotaUsageCounter } from "./quota-usage.ts";
 import type { LocalIdentity } from "./self.ts";
 
@@ -35,7 +37,7 @@ export interface ExchangeSides {
 export interface ExchangeSidesOptions {
   readonly config: GatewayConfig;
   readonly identity: LocalIdentity;
-  readonly ports: ExchangePorts;
+  readonly ports: Omit<ExchangePorts, "masks">;
   readonly journal: JournalReader;
   readonly evidence: HeldEvidence;
   readonly localTakings: LocalTakings;
@@ -49,7 +51,9 @@ export interface ExchangeSidesOptions {
 const tokenLifeS = 60;
 
 export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSides {
-  const { config, identity, ports, journal, logger } = options;
+  const { config, identity, journal, logger } = options;
+  const masks = new Masks(new DescriptorSets((digest) => options.ports.replica.blob(digest)));
+  const ports: ExchangePorts = { ...options.ports, masks };
   const { keys, network } = identity;
   const { clock, random, replica, self, verifier } = ports;
   const engine = memoiseVerdicts(createCedarEngine());

@@ -6,6 +6,7 @@ import { CallStatementSchema } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { SealedRecord } from "../ledger/ports.ts";
 import { encodeCallStatement } from "../record/call-tree.ts";
 import type { CallMetadata } from "./call-metadata.ts";
+import type { AnswerMask } from "./answer-mask.ts";
 import type { AttemptName } from "./consumer-records.ts";
 import type { KnownAttempts } from "./known-attempts.ts";
 import type { LeafCache } from "./leaf-cache.ts";
@@ -46,6 +47,8 @@ export interface ExchangeOptions {
   readonly metadata: CallMetadata;
   /** Encoded Metadata of the request, without reserved entries. */
   readonly headers: Uint8Array;
+  /** Of a grant that names fields: what the answer may hold. */
+  readonly mask: AnswerMask | undefined;
   /** The only message of a unary call; absent for an open one. */
   readonly message: Uint8Array | undefined;
   done(): void;

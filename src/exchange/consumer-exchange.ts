@@ -11,7 +11,7 @@ import { MetadataSchema, StatusFrameSchema } from "../gen/causeway/exchange/v1/f
 import type { AnswerFrame, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { formatHandle } from "../record/handle.ts";
 import { exchangeTrailers, withoutReserved } from "./call-metadata.ts";
-import { type Attempt, commitToCall, type ExchangeOptions, sentCall } from "./consumer-attempt.ts";
+import { type Attempt, commitToCall, type ExchangeOptions } from "./consumer-attempt.ts";
 import {
   type ConsumerEffect,
   type ConsumerEvent,
@@ -24,16 +24,10 @@ import { ConsumerRequest } from "./consumer-request.ts";
 import { ConsumerSealing } from "./consumer-sealing.ts";
 import { callFrame, cancelFrame } from "./frames.ts";
 import type { CarriageListener, FrameBody, LinkEnd } from "./ports.ts";
-import { type CheckedProof, checkSeen } from "./proof-check.ts";
-import {
-  awaitProof,
-  type ProofContext,
-  readOpened,
-  readRefusal,
-  statedReason,
-} from "./received-proof.ts";
-import { checkReceipt, responseSalt } from "./receipt-check.ts";
+import type { CheckedProof } from "./proof-check.ts";
+import { awaitProof, type ProofContext, readRefusal, statedReason } from "./received-proof.ts";
 import { ReceivedAnswer } from "./received-answer.ts";
+import { checkSegment } from "./segment-check.ts";
 import { statusOf } from "./status.ts";
 import { attemptKey } from "./used-attempts.ts";
 
@@ -275,29 +269,16 @@ export class ConsumerExchange implements CarriageListener {
     const final = receipt.final;
     this.#receipt = proof;
     this.#isLast = final;
-    const { received } = attempt;
-    received.add(answer, responseSalt(answer));
-    const { clock, held, replica } = this.#o.ports;
-    if (checked.kind === "key-unknown") {
-      return this.#step({ kind: "checked", result: "key-unknown", final });
-    }
-    const opened = received.segment === 1 ? readOpened(answer.opened, context) : undefined;
-    held.add(answer.proof, opened && answer.opened);
-    if (checkSeen(proof.header, replica, attempt.link) === "fork") {
-      return this.#step({ kind: "checked", result: "seen-fork", final });
-    }
-    const result = checkReceipt({
+    const { result, shown } = checkSegment({
+      attempt,
+      request: this.#request,
       answer,
       receipt,
-      received,
-      header: proof.header,
-      sent: sentCall(attempt, this.#request, this.#o),
-      opened,
-      replica,
-      nowMs: clock.nowMs(),
+      checked,
+      context,
+      options: this.#o,
     });
-    received.previous = proof.recordHash;
-    received.requestFrames = receipt.progress?.requestFrames ?? 1n;
+    this.#o.ports.held.add(...shown);
     this.#step({ kind: "checked", result, final });
   }
 

@@ -3,13 +3,14 @@
  * or carries it to the provider's gateway.
  */
 import { toBinary } from "@bufbuild/protobuf";
-import { toHex, utf8 } from "../base/bytes.ts";
+import { parseHex, toHex, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { commitUnderSeed } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
 import { MetadataSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { AnswerMask } from "./answer-mask.ts";
 import { type CallMetadata, readCallMetadata, withoutReserved } from "./call-metadata.ts";
 import type { ConsumerPorts } from "./consumer-attempt.ts";
 import { ConsumerExchange } from "./consumer-exchange.ts";
@@ -22,10 +23,19 @@ import { LeafCache } from "./leaf-cache.ts";
 import { LinkExchanges } from "./link-exchanges.ts";
 import type { LinkEnd } from "./ports.ts";
 import { RefusalLimiter } from "./refusal-limiter.ts";
-import { type AgencySystem, isStreaming, resolveCall, type Unresolved } from "./resolve-call.ts";
+import {
+  type AgencySystem,
+  isStreaming,
+  resolveCall,
+  type ResolvedCall,
+  type Unresolved,
+} from "./resolve-call.ts";
 import { statusOf } from "./status.ts";
 import type { IncomingCall } from "./transport/ports.ts";
 import { readUnary } from "./transport/read-unary.ts";
+
+/** Bytes of an answer besides its message: metadata, status, and the record with its proof. */
+const answerOverheadBytes = 1024 * 1024;
 
 interface ReadRequest {
   readonly metadata: CallMetadata;
@@ -79,6 +89,8 @@ export class ConsumerSide {
       evaluatedAt: Math.floor(clock.nowMs() / 1000),
     });
     if ("reason" in resolved) return this.#refuse(call, system, resolved);
+    const mask = this.#maskOf(resolved);
+    if (mask !== undefined && "reason" in mask) return this.#refuse(call, system, mask);
     const message = isStreaming(resolved.method) ? undefined : await this.#readMessage(call);
     if (message !== undefined && "reason" in message) return this.#refuse(call, system, message);
     await new Promise<void>((done) => {
@@ -92,6 +104,7 @@ export class ConsumerSide {
         system,
         resolved,
         ...request,
+        mask,
         message: message?.bytes,
         done: () => {
           this.#open.delete(exchange);
@@ -123,11 +136,12 @@ export class ConsumerSide {
     let exchanges = this.#links.get(link);
     if (exchanges === undefined) {
       const ports = this.#ports;
-      exchanges = new LinkExchanges(
+      exchanges = new LinkExchanges({
         link,
-        (root, n) => ports.issueToken(link, root, n),
-        (work) => ports.defer(work),
-      );
+        issue: (root, n) => ports.issueToken(link, root, n),
+        defer: (work) => ports.defer(work),
+        answerBytesMax: ports.messageBytesMax + answerOverheadBytes,
+      });
       this.#links.set(link, exchanges);
       // The link before it may have ended with acknowledgements on their way.
       for (const proof of ports.sent.forLink(link)) link.send(0n, acknowledgementFrame(proof));
@@ -143,6 +157,20 @@ export class ConsumerSide {
     } catch (error) {
       if (error instanceof CausewayError) return local(error.code);
       throw error;
+    }
+  }
+
+  /** The mask of the grant, which the answer is held against here too. */
+  #maskOf({ service, method, grant }: ResolvedCall): AnswerMask | Unresolved | undefined {
+    const { fields, metadata = [] } = grant.detail;
+    if (fields === undefined) return undefined;
+    try {
+      const descriptor = parseHex(service.body.descriptor) as Uint8Array;
+      const messages = this.#ports.masks.get({ descriptor, method: method.path, paths: fields });
+      return { messages, metadata };
+    } catch (error) {
+      if (!(error instanceof CausewayError)) throw error;
+      return catalogued(error.code === "BLOB_MISSING" ? "LEDGER_BEHIND" : error.code);
     }
   }
 

@@ -1,20 +1,115 @@
 /** An exchange on the multiplexed link: a number of its own among the others. */
-import type { Carriage, FrameBody, LinkEnd } from "./ports.ts";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { CausewayError } from "../base/errors.ts";
+import { linkAnswerBytesMax } from "../base/limits.ts";
+import { type AnswerFrame, AnswerFrameSchema } from "../gen/causeway/exchange/v1/link_pb.ts";
+import { cancelFrame, failedFrame } from "./frames.ts";
+import { needsParts, PartAssembler, PartSender } from "./parts.ts";
+import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "./ports.ts";
 
-export function linkCarriage(link: LinkEnd, number: bigint, closed: () => void): Carriage {
-  let open = true;
+/** Where the exchange ends, its place on the link is free. */
+type Closed = () => void;
+
+class NumberedCarriage implements Carriage {
+  readonly link: LinkEnd;
+  readonly #number: bigint;
+  readonly #closed: Closed;
+  #isOpen = true;
+  /** An answer that is going in parts. */
+  #parts: PartSender | undefined;
+
+  constructor(link: LinkEnd, number: bigint, closed: Closed) {
+    this.link = link;
+    this.#number = number;
+    this.#closed = closed;
+  }
+
+  send(body: FrameBody): void {
+    if (!this.#isOpen) return;
+    if (body.case !== "answer" || !mayNeedParts(body.value)) return this.#write(body);
+    const encoded = toBinary(AnswerFrameSchema, body.value);
+    if (!needsParts(encoded)) return this.#write(body);
+    this.#parts = new PartSender(encoded);
+    this.#sendParts();
+  }
+
+  /** The other side has taken so many bytes of the parts. Throws PROTOCOL_ERROR. */
+  credit(bytes: bigint): void {
+    this.#parts?.credit(bytes);
+    this.#sendParts();
+  }
+
+  // What shares the link is small, and the link itself is given up when it is not read.
+  ready(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  take(): void {}
+
+  /** An answer that is going in parts goes on; its place is free when the last has gone. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    if (this.#parts === undefined) this.#closed();
+  }
+
+  #sendParts(): void {
+    if (this.#parts === undefined) return;
+    for (const part of this.#parts.next()) this.#write(part);
+    if (!this.#parts.done) return;
+    this.#parts = undefined;
+    if (!this.#isOpen) this.#closed();
+  }
+
+  #write(body: FrameBody): void {
+    this.link.send(this.#number, body);
+  }
+}
+
+/** Whether an answer is so large that it has to be encoded to know. */
+function mayNeedParts({ messages, headers, status, proof }: AnswerFrame): boolean {
+  const bytes = messages.reduce((sum, message) => sum + message.length, 0);
+  const others = headers.length + status.length + (proof?.record.length ?? 0);
+  return bytes + others > linkAnswerBytesMax / 2;
+}
+
+/** The provider's end, and what the consumer says on it of the parts that it has taken. */
+export function linkCarriage(
+  link: LinkEnd,
+  number: bigint,
+  closed: Closed,
+): Carriage & { credit(bytes: bigint): void } {
+  return new NumberedCarriage(link, number, closed);
+}
+
+/** The consumer's ear: parts come together to the answer that they are of. */
+export function gatherParts(
+  listener: CarriageListener,
+  carriage: Carriage,
+  answerBytesMax: number,
+): CarriageListener {
+  let assembler: PartAssembler | undefined;
+  const take = (body: Extract<FrameBody, { case: "part" }>): void => {
+    assembler ??= new PartAssembler(answerBytesMax);
+    const encoded = assembler.push(body.value);
+    if (encoded !== undefined) {
+      return listener.onFrame({ case: "answer", value: fromBinary(AnswerFrameSchema, encoded) });
+    }
+    const credit = assembler.credit();
+    if (credit !== undefined) carriage.send(credit);
+  };
   return {
-    link,
-    send: (body: FrameBody) => {
-      if (open) link.send(number, body);
+    onFrame: (body) => {
+      if (body.case !== "part") return listener.onFrame(body);
+      try {
+        take(body);
+      } catch (error) {
+        // A decoder says by errors of its own that the bytes are no answer.
+        if (!(error instanceof CausewayError) && !(error instanceof Error)) throw error;
+        carriage.send(cancelFrame());
+        listener.onFrame(failedFrame("PROTOCOL_ERROR"));
+      }
     },
-    // What shares the link is small, and the link itself is given up when it is not read.
-    ready: () => Promise.resolve(),
-    take: () => undefined,
-    close: () => {
-      if (!open) return;
-      open = false;
-      closed();
-    },
+    onLost: () => listener.onLost(),
   };
 }

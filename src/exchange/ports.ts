@@ -3,6 +3,7 @@ import type { Clock, RandomBytes, Scheduler } from "../base/clock.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Replica, Sealer } from "../ledger/ports.ts";
+import type { Masks } from "../policy/mask.ts";
 import type { ExchangeEvents } from "./events.ts";
 
 export type { ExchangeEvents } from "./events.ts";
@@ -98,6 +99,8 @@ export interface ExchangePorts {
   readonly sealer: Sealer;
   readonly openings: OpeningsWriter;
   readonly events: ExchangeEvents;
+  /** Masks under the published descriptors; throws BLOB_MISSING. */
+  readonly masks: Pick<Masks, "get">;
   /** Largest message of a request or an answer, in bytes. */
   readonly messageBytesMax: number;
 }

@@ -9,6 +9,7 @@ import { defaultBounds, type ServiceMethod } from "../credential/statements.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { CallStatement, Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
+import { type AnswerMask, answerFilter } from "./answer-mask.ts";
 import { type AnswerBounds, AnswerSegments } from "./answer-segments.ts";
 import {
   answerFrame,
@@ -36,7 +37,6 @@ import type { DenialStage } from "./provider-records.ts";
 import { ProviderSealing } from "./provider-sealing.ts";
 import { callOfUpstream, type UpstreamRun, type UpstreamRunOptions } from "./upstream-run.ts";
 import { isStreaming } from "./resolve-call.ts";
-import { answerFilter } from "./upstream-frames.ts";
 
 export class ProviderAttempt implements CarriageListener {
   readonly #o: AttemptOptions;
@@ -167,6 +167,7 @@ export class ProviderAttempt implements CarriageListener {
         this.#cancelDeadline?.();
         // Without a reason each abort makes an exception, with its stack.
         this.#abort.abort("ended");
+        this.#judged.reservation?.end(this.#sealing.receipted);
         this.#o.done();
     }
   }
@@ -229,7 +230,14 @@ export class ProviderAttempt implements CarriageListener {
       return this.#step({ kind: "upstream-failed", reason: "UPSTREAM_UNAVAILABLE" });
     }
     const elapsedMs = Math.round(ports.clock.monotonicMs() - this.#startedMs);
-    this.#segments = new AnswerSegments(answerFilter(), this.#bounds(obligations as Obligations));
+    let mask: AnswerMask | undefined;
+    try {
+      mask = this.#mask();
+    } catch (error) {
+      return this.#upstreamFailed(error);
+    }
+    const bounds = this.#bounds(obligations as Obligations);
+    this.#segments = new AnswerSegments(answerFilter(mask), bounds);
     const streaming = isStreaming(method as ServiceMethod);
     this.#upstream = callOfUpstream({
       connector,
@@ -261,6 +269,19 @@ export class ProviderAttempt implements CarriageListener {
     const agency = agencyOf(carriage.link.peer);
     const { method } = statement;
     return { calls: ports.joined, name: { agency, grantJti: decision.grantJti, method, key } };
+  }
+
+  #mask(): AnswerMask | undefined {
+    const { decision, method, obligations } = this.#judged;
+    if (decision === undefined || method === undefined || !obligations?.maskDigest.length) {
+      return undefined;
+    }
+    const { maskPaths: paths, metadataAllowed: metadata } = obligations;
+    const descriptor = decision.descriptorDigest;
+    return {
+      messages: this.#o.ports.masks.get({ descriptor, method: method.path, paths }),
+      metadata,
+    };
   }
 
   #bounds({ messagesMax, bytesMax }: Obligations): AnswerBounds {

@@ -11,6 +11,7 @@ import type { CallFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { CallStatement, Decision, Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Attempt as DecidedAttempt, EarlyTaking } from "../policy/grant-check.ts";
 import type { DecisionOutcome } from "../policy/decide.ts";
+import type { Reservation } from "../policy/quota.ts";
 import type { RegistryView, ServiceFact } from "../registry/state.ts";
 import type { ExchangePorts, LinkEnd } from "./ports.ts";
 import type { DenialStage, VerifiedCall } from "./provider-records.ts";
@@ -50,6 +51,8 @@ export interface Judged {
   sent: SentValues | undefined;
   decision: Decision | undefined;
   obligations: Obligations | undefined;
+  /** Of a permit under a quota: ends with the attempt. */
+  reservation: Reservation | undefined;
 }
 
 export type Judgement =
@@ -69,6 +72,7 @@ export function createJudged(): Judged {
     sent: undefined,
     decision: undefined,
     obligations: undefined,
+    reservation: undefined,
   };
 }
 
@@ -215,6 +219,7 @@ function decideCall(
   }
   judged.decision = outcome.decision;
   judged.obligations = outcome.obligations;
+  judged.reservation = outcome.reservation;
   if (outcome.verdict === "permit" && outcome.obligations !== undefined)
     return { kind: "permitted" };
   return denied(outcome.stage, outcome.reason ?? "POLICY_DENIED");

@@ -39,6 +39,8 @@ export class ProviderSealing {
   /** What is to be released, with its record where it has one of its own. */
   sealed: SealedRecord | undefined;
   segment: SealedSegment | undefined;
+  /** A receipt of the attempt is durable. */
+  receipted = false;
   /** Why the closing record is not a receipt. */
   closingReason: ReasonCode | undefined;
 
@@ -72,6 +74,7 @@ export class ProviderSealing {
     this.#seal({ record, states, recheck: (seen, at) => this.#recheck(seen, at) }, (sealed) => {
       if (sealed.replaced) return this.#closed(sealed);
       this.#o.records.stands(sealed.record);
+      this.receipted = true;
       this.#whenDurable(sealed, segment.status !== undefined, () => {
         this.sealed = sealed;
         this.#o.step({ kind: "sealed", replaced: false });

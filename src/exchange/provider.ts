@@ -1,6 +1,7 @@
 /** The provider's side of calls that come over links, and over streams beside them. */
 import { toBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
+import { CausewayError } from "../base/errors.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { CallFrame, Frame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { linkExchangesMax, linkRequestBytesMax } from "../base/limits.ts";
@@ -31,6 +32,16 @@ interface OpenState {
   readonly value: Uint8Array;
 }
 
+/** A consumer that says it has taken what was not sent gets no more of that answer. */
+function creditParts(carriage: ReturnType<typeof linkCarriage>, bytes: bigint): void {
+  try {
+    carriage.credit(bytes);
+  } catch (error) {
+    if (!(error instanceof CausewayError)) throw error;
+    carriage.send(failedFrame(error.code));
+  }
+}
+
 export class ProviderSide {
   readonly #ports: ProviderPorts;
   readonly #used = new UsedAttempts();
@@ -58,24 +69,31 @@ export class ProviderSide {
 
   /** Takes the exchanges that come over a link. */
   serve(link: LinkEnd): LinkHandler {
-    const attempts = new Map<bigint, ProviderAttempt>();
+    const attempts = new Map<bigint, CarriageListener>();
     this.#tlsKeys.set(link.peer, link.peerTlsKey);
     return {
       onFrame: ({ exchange, body }) => {
         if (body.case === undefined) return;
         // An acknowledgement may come when its attempt has ended, and on another link.
         if (body.case === "acknowledgement") return this.#acknowledged(link, body.value.proof);
-        const attempt = attempts.get(exchange);
-        if (attempt !== undefined) return attempt.onFrame(body);
+        const begun = attempts.get(exchange);
+        if (begun !== undefined) return begun.onFrame(body);
         if (body.case !== "call") return;
         if (attempts.size >= linkExchangesMax) return link.send(exchange, failedFrame("BUSY"));
         const carriage = linkCarriage(link, exchange, () => attempts.delete(exchange));
-        const begun = this.#attempt(carriage, body.value, linkRequestBytesMax);
-        attempts.set(exchange, begun);
-        begun.start();
+        const attempt = this.#attempt(carriage, body.value, linkRequestBytesMax);
+        attempts.set(exchange, {
+          onFrame: (later) => {
+            if (later.case === "credit") creditParts(carriage, later.value.bytes);
+            else attempt.onFrame(later);
+          },
+          onLost: () => attempt.onLost(),
+        });
+        attempt.start();
       },
       onLost: () => {
         for (const attempt of [...attempts.values()]) attempt.onLost();
+        attempts.clear();
       },
     };
   }

@@ -9,7 +9,6 @@ import {
   StatusFrameSchema,
 } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { CallStatement } from "../gen/causeway/record/v1/parts_pb.ts";
-import type { AnswerFilter } from "./answer-segments.ts";
 import { withEntries, withoutReserved } from "./call-metadata.ts";
 import type { SentValues } from "./received-call.ts";
 import { assertMetadata } from "./transport/metadata.ts";
@@ -90,9 +89,4 @@ export function carriedStatus(status: StatusFrame): StatusFrame {
   const carried = create(StatusFrameSchema, { ...status, trailers });
   assertCarried(() => trailersFromStatus(carried));
   return carried;
-}
-
-/** What is released of an answer: what can be carried, without reserved metadata. */
-export function answerFilter(): AnswerFilter {
-  return { headers: carriedHeaders, message: (bytes) => bytes, status: carriedStatus };
 }

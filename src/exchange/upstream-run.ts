@@ -59,6 +59,7 @@ const unusable: ReadonlySet<ReasonCode> = new Set([
   "METADATA_TOO_LARGE",
   "METADATA_INVALID",
   "IDEMPOTENCY_MISMATCH",
+  "MASK_UNAPPLICABLE",
 ]);
 
 export function callOfUpstream(options: UpstreamRunOptions): UpstreamRun {
@@ -157,7 +158,7 @@ export function callOfUpstream(options: UpstreamRunOptions): UpstreamRun {
   }
 
   return {
-    kind: "grpc",
+    kind: connector.kind,
     get elapsedMs() {
       return (endedMs ?? clock.monotonicMs()) - startedMs;
     },
