@@ -1,13 +1,28 @@
 import { readFileSync } from "node:fs";
+import type { Logger } from "pino";
 import type { Scheduler } from "../src/base/clock.ts";
 import { CausewayError } from "../src/base/errors.ts";
 import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
 import { createGrpcUpstream } from "../src/exchange/transport/upstream-grpc.ts";
-import type { UpstreamConfig } from "./config-types.ts";
+import type { GatewayConfig, GrpcUpstreamConfig, UpstreamConfig } from "./config-types.ts";
+import {
+  type ConnectorPorts,
+  createHttpConnector,
+  createSqlConnector,
+  validateQueries,
+} from "./connectors/create-upstream.ts";
 import { parseHostPort } from "./tls.ts";
+import { type CheckUpstreams, type OpenUpstream, Upstreams } from "./upstreams.ts";
 
-/** Opens the connector that an entry of the configuration describes. Throws FILE_UNREADABLE. */
-export function openUpstream(config: UpstreamConfig, scheduler: Scheduler): UpstreamConnector {
+/** Opens the connector that an entry of the configuration describes for a service. Throws FILE_UNREADABLE. */
+export function openUpstream(
+  service: string,
+  config: UpstreamConfig,
+  ports: ConnectorPorts,
+): UpstreamConnector {
+  if ("http" in config) return createHttpConnector(service, config, ports);
+  if (!("grpc" in config)) return createSqlConnector(service, config, ports);
+  const { scheduler } = ports;
   const { host, port } = parseHostPort(config.grpc);
   const { tls, compression } = config;
   return createGrpcUpstream({
@@ -19,7 +34,7 @@ export function openUpstream(config: UpstreamConfig, scheduler: Scheduler): Upst
   });
 }
 
-function trustOf({ ca_file, server_name }: NonNullable<UpstreamConfig["tls"]>): {
+function trustOf({ ca_file, server_name }: NonNullable<GrpcUpstreamConfig["tls"]>): {
   readonly ca: readonly string[];
   readonly servername?: string;
 } {
@@ -28,5 +43,39 @@ function trustOf({ ca_file, server_name }: NonNullable<UpstreamConfig["tls"]>): 
     return server_name === undefined ? { ca } : { ca, servername: server_name };
   } catch (cause) {
     throw new CausewayError("FILE_UNREADABLE", `${ca_file} cannot be read`, { cause });
+  }
+}
+
+/**
+ * The connectors of a configuration, their queries shown to their databases. Rejects with
+ * FILE_UNREADABLE, and CONFIG_INVALID for a query that does not fit what is published.
+ */
+export async function openUpstreams(
+  config: Pick<GatewayConfig, "upstreams">,
+  ports: {
+    readonly scheduler: Scheduler;
+    readonly replica: ConnectorPorts["replica"];
+    readonly logger: Logger;
+    readonly wrapUpstream?: ((upstream: UpstreamConnector) => UpstreamConnector) | undefined;
+  },
+): Promise<Upstreams> {
+  const { scheduler, replica, logger, wrapUpstream } = ports;
+  const onQueryFault: ConnectorPorts["onQueryFault"] = (service, fault) =>
+    logger.error({ event: "query failed", service, ...fault }, "a query failed");
+  const open: OpenUpstream = (service, entry) => {
+    const upstream = openUpstream(service, entry, { scheduler, replica, onQueryFault });
+    return wrapUpstream?.(upstream) ?? upstream;
+  };
+  const check: CheckUpstreams = (upstreams) =>
+    validateQueries(upstreams, (service, err) =>
+      logger.warn({ event: "database away", service, err }, "a database cannot be asked yet"),
+    );
+  const upstreams = new Upstreams(config, open, check);
+  try {
+    await check(upstreams.entries());
+    return upstreams;
+  } catch (error) {
+    await upstreams.close();
+    throw error;
   }
 }

@@ -9,16 +9,27 @@ interface Opened {
   readonly connector: UpstreamConnector;
 }
 
+/** Rejects with CONFIG_INVALID for a connector that cannot serve its service as it is configured. */
+export type CheckUpstreams = (
+  upstreams: readonly (readonly [service: string, connector: UpstreamConnector])[],
+) => Promise<void>;
+
 export type OpenUpstream = (service: string, config: UpstreamConfig) => UpstreamConnector;
 
 /** A service whose entry has not changed keeps its connection; calls of one that went end before it closes. */
 export class Upstreams implements Reloadable {
   readonly #open: OpenUpstream;
+  readonly #check: CheckUpstreams;
   #opened: ReadonlyMap<string, Opened>;
 
   /** @param open throws CONFIG_INVALID or FILE_UNREADABLE. */
-  constructor(config: Pick<GatewayConfig, "upstreams">, open: OpenUpstream) {
+  constructor(
+    config: Pick<GatewayConfig, "upstreams">,
+    open: OpenUpstream,
+    check: CheckUpstreams = async () => undefined,
+  ) {
     this.#open = open;
+    this.#check = check;
     this.#opened = this.#openAll(config, new Map());
   }
 
@@ -26,9 +37,22 @@ export class Upstreams implements Reloadable {
     return this.#opened.get(service)?.connector;
   }
 
-  prepare(config: GatewayConfig): () => void {
+  /** Every connector with its service. */
+  entries(): readonly (readonly [service: string, connector: UpstreamConnector])[] {
+    return [...this.#opened].map(([service, { connector }]) => [service, connector] as const);
+  }
+
+  async prepare(config: GatewayConfig): Promise<() => void> {
     const before = this.#opened;
     const after = this.#openAll(config, before);
+    const known = new Set(before.values());
+    const added = [...after].filter(([, opened]) => !known.has(opened));
+    try {
+      await this.#check(added.map(([service, { connector }]) => [service, connector] as const));
+    } catch (error) {
+      await Promise.all(added.map(([, { connector }]) => connector.close()));
+      throw error;
+    }
     return () => {
       this.#opened = after;
       const kept = new Set(after.values());

@@ -36,7 +36,7 @@ export interface SqlUpstreamOptions {
   /** The service's published types; `undefined` while nothing is published here. */
   descriptors(): ServiceDescriptors | undefined;
   readonly scheduler: Scheduler;
-  onFault(fault: SqlFault): void;
+  readonly onFault: (fault: SqlFault) => void;
 }
 
 export interface SqlUpstream extends UpstreamConnector {

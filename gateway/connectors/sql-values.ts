@@ -67,10 +67,10 @@ export function parameterOf(request: JsonObject, path: readonly DescField[]): Sq
 
 function parameterOfJson(element: Element, json: Json): SqlValue {
   if (element.kind === "json") return JSON.stringify(json);
-  if (element.kind !== "scalar") return String(json);
+  if (element.kind !== "scalar") return json as string;
   if (wholeTypes.has(element.scalar)) return BigInt(json as string | number);
   if (element.scalar === ScalarType.BYTES)
-    return new Uint8Array(Buffer.from(String(json), "base64"));
+    return new Uint8Array(Buffer.from(json as string, "base64"));
   if (element.scalar === ScalarType.BOOL || element.scalar === ScalarType.STRING) {
     return json as boolean | string;
   }
