@@ -10,6 +10,13 @@ import {
 export const issuer: string = "https://idp.market-regulation.shenzhen.example";
 export const audience: string = "urn:causeway:shenzhen/market-regulation/gw1";
 
+/** The issuer as a configuration names it, without its keys. */
+export const issuerEntry: Readonly<Record<string, unknown>> = {
+  issuer,
+  audiences: [audience],
+  official_claim: "officer",
+};
+
 export interface SigningKey {
   readonly kid: string;
   readonly alg: "EdDSA" | "Ed25519" | "ES256";

@@ -32,6 +32,8 @@ export async function startTwoCities(
       readonly provider?: GatewayOverrides;
       readonly consumer?: GatewayOverrides;
     };
+    /** Writes configurations of its own before the gateways start. */
+    configure?(cities: TwoCities): void;
   } = {},
 ): Promise<Running> {
   const correctionsFile = join(mkdtempSync(join(tmpdir(), "causeway-")), "corrections");
@@ -40,6 +42,7 @@ export async function startTwoCities(
     upstream: upstream.address,
     ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
   });
+  options.configure?.(cities);
   const start = async (configFile: string, overrides: GatewayOverrides = {}): Promise<Gateway> => {
     const gateway = await createGateway(readConfig(configFile), overrides);
     await gateway.start();
