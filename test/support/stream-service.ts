@@ -113,7 +113,7 @@ export interface StreamUpstream {
 
 /** How a call of the upstream goes is asked for in its metadata. */
 export const streamOrders = {
-  /** Messages of `expand`, and the bytes of each. */
+  /** Messages of `expand`, and the bytes of each; the bytes of the answer of `unary`, which else is its request. */
   count: "x-count",
   size: "x-size",
   /** The code and message that the call ends with. */
@@ -198,7 +198,9 @@ export async function startStreamUpstream(port = 0): Promise<StreamUpstream> {
       const wait = numberOf(call.metadata, streamOrders.wait, 0);
       setTimeout(() => {
         const ending = endingOf(call.metadata);
-        if (ending === undefined) callback(null, call.request, sendBack(call.metadata));
+        const size = numberOf(call.metadata, streamOrders.size, -1);
+        const answer = size < 0 ? call.request : streamMessage(Buffer.alloc(size, 1));
+        if (ending === undefined) callback(null, answer, sendBack(call.metadata));
         else callback({ ...ending, name: "", message: "" });
       }, wait);
     }) satisfies handleUnaryCall<Buffer, Buffer>,
