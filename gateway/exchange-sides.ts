@@ -13,6 +13,8 @@ import { UnknownAttempts } from "../src/exchange/unknown-attempts.ts";
 import { readFinal } from "../src/ledger/embedded/checkpoints.ts";
 import { trustOf } from "../src/ledger/embedded/trust.ts";
 import type { JournalReader } from "../src/ledger/journal/store.ts";
+import type { AttributeDatum } from "../src/policy/attributes.ts";
+import { gatherAttributes } from "../src/policy/call-attributes.ts";
 import { createCedarEngine } from "../src/policy/cedar-engine.ts";
 import { memoiseVerdicts } from "../src/policy/memo.ts";
 import type { LocalTakings } from "../src/exchange/recheck.ts";
@@ -42,6 +44,8 @@ export interface ExchangeSidesOptions {
   readonly evidence: HeldEvidence;
   readonly localTakings: LocalTakings;
   readonly upstreams: Pick<ReadonlyMap<string, UpstreamConnector>, "get">;
+  /** What this gateway says of a call to a service, for attributes of source `provider`. */
+  readonly attributesOf?: (service: string) => Readonly<Record<string, AttributeDatum>>;
   readonly watch: ClockWatch;
   readonly logger: Logger;
   halt(code: ReasonCode): void;
@@ -52,7 +56,8 @@ const tokenLifeS = 60;
 
 export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSides {
   const { config, identity, journal, logger } = options;
-  const masks = new Masks(new DescriptorSets((digest) => options.ports.replica.blob(digest)));
+  const descriptors = new DescriptorSets((digest) => options.ports.replica.blob(digest));
+  const masks = new Masks(descriptors);
   const ports: ExchangePorts = { ...options.ports, masks };
   const { keys, network } = identity;
   const { clock, random, replica, self, verifier } = ports;
@@ -76,13 +81,20 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
     joined: options.evidence.joined,
     localTakings: options.localTakings,
     upstream: (service) => options.upstreams.get(service),
-    decide: (view, attempt, earlyTakings) =>
-      decideAndReserve(
-        quotas,
-        { view, attempt, earlyTakings, blob: (digest) => replica.blob(digest) },
-        [],
-        engine,
-      ),
+    decide: (view, attempt, earlyTakings, call) => {
+      const { service, method } = attempt;
+      const { attributes, openings } = gatherAttributes({
+        service: view.service(service)?.body,
+        method,
+        facts: { ...call, provider: options.attributesOf?.(service) ?? {} },
+        descriptors,
+        random,
+      });
+      const blob = (digest: Uint8Array): Uint8Array | undefined => replica.blob(digest);
+      const facts = { view, attempt, earlyTakings, blob };
+      const outcome = decideAndReserve(quotas, facts, attributes, engine);
+      return openings.length === 0 ? outcome : { ...outcome, openings };
+    },
     verifyToken: (token, issuer) =>
       verifyCallToken({
         token,

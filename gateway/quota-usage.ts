@@ -70,7 +70,7 @@ export class QuotaUsageCounter implements QuotaFacts {
   }
 
   usage(grantJti: string, periodStart: number): QuotaUsage {
-    this.#isRead ||= this.#read();
+    if (!this.#isRead) this.#isRead = this.#read();
     this.#countFinal();
     const known = this.#counts.get(grantJti)?.get(periodStart);
     return known === undefined ? { usedOnLedger: 0n, usedInChain: 0n, reserved: 0n } : { ...known };

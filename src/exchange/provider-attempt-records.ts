@@ -166,6 +166,7 @@ export class ProviderAttemptRecords {
       salt,
       value,
     }));
+    items.push(...this.#judged.attributeOpenings);
     if (this.#response !== undefined) items.push(this.#response);
     return { xid, attempt, side: "provider", seed: this.#seed, items };
   }

@@ -10,10 +10,11 @@ import type { ServiceMethod } from "../credential/statements.ts";
 import type { CallFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { CallStatement, Decision, Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Attempt as DecidedAttempt, EarlyTaking } from "../policy/grant-check.ts";
+import type { CallFacts } from "../policy/call-attributes.ts";
 import type { DecisionOutcome } from "../policy/decide.ts";
 import type { Reservation } from "../policy/quota.ts";
 import type { RegistryView, ServiceFact } from "../registry/state.ts";
-import type { ExchangePorts, LinkEnd } from "./ports.ts";
+import type { ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
 import type { DenialStage, VerifiedCall } from "./provider-records.ts";
 import { isStreaming } from "./resolve-call.ts";
 import { checkSentValues, readCallStatement, type SentValues } from "./received-call.ts";
@@ -33,6 +34,7 @@ export interface JudgePorts extends ExchangePorts {
     view: RegistryView,
     attempt: DecidedAttempt,
     early: readonly EarlyTaking[],
+    call: Omit<CallFacts, "provider">,
   ): DecisionOutcome;
   readonly localTakings: LocalTakings;
   /** Receipts that were released and wait for their acknowledgement. */
@@ -51,6 +53,8 @@ export interface Judged {
   sent: SentValues | undefined;
   decision: Decision | undefined;
   obligations: Obligations | undefined;
+  /** Of personal attributes that the decision rests on. */
+  attributeOpenings: readonly OpeningItem[];
   /** Of a permit under a quota: ends with the attempt. */
   reservation: Reservation | undefined;
 }
@@ -72,6 +76,7 @@ export function createJudged(): Judged {
     sent: undefined,
     decision: undefined,
     obligations: undefined,
+    attributeOpenings: [],
     reservation: undefined,
   };
 }
@@ -184,13 +189,21 @@ function judgeStatement(
   if (ports.unacknowledged.overdue(consumer, nowMs)) {
     return denied("evidence", "ACKNOWLEDGEMENT_OVERDUE");
   }
-  return decideCall(ports, view, link, statement, judged, Math.floor(nowMs / 1000));
+  const call = {
+    consumerGateway: link.peer,
+    attempt: statement.attempt,
+    case: sent.case,
+    official: sent.official,
+    idempotency: sent.idempotency,
+    request: statement.open ? undefined : frame.message,
+  };
+  return decideCall(ports, view, call, statement, judged, Math.floor(nowMs / 1000));
 }
 
 function decideCall(
   ports: JudgePorts,
   view: RegistryView,
-  link: LinkEnd,
+  call: Omit<CallFacts, "provider">,
   statement: CallStatement,
   judged: Judged,
   evaluatedAtS: number,
@@ -200,7 +213,7 @@ function decideCall(
   const record = fact === undefined ? undefined : ports.localTakings.get(fact.jti);
   const early = record === undefined ? [] : [{ taken: grant, record }];
   const attempt = {
-    consumerGateway: link.peer,
+    consumerGateway: call.consumerGateway,
     service: statement.service,
     method: statement.method,
     purpose: statement.purpose,
@@ -209,8 +222,11 @@ function decideCall(
   };
   let outcome: DecisionOutcome;
   try {
-    outcome = ports.decide(view, attempt, early);
+    outcome = ports.decide(view, attempt, early, call);
   } catch (error) {
+    if (error instanceof CausewayError && error.code === "MALFORMED") {
+      return denied("limit", "MALFORMED");
+    }
     // A blob that is missing here is no verdict on the caller.
     if (error instanceof CausewayError && error.code === "BLOB_MISSING") {
       return { kind: "turned-away", reason: "LEDGER_BEHIND" };
@@ -219,6 +235,7 @@ function decideCall(
   }
   judged.decision = outcome.decision;
   judged.obligations = outcome.obligations;
+  judged.attributeOpenings = outcome.openings ?? [];
   judged.reservation = outcome.reservation;
   if (outcome.verdict === "permit" && outcome.obligations !== undefined)
     return { kind: "permitted" };

@@ -19,6 +19,7 @@ import {
 } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { GrantFact, PolicyFact, RegistryView } from "../registry/state.ts";
 import { type AttributeInput, sortAttributes, sortEncoded } from "./attributes.ts";
+import type { AttributeOpeningItem } from "./call-attributes.ts";
 import { type Attempt, checkGrant, type EarlyTaking, type GrantCheck } from "./grant-check.ts";
 import { obligationsOf } from "./obligations.ts";
 import { digestBytes, queryOf, requestOf } from "./policy-request.ts";
@@ -61,6 +62,8 @@ export interface DecisionOutcome {
   readonly failures: PolicyVerdict["failures"];
   /** Of a permit under a quota, from whoever keeps count: ends with the attempt. */
   readonly reservation?: Reservation;
+  /** Of personal attributes, from whoever committed to them: for the provider to keep, never to be sent. */
+  readonly openings?: readonly AttributeOpeningItem[];
 }
 
 /** A decision that waits for the verdict of the policy. */

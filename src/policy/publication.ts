@@ -1,18 +1,18 @@
 /** Checks when a service or policy is published: what its statement says must be what its blobs hold. */
-import {
-  createFileRegistry,
-  type DescMessage,
-  type DescMethod,
-  type FileRegistry,
-  fromBinary,
-} from "@bufbuild/protobuf";
-import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import type { DescMessage, DescMethod, FileRegistry } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf, cityOf } from "../base/ids.ts";
 import { sha256 } from "../base/sha256.ts";
-import type { PolicyBody, ServiceBody, ServiceMethod } from "../credential/statements.ts";
+import type {
+  PolicyBody,
+  ServiceAttribute,
+  ServiceBody,
+  ServiceMethod,
+} from "../credential/statements.ts";
 import type { ContextValue } from "./attributes.ts";
+import { attributeTypeOf, requestPath, tokenAttributes } from "./call-attributes.ts";
+import { descriptorInvalid, methodOf, parseDescriptorSet } from "./descriptors.ts";
 import type { PolicyBlobs, PolicyEngine, PolicyProblem, PolicyRequest } from "./ports.ts";
 
 /** Throws BLOB_MISMATCH unless `content` has the announced SHA-256 (hex) and number of bytes. */
@@ -33,42 +33,51 @@ export function assertBlob(
  */
 export function checkServicePublication(body: ServiceBody, descriptorSet: Uint8Array): void {
   assertBlob(descriptorSet, { sha256: body.descriptor, bytes: body.descriptor_bytes });
-  const registry = registryOf(descriptorSet);
+  const registry = parseDescriptorSet(descriptorSet);
   const methods = body.methods.map((method) => checkMethod(registry, method));
   for (const path of body.subject_paths) {
     if (methods.some(({ input }) => hasField(input, path))) continue;
     throw descriptorInvalid(`no request has the field ${path}`, { subject_path: path });
   }
-}
-
-function descriptorInvalid(
-  message: string,
-  fields: Readonly<Record<string, string>> = {},
-  cause?: unknown,
-): CausewayError {
-  return new CausewayError("DESCRIPTOR_INVALID", message, { fields, cause });
-}
-
-function registryOf(descriptorSet: Uint8Array): FileRegistry {
-  try {
-    return createFileRegistry(fromBinary(FileDescriptorSetSchema, descriptorSet));
-  } catch (cause) {
-    throw descriptorInvalid("not a complete descriptor set", {}, cause);
-  }
+  for (const attribute of body.attributes) checkAttribute(attribute, methods);
 }
 
 function checkMethod(registry: FileRegistry, stated: ServiceMethod): DescMethod {
-  const [, serviceName = "", methodName = ""] = stated.path.split("/");
-  const fields = { method: stated.path };
-  const service = registry.getService(serviceName);
-  if (service === undefined) throw descriptorInvalid(`no service ${serviceName}`, fields);
-  const method = service.methods.find(({ name }) => name === methodName);
-  if (method === undefined) throw descriptorInvalid(`no method ${stated.path}`, fields);
+  const method = methodOf(registry, stated.path);
   const { clientStreaming, serverStreaming } = method.proto;
   if (clientStreaming !== stated.client_streaming || serverStreaming !== stated.server_streaming) {
-    throw descriptorInvalid(`${stated.path} is of another call type`, fields);
+    throw descriptorInvalid(`${stated.path} is of another call type`, { method: stated.path });
   }
   return method;
+}
+
+/** Each attribute can be found where it is said to stand, and is of the type that it has there. */
+function checkAttribute(attribute: ServiceAttribute, methods: readonly DescMethod[]): void {
+  const { name, type, source, personal } = attribute;
+  const wrong = (message: string): CausewayError =>
+    descriptorInvalid(`the attribute ${name} ${message}`, { attribute: name });
+  if (source === "token") {
+    const known = tokenAttributes.get(name);
+    if (known === undefined) {
+      throw wrong(`is not one of a token's: ${[...tokenAttributes.keys()].join(", ")}`);
+    }
+    if (known.type !== type) throw wrong(`is of type ${known.type}`);
+    if (known.personal && !personal) throw wrong("is what a caller wrote, and so personal");
+  }
+  if (source !== "request") return;
+  const path = requestPath(attribute);
+  const types = methods.flatMap(({ input }) => typeAt(input, path) ?? []);
+  if (types.length === 0) throw wrong(`needs a field ${path} in a request`);
+  if (types.some((found) => found !== type)) throw wrong(`is of type ${types.join(" and ")}`);
+}
+
+/** The type of the attribute that stands at a path below `message`, through no list or map. */
+function typeAt(message: DescMessage, path: string): ServiceAttribute["type"] | undefined {
+  const [name, ...rest] = path.split(".");
+  const field = message.fields.find((one) => one.name === name);
+  if (field === undefined) return undefined;
+  if (rest.length === 0) return attributeTypeOf(field);
+  return field.fieldKind === "message" ? typeAt(field.message, rest.join(".")) : undefined;
 }
 
 /** Whether a path of proto field names, joined by dots, leads to a field below `message`. */

@@ -8,13 +8,20 @@ const cedarTypes: Readonly<Record<ServiceAttribute["type"], string>> = {
   "text-set": "Set<String>",
 };
 
+/** Not every method has the field in its request, and not every call names a case and an official. */
+function isOptional({ name, source }: ServiceAttribute): boolean {
+  return source === "request" || (source === "token" && (name === "case" || name === "official"));
+}
+
 /**
  * The schema of every policy request, with the attributes that a service declares.
- * Each attribute is required: a call that lacks one is denied.
+ * What a call may lack is optional, and a policy asks whether it is there; each other attribute is
+ * required, and a call that lacks one is denied.
  */
 export function standardSchema(attributes: readonly ServiceAttribute[]): string {
   const members = attributes.map(
-    ({ name, type }) => `  ${JSON.stringify(name)}: ${cedarTypes[type]},\n`,
+    (attribute) =>
+      `  ${JSON.stringify(attribute.name)}${isOptional(attribute) ? "?" : ""}: ${cedarTypes[attribute.type]},\n`,
   );
   const record = members.length === 0 ? "{}" : `{\n${members.join("")}}`;
   return `// What a gateway asks its policies: may this agency call this data service?

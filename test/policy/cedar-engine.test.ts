@@ -375,7 +375,7 @@ test("a policy that can never apply is a warning", () => {
 test("the schema of declared attributes types them", () => {
   const schema = utf8(
     standardSchema([
-      { name: "age-band", type: "integer", personal: true, source: "request" },
+      { name: "age-band", type: "integer", personal: true, source: "provider" },
       { name: "tags", type: "text-set", personal: false, source: "provider" },
     ]),
   );
@@ -389,6 +389,26 @@ test("the schema of declared attributes types them", () => {
     engine.evaluate(queryOf({ policy, schema }, { attributes: { tags: ["a"] } })).verdict,
     "deny",
   );
+});
+
+test("the schema of declared attributes has those of the request as optional", () => {
+  const schema = utf8(
+    standardSchema([{ name: "region", type: "text", personal: false, source: "request" }]),
+  );
+  const when = (condition: string): Uint8Array =>
+    utf8(`@id("x") permit(principal, action, resource) when { ${condition} };`);
+  const unguarded = when('context.attributes.region == "a"');
+  assert.equal(engine.validate({ policy: unguarded, schema })[0]?.severity, "error");
+  const policy = when('context.attributes has region && context.attributes.region == "a"');
+  assert.deepEqual(engine.validate({ policy, schema }), []);
+  for (const [attributes, verdict] of [
+    [{ region: "a" }, "permit"],
+    [{}, "deny"],
+  ] as const) {
+    const query = queryOf({ policy, schema }, { attributes });
+    const { verdict: found, failures } = engine.evaluate(query);
+    assert.deepEqual([found, failures], [verdict, []]);
+  }
 });
 
 test("a remembered verdict is the engine's own, for every request and set", () => {
