@@ -81,7 +81,7 @@ describe("the official interoperability client, through two gateways", {
       [dev.ready.provider, "receipt"],
       [dev.ready.consumer, "acknowledgement"],
     ] as const) {
-      const words = ["exchange", "list", "--limit", "200", "--output", "json"];
+      const words = ["record", "list", "--limit", "500", "--output", "json"];
       const listed = await run(process.execPath, [program, ...words, "--admin", member.admin]);
       const rows = JSON.parse(listed.stdout) as readonly { readonly kind: string }[];
       const count = rows.filter((row) => row.kind === kind).length;
