@@ -4,6 +4,8 @@ const resource = "it opens a resource; its input is a path, a database or an add
 const composed = "it reads a file or answer and gives the bytes to a decoder that is run";
 
 export const exempt: Readonly<Record<string, string>> = {
+  "gateway/agency/key-source.ts openKeySource": resource,
+  "gateway/agency/listener.ts openAgencyListener": resource,
   "gateway/admin/appointments.ts openTerm": "it acts on statements that openStatement has read",
   "gateway/cli/admin-client.ts readStatementAt": composed,
   "gateway/cli/descriptors.ts readDescriptors": composed,
@@ -18,8 +20,9 @@ export const exempt: Readonly<Record<string, string>> = {
   "gateway/cli/ledger-input.ts readExportFile": composed,
   "gateway/cli/ledger-input.ts readWhole": composed,
   "gateway/cli/network-found.ts readFoundingStatements": composed,
+  "gateway/config-secrets.ts readSecretFile": "a secret is any text",
   "gateway/config.ts readConfig": composed,
-  "gateway/config.ts readSecretFile": "a secret is any text",
+  "gateway/config.ts readWholeConfig": composed,
   "gateway/env.ts readEnvironment": "the environment is the operator's own, and any text is a path",
   "gateway/keys/files.ts readBounded": "any bytes up to the bound are read",
   "gateway/keys/key-folder.ts openKeyFolder": resource,
@@ -31,6 +34,7 @@ export const exempt: Readonly<Record<string, string>> = {
     "as openKey, behind a passphrase whose work factor makes each input cost a second",
   "gateway/ledger/witness-paths.ts readBody": "any bytes up to the bound are read",
   "gateway/listeners.ts openListeners": resource,
+  "gateway/open-upstream.ts openUpstream": resource,
   "gateway/self.ts openIdentity": resource,
   "src/exchange/open-attempts.ts openStateKey": "it names a key of the journal's own states",
   "src/exchange/transport/link-client.ts openLink": resource,

@@ -1,5 +1,6 @@
 /** Every decoder that takes bytes from outside of the process. */
 import type { Target } from "./target.ts";
+import { agencyTargets } from "./targets-agency.ts";
 import { credentialTargets } from "./targets-credential.ts";
 import { exchangeTargets } from "./targets-exchange.ts";
 import { fileTargets } from "./targets-files.ts";
@@ -11,6 +12,7 @@ export const targets: readonly Target[] = [
   ...recordTargets,
   ...noteTargets,
   ...credentialTargets,
+  ...agencyTargets,
   ...exchangeTargets,
   ...ledgerTargets,
   ...fileTargets,
