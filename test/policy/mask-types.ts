@@ -21,6 +21,8 @@ import { concatBytes, utf8 } from "../../src/base/bytes.ts";
 export const method = "/test.mask.Reader/Read";
 export const oldMethod = "/test.mask.Reader/ReadOld";
 export const anyMethod = "/test.mask.Reader/ReadAny";
+/** Its request is a Node. */
+export const requestMethod = "/test.mask.Reader/Write";
 
 interface FieldOptions {
   readonly of?: string;
@@ -120,6 +122,7 @@ const proto3 = create(FileDescriptorProtoSchema, {
         { name: "Read", inputType: leaf, outputType: ".test.mask.Answer" },
         { name: "ReadOld", inputType: leaf, outputType: ".test.mask.Strict" },
         { name: "ReadAny", inputType: leaf, outputType: any },
+        { name: "Write", inputType: node, outputType: leaf },
       ],
     },
   ],
