@@ -6,6 +6,7 @@ import { afterEach, describe, it } from "node:test";
 import { type Client, Metadata as GrpcMetadata, status } from "@grpc/grpc-js";
 import {
   callMessageBytesBound,
+  http2SessionWindowBytes,
   http2StreamWindowBytes,
   http2WriteBytesMax,
 } from "../../src/base/limits.ts";
@@ -244,6 +245,11 @@ describe("back-pressure of the agency listener", () => {
       stream.write(frameMessage(numbered(i, messageBytes)), () => written++);
     }
     stream.end();
+    await within(
+      2000,
+      "the first message",
+      until(() => read.length === 1),
+    );
     const held = await settledValue(() => written);
     const bytesMax = http2StreamWindowBytes + 4 * messageBytes;
     assert.ok(held * messageBytes <= bytesMax, `${held} messages left the caller`);
@@ -279,11 +285,12 @@ describe("back-pressure of the agency listener", () => {
     assert.equal(bytes, count * (messageBytes + 5));
   });
 
-  it("holds one stream up and not its neighbours on the connection", async () => {
+  it("holds streams up and not their neighbours, even when their windows fill the connection's", async () => {
     const { port } = await listen((call) => (call.path === path ? undefined : echo(call)));
     const caller = client(port);
-    const held = stockStream(caller, path);
-    for (let i = 0; i < 100; i++) held.write(Buffer.alloc(messageBytes));
+    const windows = Math.ceil(http2SessionWindowBytes / http2StreamWindowBytes) + 4;
+    const held = Array.from({ length: windows }, () => stockStream(caller, path));
+    for (const stream of held) stream.write(Buffer.alloc(http2StreamWindowBytes + messageBytes));
     const other = stockStream(caller, "/city.v1.Registry/Other");
     let bytes = 0;
     other.on("data", (message: Buffer) => (bytes += message.length));
@@ -291,7 +298,7 @@ describe("back-pressure of the agency listener", () => {
     other.end();
     assert.equal((await within(5000, "the neighbour", statusOfStock(other))).code, 0);
     assert.equal(bytes, 100 * messageBytes);
-    held.cancel();
+    for (const stream of held) stream.cancel();
   });
 });
 
@@ -341,7 +348,12 @@ describe("cancellation on the agency listener", () => {
         const stream = rawStream(port);
         for (let i = 0; i < 10; i++) stream.write(frameMessage(numbered(i, 10_000)));
         if (halfClosed) stream.end();
-        await settledValue(() => (arrived === undefined ? 0 : 1), 30);
+        await within(
+          2000,
+          "the call",
+          until(() => arrived !== undefined),
+        );
+        await new Promise((resolve) => setTimeout(resolve, 30));
         assert.equal(told, 0);
         stream.close(constants.NGHTTP2_CANCEL);
         await within(

@@ -5,7 +5,11 @@ import { afterEach, describe, it } from "node:test";
 import { Metadata as GrpcMetadata, type ServerDuplexStream } from "@grpc/grpc-js";
 import { parseUtf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
-import { http2StreamWindowBytes, http2WriteBytesMax } from "../../src/base/limits.ts";
+import {
+  callMessageBytesBound,
+  http2StreamWindowBytes,
+  http2WriteBytesMax,
+} from "../../src/base/limits.ts";
 import { frameMessage } from "../../src/exchange/transport/framing.ts";
 import type { UpstreamConnector } from "../../src/exchange/transport/ports.ts";
 import { createGrpcUpstream } from "../../src/exchange/transport/upstream-grpc.ts";
@@ -64,6 +68,25 @@ describe("a stream of the upstream connector against a stock grpc-js server", ()
       assert.deepEqual(heard.calls, ["headers", "message", "end"]);
       assert.ok(Buffer.compare(heard.messages[0] as Uint8Array, message) === 0);
     }
+  });
+
+  it("is limited by what the call allows, up to the bound of a configuration", async () => {
+    const upstream = await stock((call) => {
+      call.on("data", () => call.write(Buffer.alloc(20 * 1024 * 1024, 3)));
+      call.on("end", () => call.end());
+    });
+    const answer = await upstream.callUnary({
+      path,
+      headers: metadata(),
+      message: new Uint8Array(1),
+      timeoutMs: undefined,
+      answerBytesMax: callMessageBytesBound,
+      signal: new AbortController().signal,
+    });
+    assert.equal(answer.messages[0]?.length, 20 * 1024 * 1024);
+    const { heard, stream } = openCall(upstream, path, { messageBytesMax: 20 * 1024 * 1024 - 1 });
+    void stream.write(new Uint8Array(1));
+    assert.equal((await heard.error()).code, "MESSAGE_TOO_LARGE");
   });
 
   it("is a client stream: many messages, one answer", async () => {

@@ -90,8 +90,9 @@ export class Http2Answer {
       stream.sendTrailers(this.#trailers ?? {});
       this.#options.onStatusSent();
     });
-    const encoding = this.#options.gzip ? { "grpc-encoding": "gzip" } : {};
-    stream.respond({ ...responseFields(fields), ...encoding }, headersOnly);
+    const answered = responseFields(fields);
+    if (this.#options.gzip) answered["grpc-encoding"] = "gzip";
+    stream.respond(answered, headersOnly);
   }
 
   #finish(fields: OutgoingHttpHeaders, trailers: OutgoingHttpHeaders): void {

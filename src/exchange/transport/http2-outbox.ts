@@ -20,12 +20,12 @@ export class Http2Outbox {
   /** The last message that is compressed in the thread pool; what comes after it waits for it. */
   #compressing: Promise<void> | undefined;
   #ended = false;
+  #hearsClose = false;
 
   /** With `gzip`, messages are compressed where that makes them shorter. */
   constructor(stream: Http2Stream, gzip: boolean) {
     this.#stream = stream;
     this.#gzip = gzip;
-    stream.on("close", () => this.#wake());
   }
 
   /** Sends a message. Resolves when less than a bound waits to be sent, and when the stream is closed. */
@@ -94,7 +94,10 @@ export class Http2Outbox {
   }
 
   #room(): Promise<void> {
-    return this.#hasRoom ? taken : new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#hasRoom) return taken;
+    if (!this.#hearsClose) this.#stream.on("close", () => this.#wake());
+    this.#hearsClose = true;
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   #wake(): void {
