@@ -50,6 +50,8 @@ export interface GatewayRenewOptions extends SayOptions {
   readonly http?: string | undefined;
   /** `<epoch>/<seq>/<leaf hash>`. */
   readonly last?: string | undefined;
+  /** A new TLS key alone: a running gateway takes it into use when it reloads. */
+  readonly onlyTls?: boolean | undefined;
 }
 
 /**
@@ -66,7 +68,10 @@ export async function gatewayRenew(options: GatewayRenewOptions, io: Io): Promis
   const card = await renewFolder(
     renewing,
     "gateway",
-    (of) => ({ of, change: "gateway", appointments, endpoints }),
+    (of) =>
+      options.onlyTls === true
+        ? { of, change: "gateway-tls", appointments }
+        : { of, change: "gateway", appointments, endpoints },
     io,
   );
   const { id, kind: _, log: __, ...keys } = card;
@@ -74,6 +79,23 @@ export async function gatewayRenew(options: GatewayRenewOptions, io: Io): Promis
   await sayAsAuthority(
     { name: "gateway", iss: agencyOf(id), sub: id, body },
     { ...options, folder: [...agencies, newFolder] },
+    io,
+  );
+}
+
+export interface GatewayRetireOptions extends SayOptions {
+  /** The gateway's key folder in force. */
+  readonly gatewayFolder: string;
+}
+
+/** Leaves a gateway its newest TLS certificate only: peers end the links of the others. */
+export async function gatewayRetire(options: GatewayRetireOptions, io: Io): Promise<void> {
+  const { folder = [], gatewayFolder } = options;
+  const { id, kind: _, log: __, ...keys } = await readCardAt(gatewayFolder, "gateway");
+  const body = { ...keys, certificates: keys.certificates.slice(0, 1), tls: keys.tls.slice(0, 1) };
+  await sayAsAuthority(
+    { name: "gateway", iss: agencyOf(id), sub: id, body },
+    { ...options, folder: [...folder, gatewayFolder] },
     io,
   );
 }
@@ -170,7 +192,15 @@ export function registerGateway(program: Command, io: Io): void {
       "--last <epoch/seq/leaf>",
       "where the chain under the earlier keys ends, if they are lost",
     )
+    .option("--only-tls", "a new TLS key alone, which a running gateway takes when it reloads")
     .action((options: GatewayRenewOptions) => gatewayRenew(options, io));
+  withAuthority(
+    gateway
+      .command("retire")
+      .description("leave a gateway its newest TLS certificate only; the agency's authority signs"),
+  )
+    .requiredOption("--gateway-folder <dir>", "the gateway's key folder in force")
+    .action((options: GatewayRetireOptions) => gatewayRetire(options, io));
   gateway
     .command("run")
     .description("run a gateway until SIGTERM or SIGINT")

@@ -7,7 +7,7 @@ import { CausewayError } from "../../src/base/errors.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type { GatewayEndpoints } from "../../src/credential/statements.ts";
 import { formatKey } from "../../src/credential/key-text.ts";
-import { type Card, formatCard, parseCard } from "./card.ts";
+import { type Card, formatCard, type GatewayCard, parseCard } from "./card.ts";
 import { assertFolderFree } from "./files.ts";
 import { writeKeyFolder } from "./key-folder.ts";
 import type { AppointmentCard, LogKey } from "./log-keys.ts";
@@ -27,6 +27,12 @@ export type Renewal =
       /** The cards of the log keys of later terms. */
       readonly appointments: readonly AppointmentCard[];
       readonly endpoints?: Partial<GatewayEndpoints> | undefined;
+    }
+  /** The TLS key alone: a running gateway takes it into use. */
+  | {
+      readonly of: GatewayKeys;
+      readonly change: "gateway-tls";
+      readonly appointments: readonly AppointmentCard[];
     };
 
 type PrivateKeys = Map<KeyName, string | Uint8Array>;
@@ -45,7 +51,7 @@ export async function renewKeyFolder(
   await assertFolderFree(folder);
   const maker = new KeyMaker(options.nowMs);
   const card = parseCard(utf8(formatCard(renewedCard(renewal, maker))), renewal.of.kind);
-  const logs = renewal.change === "gateway" ? logKeysOf(renewal.of, renewal.appointments) : [];
+  const logs = "appointments" in renewal ? logKeysOf(renewal.of, renewal.appointments) : [];
   await writeKeyFolder(folder, { card, privateKeys: maker.privateKeys, logs }, options);
   return card;
 }
@@ -64,6 +70,12 @@ export function isRenewalOf(card: Card, { of, change }: Renewal): boolean {
       );
     case "gateway":
       return card.kind === "gateway" && card.batch !== of.card.batch;
+    case "gateway-tls":
+      return (
+        card.kind === "gateway" &&
+        card.batch === of.card.batch &&
+        card.certificates[0] !== of.card.certificates[0]
+      );
   }
 }
 
@@ -75,6 +87,8 @@ function renewedCard(renewal: Renewal, maker: KeyMaker): Card {
       return renewedWitness(renewal.of, renewal.address, maker);
     case "gateway":
       return renewedGateway(renewal.of, renewal.endpoints, maker);
+    case "gateway-tls":
+      return renewedTls(renewal.of, maker);
   }
 }
 
@@ -111,20 +125,30 @@ function logKeysOf(
   });
 }
 
+function renewedTls(
+  { card, tls: held, batch, token, log }: GatewayKeys,
+  maker: KeyMaker,
+): GatewayCard {
+  const { certificate, spki } = maker.tls("tls", card.id);
+  keep(maker.privateKeys, { batch, token, ...(log === undefined ? {} : { log }) });
+  return {
+    ...card,
+    // Peers take the old certificate too, until a later statement of the gateway leaves it out.
+    certificates: [certificate, toBase64(held.certificateDer)],
+    tls: [spki, card.tls[0] as string],
+  };
+}
+
 function renewedGateway(
-  { card, tls: held, log }: GatewayKeys,
+  of: GatewayKeys,
   endpoints: Partial<GatewayEndpoints> | undefined,
   maker: KeyMaker,
 ): Card {
-  const { certificate, spki } = maker.tls("tls", card.id);
-  if (log !== undefined) keep(maker.privateKeys, { log });
+  const card = renewedTls(of, maker);
   return {
     ...card,
     batch: formatKey(maker.ed25519("batch")),
     token: formatKey(maker.ed25519("token")),
-    // Peers take the old certificate too, until a later statement of the gateway leaves it out.
-    certificates: [certificate, toBase64(held.certificateDer)],
-    tls: [spki, card.tls[0] as string],
     endpoints: {
       peer: endpoints?.peer ?? card.endpoints.peer,
       http: endpoints?.http ?? card.endpoints.http,

@@ -3,6 +3,7 @@ import { gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Metadata as GrpcMetadata, type ServiceError, status as grpcStatus } from "@grpc/grpc-js";
 import { concatBytes, utf8 } from "../../src/base/bytes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
 import { linkBatchFramesMax } from "../../src/base/limits.ts";
 import { isReasonCode, type ReasonCode } from "../../src/base/reasons.ts";
 import { commit } from "../../src/crypto/commitments.ts";
@@ -25,6 +26,10 @@ import { checkReceipt, responseSalt } from "../../src/exchange/receipt-check.ts"
 import { checkSentValues, readCallStatement } from "../../src/exchange/received-call.ts";
 import { readOpened, recordedReason, statedReason } from "../../src/exchange/received-proof.ts";
 import { statusOf } from "../../src/exchange/status.ts";
+import {
+  decodeStreamFrame,
+  encodeStreamFrame,
+} from "../../src/exchange/transport/exchange-stream-codec.ts";
 import { frameMessage, MessageReader } from "../../src/exchange/transport/framing.ts";
 import { fromServiceError } from "../../src/exchange/transport/grpc-errors.ts";
 import { decodeBatch, encodeBatch, encodeFrame } from "../../src/exchange/transport/link-codec.ts";
@@ -245,6 +250,25 @@ export const exchangeTargets: readonly Target[] = [
       return decoded.length;
     },
     reasons: ["MALFORMED", "TOO_LARGE"],
+  },
+  {
+    name: "a message of a stream",
+    covers: ["src/exchange/transport/exchange-stream-codec.ts decodeStreamFrame"],
+    samples: bodies.map((body) => encodeStreamFrame(body).subarray(5)),
+    read: (input) => {
+      // A frame is for one of the two ends, at the most.
+      const [consumer, provider] = (["consumer", "provider"] as const).map((role) => {
+        try {
+          return decodeStreamFrame(input, role);
+        } catch (error) {
+          if (!(error instanceof CausewayError)) throw error;
+          return error;
+        }
+      });
+      if (consumer instanceof CausewayError && provider instanceof CausewayError) throw consumer;
+      return (consumer instanceof CausewayError ? provider : consumer) ?? null;
+    },
+    reasons: ["PROTOCOL_ERROR"],
   },
   {
     name: "the proof in a frame",

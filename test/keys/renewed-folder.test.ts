@@ -27,14 +27,16 @@ const owner = {
   sequencer: true,
 } as const;
 
-async function renewed(): Promise<{ readonly before: GatewayKeys; readonly now: GatewayKeys }> {
+async function renewed(
+  change: "gateway" | "gateway-tls" = "gateway",
+): Promise<{ readonly before: GatewayKeys; readonly now: GatewayKeys }> {
   const folder = join(mkdtempSync(join(root, "gateway-")), "keys");
   const gateway: GatewayCard = await createKeyFolder(owner, folder, options);
   const identity = await unlockFolder(folder, passphrase);
   await createLogKey(folder, { gateway, term: 3, identity });
   const before = await openKeyFolder(folder, passphrase, "gateway");
   const appointments = await readAppointments(folder);
-  const renewal = { of: before, change: "gateway", appointments } as const;
+  const renewal = { of: before, change, appointments };
   await renewKeyFolder(renewal, `${folder}-2`, options);
   return { before, now: await openKeyFolder(`${folder}-2`, passphrase, "gateway") };
 }
@@ -47,6 +49,16 @@ describe("the renewed keys of a gateway", () => {
     }
     assert.notEqual(now.tls.privateKeyPem, before.tls.privateKeyPem);
     assert.equal(now.card.certificates[1], before.card.certificates[0]);
+  });
+
+  test("are new for TLS alone where only that is asked for", async () => {
+    const { before, now } = await renewed("gateway-tls");
+    for (const use of ["batch", "token"] as const) {
+      assert.deepEqual(now[use].publicKey, before[use].publicKey);
+    }
+    assert.notEqual(now.tls.privateKeyPem, before.tls.privateKeyPem);
+    assert.deepEqual(now.card.certificates.slice(1), before.card.certificates);
+    assert.equal(now.logs.size, before.logs.size);
   });
 
   test("take the log key of every term along, so that a sequencer goes on", async () => {

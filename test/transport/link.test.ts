@@ -2,11 +2,20 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { afterEach, describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import type { FrameBody } from "../../src/exchange/ports.ts";
 import { Client, type ClientDuplexStream, credentials, Metadata, Server } from "@grpc/grpc-js";
 import { connect } from "node:tls";
 import * as fc from "fast-check";
 import { CausewayError } from "../../src/base/errors.ts";
-import { linkBatchFramesMax, linkQueueBytesMax } from "../../src/base/limits.ts";
+import {
+  linkAcknowledgeMs,
+  linkBatchFramesMax,
+  linkIdleMs,
+  linkQueueBytesMax,
+} from "../../src/base/limits.ts";
+import { acknowledgementFrame, cancelFrame, refusedFrame } from "../../src/exchange/frames.ts";
+import { type Activity, LinkActivity } from "../../src/exchange/transport/link-activity.ts";
+import { retireLink } from "../../src/exchange/transport/link-retirement.ts";
 import { grpcServerOptions } from "../../src/exchange/transport/grpc-options.ts";
 import type { Link, LinkHooks } from "../../src/exchange/transport/link.ts";
 import { openLink } from "../../src/exchange/transport/link-client.ts";
@@ -23,10 +32,14 @@ import {
 } from "../../src/exchange/transport/link-server.ts";
 import { type LinkListener, listenForPeers } from "../../src/exchange/transport/link-listener.ts";
 import {
+  AnswerFrameSchema,
+  CallFrameSchema,
   ConnectRequestSchema,
   type Frame,
   FrameSchema,
   HelloSchema,
+  PartFrameSchema,
+  ProofSchema,
 } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import { toBinary } from "@bufbuild/protobuf";
 import { createIdentity, type Identity, peerTls, scheduler, within } from "./support.ts";
@@ -412,6 +425,93 @@ describe("the pool of links", () => {
     await until(() => seen.length === 1);
   });
 
+  it("opens another link by itself once the peer drains", async () => {
+    const peer = await serve();
+    const links = pool(() => peer.port);
+    const old = await links.connect("p");
+    peer.service.drain();
+    await until(() => links.current("p") !== undefined && links.current("p") !== old, "the next");
+    assert.equal(peer.accepted.length, 2);
+  });
+
+  it("gives the link that stands out until another has taken its place, and then retires it", async () => {
+    const peer = await serve();
+    const retired: Link[] = [];
+    const failures: string[] = [];
+    let own = consumer;
+    const links = new LinkPool({
+      ...timing,
+      random: (length) => randomBytes(length),
+      target: () => ({ address: `127.0.0.1:${peer.port}`, tls: peerTls(own, provider) }),
+      hooks: () => hello("consumer"),
+      onLink: () => {},
+      onRetired: (link) => retired.push(link),
+      onFailure: (_peer, error) => failures.push(error.code),
+    });
+    cleanups.push(() => links.close());
+    const old = await links.connect("p");
+    own = stranger;
+    links.replaceAll();
+    await until(() => failures.length >= 2, "attempts under a certificate that is not trusted");
+    assert.equal(links.current("p"), old);
+    assert.equal(links.isLost("p"), false);
+    peer.listener.update(peerTls(provider, consumer, stranger));
+    await until(() => links.current("p") !== old, "the new link");
+    assert.deepEqual(retired, [old]);
+    assert.deepEqual(peer.accepted.at(-1)?.peerCertificate, stranger.der);
+    const ended: unknown[] = [];
+    old.onClose((error) => ended.push(error));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(ended, []);
+  });
+
+  it("spreads exchanges over as many links to a peer as it is told to keep", async () => {
+    const peer = await serve();
+    const links = new LinkPool({
+      ...timing,
+      linksPerPeer: 3,
+      random: (length) => randomBytes(length),
+      target: () => ({ address: `127.0.0.1:${peer.port}`, tls: peerTls(consumer, provider) }),
+      hooks: () => hello("consumer"),
+      onLink: () => {},
+    });
+    cleanups.push(() => links.close());
+    await links.connect("p");
+    const given = (): Set<unknown> => new Set([1, 2, 3].map(() => links.current("p")));
+    await until(() => given().size === 3, "three links");
+    assert.equal(peer.accepted.length, 3);
+  });
+
+  it("takes no number of links that is none, or too many", () => {
+    for (const linksPerPeer of [0, 1.5, 100]) {
+      assert.throws(
+        () =>
+          new LinkPool({
+            ...timing,
+            linksPerPeer,
+            random: (length) => randomBytes(length),
+            target: () => undefined,
+            hooks: () => hello("consumer"),
+            onLink: () => {},
+          }),
+        RangeError,
+      );
+    }
+  });
+
+  it("is refused SHUTTING_DOWN by a peer that stops, whose links that stand go on", async () => {
+    const peer = await serve();
+    const events: string[] = [];
+    const links = pool(() => peer.port, events);
+    const old = await links.connect("p");
+    peer.service.refuseNew();
+    await until(() => events.includes("SHUTTING_DOWN"), "the refusal");
+    await assert.rejects(links.connect("p"), { code: "SHUTTING_DOWN" });
+    const seen = collect(old);
+    peer.accepted[0]?.send(failedFrame(9n));
+    await until(() => seen.length === 1, "a frame");
+  });
+
   it("ends links to certificates that are bound no more", async () => {
     const peer = await serve();
     let trusted = provider;
@@ -432,6 +532,77 @@ describe("the pool of links", () => {
     links.recheck();
     assert.deepEqual(ends, ["KEY_UNKNOWN"]);
     assert.equal(links.current("p"), undefined);
+  });
+});
+
+describe("a link that takes no new exchanges", () => {
+  const call = { case: "call", value: create(CallFrameSchema, {}) } as const;
+  const answer = { case: "answer", value: create(AnswerFrameSchema, {}) } as const;
+  const part = (last: boolean) =>
+    ({ case: "part", value: create(PartFrameSchema, { bytes: Uint8Array.of(1), last }) }) as const;
+
+  it("is busy until every call has its answer, and its acknowledgement", () => {
+    const activity = new LinkActivity();
+    const seen = [activity.now];
+    activity.sent(1n, call);
+    activity.sent(2n, call);
+    activity.sent(3n, call);
+    activity.received(1n, answer);
+    activity.received(2n, part(false));
+    activity.received(3n, failedFrame(3n).body as FrameBody);
+    seen.push(activity.now);
+    activity.received(2n, part(true));
+    seen.push(activity.now);
+    for (const exchange of [1n, 2n])
+      activity.sent(exchange, acknowledgementFrame(create(ProofSchema)));
+    seen.push(activity.now);
+    assert.deepEqual(seen, ["idle", "busy", "acknowledging", "idle"]);
+  });
+
+  it("does not wait for the answer to a call that was cancelled", () => {
+    const activity = new LinkActivity();
+    activity.sent(1n, call);
+    activity.sent(1n, cancelFrame());
+    assert.equal(activity.now, "acknowledging");
+    activity.received(1n, refusedFrame(new Uint8Array(0), undefined, undefined));
+    assert.equal(activity.now, "idle");
+  });
+
+  it("is closed once it is idle, or when acknowledgements do not come", () => {
+    for (const [last, waitMs] of [
+      ["idle", linkIdleMs],
+      ["acknowledging", linkAcknowledgeMs],
+    ] as const) {
+      let now: Activity = "busy";
+      let closed = 0;
+      const timers: { readonly delayMs: number; readonly run: () => void; live: boolean }[] = [];
+      const retirement = retireLink({
+        scheduler: {
+          after: (delayMs, run) => {
+            const timer = { delayMs, run, live: true };
+            timers.push(timer);
+            return () => void (timer.live = false);
+          },
+        },
+        activity: () => now,
+        close: () => closed++,
+      });
+      assert.equal(timers.length, 0);
+      now = last;
+      retirement.check();
+      retirement.check();
+      assert.deepEqual(
+        timers.map(({ delayMs }) => delayMs),
+        [waitMs],
+      );
+      now = "busy";
+      retirement.check();
+      assert.equal(timers[0]?.live, false);
+      now = last;
+      retirement.check();
+      timers[1]?.run();
+      assert.equal(closed, 1);
+    }
   });
 });
 
