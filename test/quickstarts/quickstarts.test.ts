@@ -4,8 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type DivisionUpstream, startDivisionUpstream } from "../../demo/upstream.ts";
-import { type DevUp, program, run, startDevUp } from "../support/dev-up.ts";
+import { type DevUp, freePort, program, run, startDevUp, startProgram } from "../support/dev-up.ts";
 
 const optional = (...names: readonly string[]): string => resolve(".cache/optional", ...names);
 const page = join("docs", "quickstarts");
@@ -56,24 +55,24 @@ function missing({ needs }: Quickstart): string | false {
 
 describe("the quickstarts", () => {
   const folder = mkdtempSync(join(tmpdir(), "causeway-"));
-  let upstream: DivisionUpstream;
+  let server: ReturnType<typeof startProgram>;
   let dev: DevUp;
 
   before(async () => {
-    upstream = await startDivisionUpstream({
-      port: 0,
-      correctionsFile: join(folder, "corrections"),
-    });
+    const address = `127.0.0.1:${await freePort()}`;
+    server = startProgram(process.execPath, [join(page, "grpc-js/server.mjs"), address]);
+    await server.printed((stdout) => stdout.includes("serving"));
     const proto = "proto/causeway/demo/v1/division.proto";
-    dev = await startDevUp(
-      ["--upstream", upstream.address, "--proto", proto, "--read-only", "*/Get*", "*/List*"],
-      { env: { TMPDIR: folder } },
-    );
+    const readOnly = ["--read-only", "*/Get*", "*/List*"];
+    dev = await startDevUp(["--upstream", address, "--proto", proto, ...readOnly], {
+      env: { TMPDIR: folder },
+    });
   });
 
   after(async () => {
     await dev?.stop();
-    await upstream?.close();
+    server?.child.kill("SIGKILL");
+    await server?.ended;
     rmSync(folder, { recursive: true, force: true });
   });
 
