@@ -8,6 +8,7 @@ const gzipOptions = { level: constants.Z_BEST_SPEED };
 /** Inflating is quicker than deflating: its result may be this much larger for the same time. */
 const inflatedAtOnceBytesMax = 4 * gzipAtOnceBytesMax;
 
+/** The message as one gzip member; longer than the message where it cannot be made shorter. */
 export function gzipMessage(message: Uint8Array): Uint8Array | Promise<Uint8Array> {
   if (message.length <= gzipAtOnceBytesMax) return gzipSync(message, gzipOptions);
   return new Promise((resolve, reject) => {
@@ -50,6 +51,7 @@ export function withoutBuffer(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
+/** MESSAGE_TOO_LARGE with its limit as a field. */
 export function messageTooLarge(messageBytesMax: number): CausewayError {
   return new CausewayError(
     "MESSAGE_TOO_LARGE",
