@@ -24,6 +24,16 @@ function checkListeners({ agency, listeners }: GatewayConfig): readonly Problem[
       text: "without agency.tls only a loopback address is allowed",
     });
   }
+  if (
+    agency.tls === undefined &&
+    listeners.http_json !== undefined &&
+    !isLoopback(listeners.http_json)
+  ) {
+    problems.push({
+      path: ["listeners", "http_json"],
+      text: "without agency.tls only a loopback address is allowed",
+    });
+  }
   if (Buffer.byteLength(listeners.admin) > socketPathBytesMax) {
     problems.push({
       path: ["listeners", "admin"],

@@ -36,6 +36,9 @@ const listeners = z.strictObject({
     text: "The command line calls here; its owner alone may.",
   }),
   http: described(address, { text: "The read-only HTTP listener: the ledger, metrics, health." }),
+  http_json: described(address, {
+    text: "Agency systems that speak HTTP and JSON call here, as on `agency`: granted methods on the paths of their `google.api.http` annotations.",
+  }).optional(),
 });
 
 const witness = z.strictObject({

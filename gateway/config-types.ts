@@ -15,6 +15,7 @@ export interface GatewayConfig {
     readonly peer: string;
     readonly admin: string;
     readonly http: string;
+    readonly http_json?: string | undefined;
   };
   readonly witness?:
     | { readonly keys: string; readonly passphrase_file: string; readonly listen: string }

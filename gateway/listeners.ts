@@ -6,18 +6,22 @@ import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Scheduler } from "../src/base/clock.ts";
 import { CausewayError } from "../src/base/errors.ts";
+import { agencyOf } from "../src/base/ids.ts";
 import { httpConnectionsMax, httpHeadersMs, httpRequestMs } from "../src/base/limits.ts";
 import type { ReasonCode } from "../src/base/reasons.ts";
+import type { AgencySystem } from "../src/exchange/resolve-call.ts";
 import { statusOf } from "../src/exchange/status.ts";
 import { grpcDefinition } from "../src/exchange/transport/grpc-definition.ts";
 import { grpcServerOptions } from "../src/exchange/transport/grpc-options.ts";
 import { type LinkListener, listenForPeers } from "../src/exchange/transport/link-listener.ts";
+import type { IncomingCall } from "../src/exchange/transport/ports.ts";
 import type { PeerTls } from "../src/exchange/transport/tls-options.ts";
 import { AdminService } from "../src/gen/causeway/admin/v1/admin_pb.ts";
 import { LedgerService } from "../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { type AdminPorts, createAdminService } from "./admin/admin-service.ts";
 import { type AgencyListener, openAgencyListener } from "./agency/listener.ts";
 import { type GatewayConfig, httpDefaults } from "./config.ts";
+import { type OpenJsonListener, openJsonListener } from "./connectors/open-json-listener.ts";
 import type { ExchangeSides } from "./exchange-sides.ts";
 import { foundingTerm } from "../src/ledger/embedded/network.ts";
 import { foundingWitnesses } from "../src/ledger/embedded/trust.ts";
@@ -66,8 +70,12 @@ export async function openListeners(options: ListenerOptions): Promise<Listeners
     closers.push(await opening("peer", listeners.peer, openPeer(options)));
     const agency = await opening("agency", listeners.agency, openAgency(options));
     options.reloader.add(agency);
+    const json = await opening("http_json", listeners.http_json ?? "", openJson(options, agency));
+    if (json !== undefined) options.reloader.add(json);
     return {
-      closeAgency: (graceMs) => agency.close(graceMs),
+      closeAgency: async (graceMs) => {
+        await Promise.all([agency.close(graceMs), json?.close(graceMs)]);
+      },
       close: async () => {
         for (const close of closers.toReversed()) await close();
       },
@@ -294,26 +302,46 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
 }
 
 function openAgency(options: ListenerOptions): Promise<AgencyListener> {
-  const { builtIn, config, ledger, logger, scheduler, sides, telemetry } = options;
-  const { replica } = ledger.node;
+  const { config, logger, scheduler, telemetry } = options;
   const onError = (error: unknown): void => logger.error({ err: error }, "call failed");
   return openAgencyListener(config, {
     clock: options.admin.clock,
     verifier: options.admin.verifier,
     scheduler,
-    serve: (call, system) => {
-      const serve = builtIn.builtInService(call.path);
-      if (serve !== undefined) return serve(call, system);
-      // Before the first final checkpoint nothing is known: no catalogue, no key, no place for a record.
-      if (replica.final() === undefined) return call.end(statusOf("LEDGER_BEHIND"));
-      sides.consumer.handle(call, system).catch((error: unknown) => {
-        onError(error);
-        call.end(statusOf("INTERNAL"));
-      });
-    },
+    serve: servingOf(options),
     onUnauthenticated: (reason) => telemetry.unauthenticated(reason),
     onKeysUnavailable: (issuer, error) =>
       logger.warn({ event: "keys unavailable", issuer, err: error }, "no keys of an issuer"),
     onError,
+  });
+}
+
+/** Serves a call of an agency system that has authenticated, however it came. */
+function servingOf(options: ListenerOptions): (call: IncomingCall, system: AgencySystem) => void {
+  const { builtIn, ledger, logger, sides } = options;
+  const { replica } = ledger.node;
+  return (call, system) => {
+    const serve = builtIn.builtInService(call.path);
+    if (serve !== undefined) return serve(call, system);
+    // Before the first final checkpoint nothing is known: no catalogue, no key, no place for a record.
+    if (replica.final() === undefined) return call.end(statusOf("LEDGER_BEHIND"));
+    sides.consumer.handle(call, system).catch((error: unknown) => {
+      logger.error({ err: error }, "call failed");
+      call.end(statusOf("INTERNAL"));
+    });
+  };
+}
+
+function openJson(
+  options: ListenerOptions,
+  { admission }: AgencyListener,
+): Promise<OpenJsonListener | undefined> {
+  const { config, ledger } = options;
+  return openJsonListener({
+    config,
+    agency: agencyOf(config.gateway),
+    admission,
+    replica: ledger.node.replica,
+    serve: servingOf(options),
   });
 }

@@ -69,7 +69,9 @@ export function createStatus(options: {
       registryDigest: state.digest,
       journalSealed: BigInt(sealed),
       journalNotFinal: BigInt(sealed - journal.reader.finalCount()),
-      listeners: Object.entries(config.listeners).map(([name, address]) => ({ name, address })),
+      listeners: Object.entries(config.listeners).flatMap(([name, address]) =>
+        address === undefined ? [] : [{ name, address: address as string }],
+      ),
       notReady: [...options.notReady()],
     });
   };

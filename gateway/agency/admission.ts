@@ -49,8 +49,16 @@ export class AgencyAdmission implements Reloadable {
     };
   }
 
-  /** Serves a call, or ends it with the reason why its caller is not known. Never throws. */
-  take(call: IncomingCall, connection: CallerConnection): void {
+  /**
+   * Serves a call, or ends it with the reason why its caller is not known. Never throws.
+   *
+   * @param serve in the place of what serves other calls; its headers are as the gateway takes them.
+   */
+  take(
+    call: IncomingCall,
+    connection: CallerConnection,
+    serve: AdmissionPorts["serve"] = (taken, system) => this.#ports.serve(taken, system),
+  ): void {
     const { gate, failures } = this.#inForce;
     const { remoteAddress } = connection;
     if (failures.isFull(remoteAddress) && gate.isCostly(call.headers)) {
@@ -69,8 +77,8 @@ export class AgencyAdmission implements Reloadable {
     } catch (error) {
       return deny(error);
     }
-    if (!(caller instanceof Promise)) return this.#serve(call, caller, gate);
-    caller.then((found) => this.#serve(call, found, gate), deny);
+    if (!(caller instanceof Promise)) return this.#serve(call, caller, gate, serve);
+    caller.then((found) => this.#serve(call, found, gate, serve), deny);
   }
 
   #deny(call: IncomingCall, reason: ReasonCode): void {
@@ -78,13 +86,18 @@ export class AgencyAdmission implements Reloadable {
     call.end(statusOf(reason));
   }
 
-  #serve(call: IncomingCall, { system, official }: Caller, gate: AgencyGate): void {
+  #serve(
+    call: IncomingCall,
+    { system, official }: Caller,
+    gate: AgencyGate,
+    serve: AdmissionPorts["serve"],
+  ): void {
     const headers = callerHeaders(call.headers, {
       defaults: system.defaults,
       official,
       dropAuthorization: gate.takesTokens,
     });
-    this.#ports.serve(withHeaders(call, headers), system);
+    serve(withHeaders(call, headers), system);
   }
 }
 

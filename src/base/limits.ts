@@ -302,3 +302,7 @@ export const sqlBatchRowsMax: number = 256;
 export const sqlBatchBytesMax: number = 256 * 1024;
 /** Queries that wait for a process of a SQLite database. */
 export const sqlWaitingMax: number = 256;
+/** Descriptor sets that the routes of HTTP callers keep opened: the services granted to a large agency. */
+export const routeDescriptorsMax: number = 256;
+/** Milliseconds for a call of an HTTP caller that names no time of its own: as long as its request may take. */
+export const jsonCallMs: number = 60_000;

@@ -1,0 +1,233 @@
+/** A call of a program that speaks HTTP and JSON, as the consumer's side takes it. */
+import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import type { Http2ServerRequest } from "node:http2";
+import { create } from "@bufbuild/protobuf";
+import { CausewayError } from "../../src/base/errors.ts";
+import { jsonBytesPerMessageByte } from "../../src/base/limits.ts";
+import { statusOf } from "../../src/exchange/status.ts";
+import type { IncomingCall } from "../../src/exchange/transport/ports.ts";
+import {
+  type Metadata,
+  MetadataSchema,
+  type StatusFrame,
+} from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
+import type { RoutedMethod } from "../transcoding/catalogue-routes.ts";
+import { errorJson } from "../transcoding/error-json.ts";
+import { httpStatusOf } from "../transcoding/http-status.ts";
+import { messageOfHttpRequest } from "../transcoding/http-request.ts";
+import { jsonOfField, jsonOfMessage } from "../transcoding/message-json.ts";
+import type { RouteMatch } from "../transcoding/routes.ts";
+import { isJsonType, readText } from "./http-body.ts";
+import { fieldsOfMetadata } from "./http-metadata.ts";
+
+export type JsonRequest = IncomingMessage | Http2ServerRequest;
+/** Responses of both versions, as far as they are used here. */
+export interface JsonResponse {
+  readonly headersSent: boolean;
+  writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
+  write(text: string): boolean;
+  addTrailers(trailers: OutgoingHttpHeaders): unknown;
+  end(text: string): unknown;
+  destroy(): unknown;
+  on(event: "error", listener: () => void): unknown;
+  once(event: "close" | "drain", listener: () => void): unknown;
+  off(event: "close" | "drain", listener: () => void): unknown;
+}
+
+/** Where a request leads, or why it leads nowhere. */
+export type JsonRoute = RouteMatch<RoutedMethod> | CausewayError;
+
+export interface JsonCallOptions {
+  readonly request: JsonRequest;
+  readonly response: JsonResponse;
+  readonly headers: Metadata;
+  readonly timeoutMs: number;
+  readonly peerCertificate: Uint8Array | undefined;
+  readonly messageBytesMax: number;
+  /** Metadata of an answer that becomes header fields, beside the exchange's own. */
+  readonly passed: ReadonlySet<string>;
+}
+
+const exchangeTrailers = "causeway-exchange-id, causeway-receipt";
+
+export class JsonCall implements IncomingCall {
+  readonly headers: Metadata;
+  readonly timeoutMs: number;
+  readonly peerCertificate: Uint8Array | undefined;
+  readonly #options: JsonCallOptions;
+  #route: JsonRoute = new CausewayError("METHOD_UNKNOWN", "the call has no route yet");
+  #path: string;
+  #wasRead = false;
+  #answerHeaders: Metadata = create(MetadataSchema);
+  #message: Uint8Array | undefined;
+  #hasEnded = false;
+
+  constructor(options: JsonCallOptions) {
+    this.#options = options;
+    this.headers = options.headers;
+    this.timeoutMs = options.timeoutMs;
+    this.peerCertificate = options.peerCertificate;
+    const { method, url } = options.request;
+    this.#path = `${method ?? ""} ${url ?? ""}`;
+  }
+
+  /** The method path; of a request that leads to none what it asked for, which is never a method path. */
+  get path(): string {
+    return this.#path;
+  }
+
+  /** @param path for a route that is an error: the method that it is an error of, when there is one. */
+  routeTo(route: JsonRoute, path?: string): void {
+    this.#route = route;
+    this.#path = route instanceof CausewayError ? (path ?? this.#path) : route.target.path;
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    if (this.#wasRead) return undefined;
+    this.#wasRead = true;
+    const route = this.#route;
+    if (route instanceof CausewayError) throw route;
+    const { request, messageBytesMax } = this.#options;
+    const body = await readBody(request, messageBytesMax * jsonBytesPerMessageByte);
+    const { binding, target, variables } = route;
+    const { method, descriptors } = target;
+    const query = /\?(.*)$/.exec(request.url ?? "")?.[1] ?? "";
+    const parts = { variables, query, body };
+    const message = messageOfHttpRequest(method, binding, parts, descriptors.registry);
+    if (message.length > messageBytesMax) {
+      throw new CausewayError("MESSAGE_TOO_LARGE", "the request is larger than its limit");
+    }
+    return message;
+  }
+
+  sendHeaders(headers: Metadata): void {
+    this.#answerHeaders = headers;
+  }
+
+  /** A message of a stream is a line of its own; that of a unary method waits for the status. */
+  async sendMessage(message: Uint8Array): Promise<void> {
+    if (this.#hasEnded) return;
+    if (!this.#isStreaming) {
+      this.#message = message;
+      return;
+    }
+    const { response } = this.#options;
+    this.#beginLines();
+    const text = this.#textOf(message);
+    if (response.write(`{"result":${text}}\n`)) return;
+    await new Promise<void>((resolve) => {
+      const taken = (): void => {
+        response.off("drain", taken);
+        response.off("close", taken);
+        resolve();
+      };
+      response.once("drain", taken);
+      response.once("close", taken);
+    });
+  }
+
+  end(status: StatusFrame): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    const { response } = this.#options;
+    try {
+      if (this.#isStreaming && (response.headersSent || status.code === 0)) {
+        return this.#endLines(status);
+      }
+      const isUnary = status.code === 0 && this.#message !== undefined;
+      const body = isUnary ? this.#textOf(this.#message as Uint8Array) : errorText(status);
+      this.#respond(isUnary ? 200 : httpStatusOf(status.code), status, body);
+    } catch (error) {
+      // Of an answer that is no JSON of its own types nothing is handed over.
+      const isOurs = error instanceof CausewayError;
+      const failed = statusOf(isOurs ? "COMMITMENT_MISMATCH" : "INTERNAL");
+      if (response.headersSent) response.destroy();
+      else this.#respond(httpStatusOf(failed.code), status, errorText(failed));
+      if (!isOurs) throw error;
+    }
+  }
+
+  answer(headers: Metadata, messages: readonly Uint8Array[], status: StatusFrame): void {
+    this.sendHeaders(headers);
+    for (const message of messages) void this.sendMessage(message);
+    this.end(status);
+  }
+
+  onCancelled(listener: () => void): void {
+    this.#options.response.once("close", () => {
+      if (!this.#hasEnded) listener();
+    });
+  }
+
+  get #isStreaming(): boolean {
+    const route = this.#route;
+    return !(route instanceof CausewayError) && route.target.method.proto.serverStreaming;
+  }
+
+  #textOf(message: Uint8Array): string {
+    const { binding, target } = this.#route as RouteMatch<RoutedMethod>;
+    const { registry } = target.descriptors;
+    const json = jsonOfMessage(target.method.output, message, { registry, names: "json" });
+    const { responseBody } = binding;
+    return JSON.stringify(
+      responseBody === undefined ? json : jsonOfField(responseBody, json, "json"),
+    );
+  }
+
+  #beginLines(): void {
+    const { response } = this.#options;
+    if (response.headersSent) return;
+    const fields = {
+      ...this.#fields(this.#answerHeaders),
+      "content-type": "application/x-ndjson",
+      trailer: exchangeTrailers,
+    };
+    response.writeHead(200, fields);
+  }
+
+  #endLines(status: StatusFrame): void {
+    const { response } = this.#options;
+    this.#beginLines();
+    if (status.code !== 0) response.write(`{"error":${errorText(status).trimEnd()}}\n`);
+    response.addTrailers(this.#fields(status.trailers));
+    response.end("");
+  }
+
+  #respond(httpStatus: number, { trailers }: StatusFrame, body: string): void {
+    const { response, request } = this.#options;
+    response.writeHead(httpStatus, {
+      ...this.#fields(this.#answerHeaders),
+      ...this.#fields(trailers),
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(body),
+      "cache-control": "no-store",
+      // What is left of a request that was not read is not waited for.
+      ...(request.complete || request.httpVersionMajor > 1 ? {} : { connection: "close" }),
+    });
+    response.end(body);
+  }
+
+  #fields(metadata: Metadata | undefined): Record<string, string | string[]> {
+    return fieldsOfMetadata(metadata ?? create(MetadataSchema), this.#options.passed);
+  }
+}
+
+function errorText(status: StatusFrame): string {
+  return `${JSON.stringify(errorJson(status))}\n`;
+}
+
+async function readBody(request: JsonRequest, bytesMax: number): Promise<string> {
+  try {
+    const body = await readText(request as IncomingMessage, bytesMax);
+    const type = request.headers["content-type"];
+    if (body !== "" && type !== undefined && !isJsonType(type)) {
+      throw new CausewayError("MALFORMED", "the request is not JSON by its content-type");
+    }
+    return body;
+  } catch (error) {
+    if (error instanceof CausewayError) {
+      throw error.code === "PROTOCOL_ERROR" ? new CausewayError("MALFORMED", error.message) : error;
+    }
+    throw new CausewayError("CANCELLED", "the request was not sent whole", { cause: error });
+  }
+}

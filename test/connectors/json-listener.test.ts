@@ -1,0 +1,472 @@
+import assert from "node:assert/strict";
+import { connect as connectHttp2 } from "node:http2";
+import { request as requestHttps } from "node:https";
+import { connect } from "node:net";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { create } from "@bufbuild/protobuf";
+import { type JsonListener, listenJson } from "../../gateway/connectors/json-listener.ts";
+import { bindingsOf } from "../../gateway/transcoding/http-binding.ts";
+import { RouteTable } from "../../gateway/transcoding/routes.ts";
+import type { RoutedMethod } from "../../gateway/transcoding/catalogue-routes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
+import type { ReasonCode } from "../../src/base/reasons.ts";
+import { readCallMetadata } from "../../src/exchange/call-metadata.ts";
+import type { AgencySystem } from "../../src/exchange/resolve-call.ts";
+import { statusOf } from "../../src/exchange/status.ts";
+import type { CallerConnection, IncomingCall } from "../../src/exchange/transport/ports.ts";
+import { MetadataSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
+import { createIdentity } from "../transport/certificate.ts";
+import { metadata, pairs, statusFrame } from "../transport/support.ts";
+import { Library } from "./library.ts";
+
+const methods = ["GetBook", "Search", "ListBooks", "Update", "Watch"];
+const services: Readonly<Record<string, readonly string[]>> = {
+  "hangzhou/libraries/books": methods,
+  "shenzhen/libraries/books": ["Update"],
+};
+
+describe("the listener for HTTP/JSON callers", () => {
+  let library: Library;
+  let listener: JsonListener;
+  let base: string;
+  let serving: (call: IncomingCall, system: AgencySystem) => Promise<void> | void;
+  let system: AgencySystem;
+  let denied: ReasonCode | undefined;
+  let seen: { readonly call: IncomingCall; readonly connection: CallerConnection }[];
+
+  /** In the place of the consumer's side: reads as it does, and answers with what is given. */
+  const consumer =
+    (answer: (call: IncomingCall, request: Uint8Array) => Promise<void> | void) =>
+    async (call: IncomingCall): Promise<void> => {
+      if (!call.path.startsWith("/")) return call.end(statusOf("METHOD_UNKNOWN"));
+      try {
+        readCallMetadata(call.headers);
+        const request = await call.read();
+        assert.ok(request !== undefined);
+        assert.equal(await call.read(), undefined);
+        await answer(call, request);
+      } catch (error) {
+        if (!(error instanceof CausewayError)) throw error;
+        call.end(statusOf(error.code));
+      }
+    };
+  const trailers = metadata([
+    ["causeway-exchange-id", "0190"],
+    ["causeway-receipt", "abc/0"],
+  ]);
+  const ok = statusFrame(0, "", { trailers });
+  const answering = (name: string, json: Parameters<Library["encode"]>[1]) =>
+    consumer((call) =>
+      call.answer(
+        metadata([
+          ["etag", "7"],
+          ["set-cookie", "a"],
+        ]),
+        [library.encode(name, json)],
+        ok,
+      ),
+    );
+
+  const open = (secure?: Parameters<typeof listenJson>[0]["secure"]): Promise<JsonListener> => {
+    const routes = new RouteTable<RoutedMethod>(
+      Object.entries(services).flatMap(([service, names]) =>
+        names.flatMap((name) => {
+          const method = library.method(name);
+          const target = {
+            service,
+            path: `/library.v1.Library/${name}`,
+            method,
+            descriptors: library.descriptors,
+          };
+          return bindingsOf(method).map((binding) => ({ binding, target }));
+        }),
+      ),
+    );
+    return listenJson({
+      host: "127.0.0.1",
+      port: 0,
+      secure,
+      messageBytesMax: 10_000,
+      routes: () => routes,
+      admit: (call, connection, serve) => {
+        seen.push({ call, connection });
+        if (denied !== undefined) return call.end(statusOf(denied));
+        serve(call, system);
+      },
+      serve: (call, of) => void serving(call, of),
+    });
+  };
+
+  before(async () => {
+    library = await Library.build();
+    listener = await open();
+    base = `http://127.0.0.1:${listener.port}`;
+  });
+  beforeEach(() => {
+    seen = [];
+    denied = undefined;
+    system = { id: "desk" };
+    serving = answering("Book", { title: "A", pages: "12" });
+  });
+  after(() => listener.close(0));
+
+  const reasonOf = async (response: Response): Promise<string> => {
+    const { details } = (await response.json()) as { details: { reason?: string }[] };
+    return details.find(({ reason }) => reason !== undefined)?.reason ?? "";
+  };
+
+  test("answers a granted method with the JSON of its message, the exchange and the receipt", async () => {
+    let request: unknown;
+    let headers: unknown;
+    let path: string | undefined;
+    serving = consumer((call, bytes) => {
+      path = call.path;
+      headers = pairs(call.headers).filter(([key]) => key !== "accept-language");
+      request = library.decode("GetBookRequest", bytes);
+      call.answer(
+        metadata([
+          ["etag", "7"],
+          ["set-cookie", "a"],
+        ]),
+        [library.encode("Book", { title: "A", pages: "12" })],
+        ok,
+      );
+    });
+    const response = await fetch(`${base}/v1/shelves/1/books/2`, {
+      headers: {
+        "Causeway-Purpose": "address-check",
+        "Causeway-Case": Buffer.from("案件").toString("latin1"),
+        traceparent: "00-1-2-01",
+        cookie: "a=b",
+        "x-forwarded-for": "1.1.1.1",
+      },
+    });
+    assert.equal(response.status, 200);
+    assert.deepEqual(await response.json(), { title: "A", pages: "12" });
+    assert.equal(response.headers.get("causeway-exchange-id"), "0190");
+    assert.equal(response.headers.get("causeway-receipt"), "abc/0");
+    assert.equal(response.headers.get("etag"), "7");
+    assert.equal(response.headers.get("set-cookie"), null);
+    assert.equal(path, "/library.v1.Library/GetBook");
+    assert.deepEqual(request, { name: "shelves/1/books/2" });
+    assert.deepEqual(headers, [
+      ["causeway-purpose", "address-check"],
+      ["causeway-case", Buffer.from("案件").toString("latin1")],
+      ["traceparent", "00-1-2-01"],
+      ["causeway-service", "hangzhou/libraries/books"],
+    ]);
+  });
+
+  test("reads a body", async () => {
+    let request: unknown;
+    serving = consumer((call, bytes) => {
+      request = library.decode("SearchRequest", bytes);
+      call.answer(create(MetadataSchema), [library.encode("SearchResponse", { total: 1 })], ok);
+    });
+    const response = await fetch(`${base}/v1/books:search`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"shelf":"s","page_size":3}',
+    });
+    assert.deepEqual(await response.json(), { total: 1 });
+    assert.deepEqual(request, { shelf: "s", pageSize: 3 });
+  });
+
+  test("reads a body in gzip, and none of a bomb", async () => {
+    serving = answering("SearchResponse", {});
+    const post = (body: Buffer) =>
+      fetch(`${base}/v1/books:search`, {
+        method: "POST",
+        headers: { "content-type": "application/json", "content-encoding": "gzip" },
+        body: new Uint8Array(body),
+      });
+    assert.equal((await post(gzipSync("{}"))).status, 200);
+    const bomb = await post(gzipSync(Buffer.alloc(5_000_000, 32)));
+    assert.deepEqual([bomb.status, await reasonOf(bomb)], [429, "MESSAGE_TOO_LARGE"]);
+  });
+
+  test("answers one field where the annotation says so", async () => {
+    serving = answering("SearchResponse", { books: [{ title: "A" }], total: 1 });
+    const response = await fetch(`${base}/v1/shelves/s/titles`);
+    assert.deepEqual(await response.json(), [{ title: "A" }]);
+  });
+
+  test("answers a status of the service with its HTTP status and details", async () => {
+    serving = consumer((call) =>
+      call.answer(create(MetadataSchema), [], statusFrame(5, "无此书", { trailers })),
+    );
+    const response = await fetch(`${base}/v1/shelves/1/books/2`);
+    assert.equal(response.status, 404);
+    assert.deepEqual(await response.json(), { code: 5, message: "无此书" });
+    assert.equal(response.headers.get("causeway-receipt"), "abc/0");
+  });
+
+  const refused: readonly (readonly [
+    what: string,
+    path: string,
+    init: RequestInit,
+    number,
+    ReasonCode,
+  ])[] = [
+    ["a path that no granted method has", "/v1/none", {}, 501, "METHOD_UNKNOWN"],
+    [
+      "the path of the gRPC method",
+      "/library.v1.Library/GetBook",
+      { method: "POST", body: "{}" },
+      501,
+      "METHOD_UNKNOWN",
+    ],
+    ["another HTTP method", "/v1/shelves/1/books/2", { method: "POST" }, 501, "METHOD_UNKNOWN"],
+    ["an escaped dot segment", "/v1/shelves/%2e%2e%2f/books/%2e.", {}, 501, "METHOD_UNKNOWN"],
+    ["an unknown parameter", "/v1/shelves/1/books/2?x=1", {}, 400, "MALFORMED"],
+    [
+      "a body that is no JSON",
+      "/v1/books:search",
+      { method: "POST", body: "x", headers: { "content-type": "application/json" } },
+      400,
+      "MALFORMED",
+    ],
+    [
+      "a body that says it is text",
+      "/v1/books:search",
+      { method: "POST", body: "{}", headers: { "content-type": "text/plain" } },
+      400,
+      "MALFORMED",
+    ],
+    [
+      "a body in an unknown compression",
+      "/v1/books:search",
+      { method: "POST", body: "{}", headers: { "content-encoding": "br" } },
+      501,
+      "COMPRESSION_UNSUPPORTED",
+    ],
+    [
+      "a message above the limit",
+      "/v1/books:search",
+      {
+        method: "POST",
+        body: `{"shelf":"${"x".repeat(10_001)}"}`,
+        headers: { "content-type": "application/json" },
+      },
+      429,
+      "MESSAGE_TOO_LARGE",
+    ],
+    [
+      "a body far above the limit",
+      "/v1/books:search",
+      {
+        method: "POST",
+        body: `{"shelf":"${"x".repeat(50_000)}"}`,
+        headers: { "content-type": "application/json" },
+      },
+      429,
+      "MESSAGE_TOO_LARGE",
+    ],
+    [
+      "a path of two services",
+      "/v1/shelves/1/books/2",
+      { method: "PATCH", body: "{}", headers: { "content-type": "application/json" } },
+      400,
+      "SERVICE_AMBIGUOUS",
+    ],
+    [
+      "a time that is none",
+      "/v1/shelves/1/books/2",
+      { headers: { "grpc-timeout": "soon" } },
+      400,
+      "METADATA_INVALID",
+    ],
+    [
+      "metadata above the limit",
+      "/v1/shelves/1/books/2",
+      { headers: { "causeway-case": "x".repeat(8200) } },
+      429,
+      "METADATA_TOO_LARGE",
+    ],
+  ];
+  for (const [what, path, init, status, reason] of refused) {
+    test(`refuses ${what} with ${reason}`, async () => {
+      const response = await fetch(`${base}${path}`, init);
+      assert.equal(response.headers.get("content-type"), "application/json");
+      assert.deepEqual([response.status, await reasonOf(response)], [status, reason]);
+    });
+  }
+
+  for (const how of ["header", "default"] as const) {
+    test(`takes the service that a ${how} names`, async () => {
+      let named: string | undefined;
+      serving = consumer((call) => {
+        named = readCallMetadata(call.headers).service;
+        call.answer(create(MetadataSchema), [library.encode("Book", {})], ok);
+      });
+      const service = "shenzhen/libraries/books";
+      if (how === "default") system = { id: "desk", defaults: { service } };
+      const response = await fetch(`${base}/v1/shelves/1/books/2`, {
+        method: "PATCH",
+        headers: how === "header" ? { "causeway-service": service } : {},
+      });
+      assert.equal(response.status, 200);
+      assert.equal(named, service);
+    });
+  }
+
+  test("serves nobody who has not authenticated", async () => {
+    denied = "CALLER_UNKNOWN";
+    const served = { count: 0 };
+    serving = () => void served.count++;
+    const response = await fetch(`${base}/v1/shelves/1/books/2`);
+    assert.deepEqual([response.status, await reasonOf(response)], [401, "CALLER_UNKNOWN"]);
+    assert.equal(served.count, 0);
+  });
+
+  test("passes the time of a call", async () => {
+    await fetch(`${base}/v1/shelves/1/books/2`, { headers: { "grpc-timeout": "1500m" } });
+    assert.equal(seen[0]?.call.timeoutMs, 1500);
+  });
+
+  test("says when the caller has gone", async () => {
+    const gone = new Promise<void>((resolve) => {
+      serving = (call) => call.onCancelled(resolve);
+    });
+    const stop = new AbortController();
+    const call = fetch(`${base}/v1/shelves/1/books/2`, { signal: stop.signal });
+    call.catch(() => undefined);
+    while (seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    stop.abort();
+    await gone;
+    await assert.rejects(call);
+  });
+
+  test("says that a caller who sends half a request has gone", async () => {
+    const socket = connect(listener.port, "127.0.0.1");
+    const ended = new Promise<string>((resolve) => {
+      serving = (call) =>
+        call.read().then(
+          () => resolve("read"),
+          (error: CausewayError) => resolve(error.code),
+        );
+    });
+    socket.write(
+      "POST /v1/books:search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+      () => {
+        setTimeout(() => socket.destroy(), 20);
+      },
+    );
+    assert.equal(await ended, "CANCELLED");
+  });
+
+  describe("for a method that streams", () => {
+    const stream = (end: Parameters<IncomingCall["end"]>[0]) =>
+      consumer(async (call) => {
+        call.sendHeaders(create(MetadataSchema));
+        for (const title of ["A", "B"]) await call.sendMessage(library.encode("Book", { title }));
+        call.end(end);
+      });
+    test("sends lines, and the receipt behind them", async () => {
+      serving = stream(ok);
+      const response = await fetch(`${base}/v1/shelves/s/watch`);
+      assert.equal(response.headers.get("content-type"), "application/x-ndjson");
+      assert.equal(await response.text(), '{"result":{"title":"A"}}\n{"result":{"title":"B"}}\n');
+    });
+    test("ends with the error that came after messages", async () => {
+      serving = stream(statusOf("PEER_LOST"));
+      const lines = (await (await fetch(`${base}/v1/shelves/s/watch`)).text())
+        .trimEnd()
+        .split("\n");
+      assert.equal(lines.length, 3);
+      assert.equal((JSON.parse(lines[2] as string) as { error: { code: number } }).error.code, 14);
+    });
+    test("has the HTTP status of an error before any message", async () => {
+      serving = consumer((call) => call.end(statusOf("GRANT_REVOKED")));
+      const response = await fetch(`${base}/v1/shelves/s/watch`);
+      assert.deepEqual([response.status, await reasonOf(response)], [403, "GRANT_REVOKED"]);
+    });
+    test("waits for a caller who does not read", async () => {
+      let sent = 0;
+      let all: () => void = () => undefined;
+      const done = new Promise<void>((resolve) => {
+        all = resolve;
+      });
+      serving = consumer(async (call) => {
+        for (; sent < 1500; sent++) {
+          await call.sendMessage(library.encode("Book", { title: "x".repeat(9000) }));
+        }
+        call.end(ok);
+        all();
+      });
+      const response = await fetch(`${base}/v1/shelves/s/watch`);
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      assert.ok(sent < 1500, `${sent} messages were written at once`);
+      assert.equal((await response.text()).split("\n").length, 1501);
+      await done;
+    });
+  });
+
+  describe("over TLS", () => {
+    const server = createIdentity("gateway.example");
+    const client = createIdentity("desk.example");
+    let secure: JsonListener;
+    before(async () => {
+      secure = await open({
+        cert: server.certificate,
+        key: server.privateKey,
+        ca: client.certificate,
+        requestCert: true,
+        rejectUnauthorized: false,
+      });
+    });
+    after(() => secure.close(0));
+    const tls = {
+      ca: server.certificate,
+      servername: "gateway.example",
+      cert: client.certificate,
+      key: client.privateKey,
+    };
+
+    test("speaks HTTP/1.1, and shows the client's certificate", async () => {
+      const status = await new Promise((resolve, reject) => {
+        requestHttps(
+          {
+            ...tls,
+            host: "127.0.0.1",
+            port: secure.port,
+            path: "/v1/shelves/1/books/2",
+            agent: false,
+          },
+          (response) => {
+            response.resume();
+            resolve(response.statusCode);
+          },
+        )
+          .on("error", reject)
+          .end();
+      });
+      assert.equal(status, 200);
+      assert.deepEqual(seen[0]?.connection.certificate, client.der);
+      assert.equal(seen[0]?.connection.isAuthorized, true);
+    });
+    test("speaks HTTP/2, one connection for all calls of it", async () => {
+      const session = connectHttp2(`https://127.0.0.1:${secure.port}`, tls);
+      for (let i = 0; i < 2; i++) {
+        const stream = session.request({
+          ":path": "/v1/shelves/1/books/2",
+          "causeway-purpose": "p",
+        });
+        const head = new Promise<Record<string, unknown>>((resolve) =>
+          stream.once("response", resolve),
+        );
+        let body = "";
+        for await (const chunk of stream) body += String(chunk);
+        assert.equal((await head)[":status"], 200);
+        assert.equal((await head)["causeway-receipt"], "abc/0");
+        assert.deepEqual(JSON.parse(body), { title: "A", pages: "12" });
+      }
+      session.close();
+      assert.equal(seen.length, 2);
+      assert.equal(seen[0]?.connection, seen[1]?.connection);
+      assert.deepEqual(seen[0]?.connection.certificate, client.der);
+      assert.deepEqual(pairs(seen[0]?.call.headers), [["causeway-purpose", "p"]]);
+    });
+  });
+});
