@@ -17,6 +17,7 @@ import { parseHostPort } from "../../gateway/tls.ts";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { createCedarEngine } from "../../src/policy/cedar-engine.ts";
+import { createMask } from "../../src/policy/mask.ts";
 import { checkPolicyPublication, checkServicePublication } from "../../src/policy/publication.ts";
 import { generateX25519Identity } from "age-encryption";
 import { statementFixtures } from "../credential/fixtures.ts";
@@ -28,6 +29,12 @@ import {
   serviceBody,
   serviceId,
 } from "../policy/fixtures.ts";
+import {
+  descriptors,
+  method as maskedMethod,
+  randomMessage,
+  typeOf,
+} from "../policy/mask-types.ts";
 import { audit } from "./samples.ts";
 import { statementFileSamples } from "./targets-credential.ts";
 import { type Target, textOf } from "./target.ts";
@@ -77,6 +84,12 @@ const service = { id: serviceId, body: serviceBody() };
 const identity = await generateX25519Identity();
 const sealedKey = await sealKey(sha256(utf8("seed")), identity);
 const openings = [{ label: "case", salt: "AAAA", value: "Y2FzZQ==" }];
+
+const mask = createMask({
+  descriptors,
+  method: maskedMethod,
+  paths: ["node.by_key.name", "node.child", "node.detail", "old"],
+});
 
 export const fileTargets: readonly Target[] = [
   {
@@ -227,7 +240,10 @@ export const fileTargets: readonly Target[] = [
   },
   {
     name: "a descriptor set",
-    covers: ["src/policy/publication.ts checkServicePublication"],
+    covers: [
+      "src/policy/publication.ts checkServicePublication",
+      "src/policy/descriptors.ts parseDescriptorSet",
+    ],
     samples: [descriptorSet],
     read: (input) => {
       const descriptor = toHex(sha256(input));
@@ -236,6 +252,13 @@ export const fileTargets: readonly Target[] = [
     },
     reasons: ["DESCRIPTOR_INVALID"],
     oneIn: 2,
+  },
+  {
+    name: "an answer under a mask",
+    covers: ["src/policy/mask-copy.ts copyMasked"],
+    samples: [1, 2, 3].map((seed) => randomMessage(typeOf("Answer"), seed, true).bytes),
+    read: (input) => mask.apply(input),
+    reasons: ["MASK_UNAPPLICABLE"],
   },
   {
     name: "a descriptor set of the command line",
