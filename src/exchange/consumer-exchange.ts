@@ -22,6 +22,7 @@ import {
 } from "./consumer-machine.ts";
 import { ConsumerRequest } from "./consumer-request.ts";
 import { ConsumerSealing } from "./consumer-sealing.ts";
+import { ExchangeTrace } from "./exchange-trace.ts";
 import { callFrame, cancelFrame } from "./frames.ts";
 import type { CarriageListener, FrameBody, LinkEnd } from "./ports.ts";
 import type { CheckedProof } from "./proof-check.ts";
@@ -37,7 +38,7 @@ type Arrival = FrameBody | { readonly case: "lost" };
 export class ConsumerExchange implements CarriageListener {
   readonly #o: ExchangeOptions;
   readonly #xid: Uint8Array;
-  readonly #startedMs: number;
+  readonly #trace: ExchangeTrace;
   readonly #sealing: ConsumerSealing;
   /** Of an open call. */
   readonly #request: ConsumerRequest | undefined;
@@ -47,15 +48,18 @@ export class ConsumerExchange implements CarriageListener {
   #cancelDeadline: (() => void) | undefined;
   #answer: AnswerFrame | undefined;
   #receipt: CheckedProof | undefined;
-  #isLast = false;
   #stopWaiting: (() => void) | undefined;
 
   constructor(options: ExchangeOptions) {
     const { clock, random } = options.ports;
     this.#o = options;
     this.#state = initialConsumerState(options.resolved.method.writes);
-    this.#startedMs = clock.monotonicMs();
-    this.#sealing = new ConsumerSealing(options, (event) => this.#step(event));
+    this.#sealing = new ConsumerSealing({
+      exchange: options,
+      step: (event) => this.#step(event),
+      acknowledged: (messages, final) => this.#trace.sealed(messages, final),
+      closed: (outcome, code) => this.#trace.attemptEnded(outcome, code),
+    });
     if (options.message === undefined) {
       this.#request = new ConsumerRequest(options.incoming, options.headers, (error) =>
         this.#requestFailed(error),
@@ -63,6 +67,7 @@ export class ConsumerExchange implements CarriageListener {
     }
     // Whole seconds only: the ledger shows no finer time of a call than its batch.
     this.#xid = createUuidV7(Math.floor(clock.nowMs() / 1000) * 1000, random(10));
+    this.#trace = new ExchangeTrace(options, this.#xid);
   }
 
   start(): void {
@@ -234,13 +239,15 @@ export class ConsumerExchange implements CarriageListener {
     const { headers, message, incoming, known, ports } = this.#o;
     const attempt = this.#attempt as Attempt;
     known.opened(attempt.key);
-    const elapsedMs = Math.round(ports.clock.monotonicMs() - this.#startedMs);
+    const elapsedMs = Math.round(this.#trace.elapsedMs);
     const timeoutMs =
       incoming.timeoutMs === undefined ? 0 : Math.max(1, incoming.timeoutMs - elapsedMs);
     const { call } = attempt.issued;
     const sent = message ?? new Uint8Array();
     const { openings, seed, name } = attempt;
-    attempt.carriage.send(callFrame({ call, headers, message: sent, timeoutMs, openings }));
+    const trace = this.#trace.attempt(name.attempt, attempt.link.peer);
+    const frame = callFrame({ call, headers, message: sent, timeoutMs, openings, trace });
+    attempt.carriage.send(frame);
     this.#request?.sendOn(attempt.carriage);
     const items = openings.map((item) =>
       item.label === "request" && message !== undefined
@@ -268,7 +275,6 @@ export class ConsumerExchange implements CarriageListener {
     const receipt = checked.proof.record.body.value;
     const final = receipt.final;
     this.#receipt = proof;
-    this.#isLast = final;
     const { result, shown } = checkSegment({
       attempt,
       request: this.#request,
@@ -372,7 +378,7 @@ export class ConsumerExchange implements CarriageListener {
       for (const bytes of answer.messages) await incoming.sendMessage(bytes);
       if (ending !== undefined) incoming.end(ending);
     }
-    if (status !== undefined) this.#ended("acknowledged", status.code);
+    if (status !== undefined) this.#trace.ended("acknowledged", status.code);
     else this.#step({ kind: "handed-over" });
   }
 
@@ -380,13 +386,7 @@ export class ConsumerExchange implements CarriageListener {
     const status = this.#sealing.failure ?? statusOf(reason ?? "INTERNAL");
     const trailers = this.#trailers(status.trailers);
     this.#o.incoming.end(create(StatusFrameSchema, { ...status, trailers }));
-    this.#ended(reason ?? "failed", status.code);
-  }
-
-  #ended(outcome: string, grpcCode: number): void {
-    const { clock, events } = this.#o.ports;
-    const durationMs = clock.monotonicMs() - this.#startedMs;
-    events.exchangeEnded({ side: "consumer", outcome, grpcCode, durationMs });
+    this.#trace.ended(reason ?? "failed", status.code);
   }
 
   #internalError(error: unknown): void {

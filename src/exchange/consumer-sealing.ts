@@ -26,18 +26,27 @@ const sourceOf: Readonly<Record<ConsumerOutcome, "gateway" | "peer" | "caller">>
   deadline: "caller",
 };
 
+export interface ConsumerSealingOptions {
+  readonly exchange: ExchangeOptions;
+  step(event: ConsumerEvent): void;
+  /** An acknowledgement is durable. */
+  acknowledged(messages: readonly Uint8Array[], final: boolean): void;
+  /** A closing is durable. */
+  closed(outcome: ConsumerOutcome, grpcCode: number): void;
+}
+
 export class ConsumerSealing {
   readonly #o: ExchangeOptions;
-  readonly #step: (event: ConsumerEvent) => void;
+  readonly #hears: ConsumerSealingOptions;
   /** What the caller gets when the exchange fails. */
   failure: StatusFrame | undefined;
   /** Record hash of the attempt's newest acknowledgement, and the frames that it covers. */
   #prevRecord: Uint8Array | undefined;
   #frames = 0;
 
-  constructor(options: ExchangeOptions, step: (event: ConsumerEvent) => void) {
-    this.#o = options;
-    this.#step = step;
+  constructor(options: ConsumerSealingOptions) {
+    this.#o = options.exchange;
+    this.#hears = options;
   }
 
   /** A new attempt has no records. */
@@ -84,6 +93,7 @@ export class ConsumerSealing {
       : this.#o.known.recorded(attempt.key, name, hash);
     this.#seal(record, attempt, states, (sealed) => {
       this.#prevRecord = hash;
+      this.#hears.acknowledged(answer.messages, final);
       if (result === "match") this.#frames = received.framesEnd;
       // Any link to that gateway takes it: a stream may have ended with its last segment.
       this.#o.acknowledged(attempt.link, sealed);
@@ -117,6 +127,7 @@ export class ConsumerSealing {
     });
     this.#seal(record, attempt, this.#o.known.closing(attempt.key), () => {
       attempt.carriage.close();
+      this.#hears.closed(outcome, failure.code);
       if (nextAttempt > 0) this.failure = undefined;
     });
   }
@@ -132,13 +143,13 @@ export class ConsumerSealing {
     ports.sealer.seal({ kind: "evidence", record, decidedAtMs, states }).then(
       (sealed) => {
         if (sealed !== undefined) durable(sealed);
-        this.#step({ kind: "sealed" });
+        this.#hears.step({ kind: "sealed" });
       },
       (error: unknown) => {
         known.notSealed(attempt.key, states, attempt.name);
         const reason = error instanceof CausewayError ? error.code : "INTERNAL";
         this.failure = statusOf(reason);
-        this.#step({ kind: "seal-failed", reason });
+        this.#hears.step({ kind: "seal-failed", reason });
       },
     );
   }

@@ -33,8 +33,10 @@ export function callFrame(options: {
   /** Milliseconds to the deadline; 0 for none. */
   readonly timeoutMs: number;
   readonly openings: readonly OpeningItem[];
+  /** W3C `traceparent`; empty for none. */
+  readonly trace?: string;
 }): FrameBody {
-  const { call, headers, message, timeoutMs, openings } = options;
+  const { call, headers, message, timeoutMs, openings, trace = "" } = options;
   return {
     case: "call",
     value: create(CallFrameSchema, {
@@ -43,6 +45,7 @@ export function callFrame(options: {
       headers,
       message,
       timeoutMs: BigInt(timeoutMs),
+      trace,
       openings: openings.map((opening) => ({ ...opening })),
     }),
   };

@@ -20,6 +20,7 @@ import {
   refusedFrame,
 } from "./frames.ts";
 import type { Denial } from "./judged-records.ts";
+import { AttemptTrace } from "./attempt-trace.ts";
 import { type Credit, creditOf, OpenRequest } from "./open-request.ts";
 import type { CarriageListener, FrameBody } from "./ports.ts";
 import { ProviderAttemptRecords } from "./provider-attempt-records.ts";
@@ -40,7 +41,7 @@ import { isStreaming } from "./resolve-call.ts";
 
 export class ProviderAttempt implements CarriageListener {
   readonly #o: AttemptOptions;
-  readonly #startedMs: number;
+  readonly #trace: AttemptTrace;
   readonly #timeoutMs: number | undefined;
   readonly #abort = new AbortController();
   readonly #judged: Judged = createJudged();
@@ -58,7 +59,7 @@ export class ProviderAttempt implements CarriageListener {
   #untold = 0;
 
   constructor(options: AttemptOptions) {
-    const { clock, random } = options.ports;
+    const { random } = options.ports;
     const { carriage, frame } = options;
     this.#o = options;
     const { link } = carriage;
@@ -77,7 +78,7 @@ export class ProviderAttempt implements CarriageListener {
       step: (event) => this.#step(event),
       report: (error) => this.#report(error),
     });
-    this.#startedMs = clock.monotonicMs();
+    this.#trace = new AttemptTrace(options);
     // A peer may say more than a timer takes.
     if (frame.timeoutMs > 0n) this.#timeoutMs = Math.min(Number(frame.timeoutMs), timerMsMax);
   }
@@ -177,6 +178,7 @@ export class ProviderAttempt implements CarriageListener {
     const { window } = obligations as Obligations;
     const { writes } = method as ServiceMethod;
     const streaming = isStreaming(method as ServiceMethod);
+    this.#trace.permitted(this.#judged);
     this.#step({ kind: "permitted", writes, streaming, window: Math.max(1, window) });
   }
 
@@ -229,7 +231,7 @@ export class ProviderAttempt implements CarriageListener {
     if (connector === undefined) {
       return this.#step({ kind: "upstream-failed", reason: "UPSTREAM_UNAVAILABLE" });
     }
-    const elapsedMs = Math.round(ports.clock.monotonicMs() - this.#startedMs);
+    const elapsedMs = Math.round(this.#trace.elapsedMs);
     let mask: AnswerMask | undefined;
     try {
       mask = this.#mask();
@@ -243,6 +245,7 @@ export class ProviderAttempt implements CarriageListener {
       connector,
       clock: ports.clock,
       call: { statement, consumer: agencyOf(carriage.link.peer), frame, sent },
+      trace: this.#trace.upstream(),
       timeoutMs:
         this.#timeoutMs === undefined ? undefined : Math.max(1, this.#timeoutMs - elapsedMs),
       messageBytesMax: ports.messageBytesMax,
@@ -332,13 +335,14 @@ export class ProviderAttempt implements CarriageListener {
       this.#o.released(sealed, this.#judged.key, () => this.#step({ kind: "acknowledged" }));
       this.#send(answerFrame(segment, receipt, proof, this.#openedProof(segment.number === 1)));
       this.#records.released(segment);
-      if (segment.status !== undefined) this.#ended("receipt", segment.status.grpcCode);
+      this.#trace.sealed(segment.messages, segment.status !== undefined);
+      if (segment.status !== undefined) this.#trace.ended("receipt", segment.status.grpcCode);
       return;
     }
     const reason = this.#sealing.closingReason ?? "INTERNAL";
     const status = this.#sealing.status(reason);
     this.#send(refusedFrame(toBinary(StatusFrameSchema, status), proof, this.#openedProof(true)));
-    this.#ended(reason, status.code);
+    this.#trace.ended(reason, status.code);
   }
 
   /** Of a method that writes: it binds what follows to the call. */
@@ -349,12 +353,6 @@ export class ProviderAttempt implements CarriageListener {
 
   #send(body: FrameBody): void {
     this.#o.carriage.send(body);
-  }
-
-  #ended(outcome: string, grpcCode: number): void {
-    const { clock, events } = this.#o.ports;
-    const durationMs = clock.monotonicMs() - this.#startedMs;
-    events.exchangeEnded({ side: "provider", outcome, grpcCode, durationMs });
   }
 
   #report(error: unknown): void {

@@ -27,9 +27,9 @@ export interface ProviderSealingOptions {
   readonly records: ProviderAttemptRecords;
   /** Ends with the attempt. */
   readonly signal: AbortSignal;
-  state(): ProviderState;
-  step(event: ProviderEvent): void;
-  report(error: unknown): void;
+  readonly state: () => ProviderState;
+  readonly step: (event: ProviderEvent) => void;
+  readonly report: (error: unknown) => void;
 }
 
 export class ProviderSealing {

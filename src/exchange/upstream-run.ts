@@ -11,6 +11,7 @@ import type { OpenRequest } from "./open-request.ts";
 import type { ConnectorKind } from "./provider-records.ts";
 import type { SentValues } from "./received-call.ts";
 import type { UnaryAnswer, UpstreamConnector, UpstreamStream } from "./transport/ports.ts";
+import { withTraceparent } from "./trace-context.ts";
 import { upstreamHeaders } from "./upstream-frames.ts";
 
 export interface UpstreamRun {
@@ -31,6 +32,8 @@ export interface UpstreamRunOptions {
     readonly frame: CallFrame;
     readonly sent: SentValues | undefined;
   };
+  /** W3C `traceparent` of the span that calls it; absent where none is recorded. */
+  readonly trace: string | undefined;
   readonly timeoutMs: number | undefined;
   readonly messageBytesMax: number;
   readonly signal: AbortSignal;
@@ -152,7 +155,8 @@ export function callOfUpstream(options: UpstreamRunOptions): UpstreamRun {
   > {
     const { statement, consumer, frame, sent } = options.call;
     const received = frame.headers;
-    const headers = upstreamHeaders({ received, statement, consumer, sent: sent as SentValues });
+    const facts = upstreamHeaders({ received, statement, consumer, sent: sent as SentValues });
+    const headers = withTraceparent(facts, options.trace);
     const { timeoutMs, signal } = options;
     return { path: statement.method, headers, timeoutMs, signal };
   }

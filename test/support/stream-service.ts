@@ -2,6 +2,7 @@
  * A service with a method of each call type, over google.protobuf.BytesValue, and its upstream: a stock grpc-js
  * server that knows nothing of gateways.
  */
+import type { EventEmitter } from "node:events";
 import {
   type handleUnaryCall,
   Metadata,
@@ -152,6 +153,15 @@ function endingOf(metadata: Metadata): Ending | undefined {
   return { code, details: String(details ?? ""), metadata: sendBack(metadata) };
 }
 
+/** A handler that goes on by itself: what it throws ends the call. */
+function running<Call extends EventEmitter>(
+  work: (call: Call) => Promise<void>,
+): (call: Call) => void {
+  return (call) => {
+    work(call).catch((error: unknown) => call.emit("error", error));
+  };
+}
+
 type Streaming =
   | ServerReadableStream<Buffer, Buffer>
   | ServerWritableStream<Buffer, Buffer>
@@ -162,8 +172,7 @@ export async function startStreamUpstream(port = 0): Promise<StreamUpstream> {
   const counts = { written: 0, taken: 0, cancelled: 0 };
   const began = (method: StreamMethod, call: Streaming | ServerUnaryCall<Buffer, Buffer>): void => {
     calls.set(method, (calls.get(method) ?? 0) + 1);
-    const { on }: { on(event: "cancelled", listener: () => void): unknown } = call;
-    on.call(call, "cancelled", () => {
+    (call as EventEmitter).on("cancelled", () => {
       counts.cancelled++;
     });
     call.sendMetadata(sendBack(call.metadata));
@@ -223,7 +232,7 @@ export async function startStreamUpstream(port = 0): Promise<StreamUpstream> {
         else callback(ending);
       });
     },
-    expand: async (call: ServerWritableStream<Buffer, Buffer>) => {
+    expand: running(async (call: ServerWritableStream<Buffer, Buffer>) => {
       began("expand", call);
       const count = numberOf(call.metadata, streamOrders.count, 3);
       const size = numberOf(call.metadata, streamOrders.size, 100);
@@ -233,23 +242,23 @@ export async function startStreamUpstream(port = 0): Promise<StreamUpstream> {
         await write(call, streamMessage(value));
       }
       if (!call.cancelled) finish(call);
-    },
-    chat: async (call: ServerDuplexStream<Buffer, Buffer>) => {
+    }),
+    chat: running(async (call: ServerDuplexStream<Buffer, Buffer>) => {
       began("chat", call);
       for await (const message of call.iterator({ destroyOnReturn: false })) {
         counts.taken++;
         await write(call, message as Buffer);
       }
       finish(call);
-    },
-    speak: async (call: ServerDuplexStream<Buffer, Buffer>) => {
+    }),
+    speak: running(async (call: ServerDuplexStream<Buffer, Buffer>) => {
       began("speak", call);
       await write(call, streamMessage(Buffer.from("hello")));
       call.on("data", () => {
         counts.taken++;
       });
       call.on("end", () => finish(call));
-    },
+    }),
   });
   const bound = await new Promise<number>((resolve, reject) => {
     server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, at) =>
