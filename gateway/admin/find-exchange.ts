@@ -27,6 +27,8 @@ export interface FindPorts {
 const batchesMax = 64 * 1024;
 /** Own batches that are not included yet, of which at most so many are looked at. */
 const ownBatchesMax = 4096;
+/** Batches between a record of an attempt and the one before it: seconds of a busy gateway. */
+const batchesBackMax = 1024;
 const batchesBetweenTurns = 16;
 /** How far the clocks of two gateways may differ, generously, in milliseconds. */
 const clocksMs = 60_000;
@@ -155,27 +157,37 @@ function bufferOf(bytes: Uint8Array): Buffer {
 /** The exchange of the record with this handle. Throws RECORD_UNKNOWN. */
 function xidOfRecord(name: string, ports: FindPorts): Uint8Array {
   const { record, leaf } = getRecord(name, ports);
-  let at: { readonly record: LedgerRecord; readonly leaf: Uint8Array } | undefined = {
-    record: openRecord(record),
-    leaf,
-  };
-  while (at !== undefined) {
-    const named = attemptOf(at.record);
-    if (named !== undefined) return named.xid;
-    const previous = previousOf(at.record);
-    at = previous === undefined ? undefined : before(previous, at.leaf, ports);
-  }
+  const first = namingRecord(openRecord(record), leaf, ports);
+  const named = first === undefined ? undefined : attemptOf(first);
+  if (named !== undefined) return named.xid;
   throw new CausewayError("RECORD_UNKNOWN", `${name} is a record of no exchange`);
 }
 
+/** The record itself, or the one before it in its attempt, that names the attempt. */
+export function namingRecord(
+  record: LedgerRecord,
+  leaf: Uint8Array,
+  ports: Pick<FindPorts, "journal" | "replica">,
+): LedgerRecord | undefined {
+  let at: { readonly record: LedgerRecord; readonly leaf: Uint8Array } | undefined = {
+    record,
+    leaf,
+  };
+  while (at !== undefined && attemptOf(at.record) === undefined) {
+    const previous = previousOf(at.record);
+    at = previous === undefined ? undefined : recordBefore(previous, at.leaf, ports);
+  }
+  return at?.record;
+}
+
 /** The record of this hash at or before a batch of its chain, within what is held here. */
-function before(
+function recordBefore(
   hash: Uint8Array,
   leaf: Uint8Array,
-  { journal, replica }: FindPorts,
+  { journal, replica }: Pick<FindPorts, "journal" | "replica">,
 ): { readonly record: LedgerRecord; readonly leaf: Uint8Array } | undefined {
   let next: Uint8Array | undefined = openLeaf(leaf).leafHash;
-  for (let looked = 0; next !== undefined && looked < ownBatchesMax; looked++) {
+  for (let looked = 0; next !== undefined && looked < batchesBackMax; looked++) {
     const index: bigint | undefined = replica.indexOfLeaf(next);
     const batch: SealedBatch | undefined =
       index === undefined ? journal.batchByLeafHash(next) : replica.batch(index);

@@ -20,7 +20,7 @@ import type { JournalBatch } from "../../src/ledger/journal/store.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { type LedgerRecord, openRecord, recordHash } from "../../src/record/record.ts";
 import { beginOf, closingOf, previousOf, statementOf } from "./exchange-parts.ts";
-import type { FindPorts } from "./find-exchange.ts";
+import { type FindPorts, namingRecord } from "./find-exchange.ts";
 import { recordState } from "./records.ts";
 
 /** Batches that one list goes through. */
@@ -151,11 +151,12 @@ class Listing {
     const { replica } = this.#ports;
     const index = receipt === undefined ? undefined : replica.indexOfLeaf(receipt.leafHash);
     const answered = index === undefined ? undefined : replica.batch(index);
-    if (receipt === undefined || answered === undefined) return;
+    const bytes = answered?.records[receipt?.position ?? 0];
+    if (answered === undefined || bytes === undefined) return;
     entry.peer = answered.header.gateway;
-    const bytes = answered.records[receipt.position];
-    const call = bytes === undefined ? undefined : beginOf(openRecord(bytes))?.call;
-    describeCall(entry, call, "consumer");
+    if (entry.service !== "") return;
+    const first = namingRecord(openRecord(bytes), answered.leaf, this.#ports);
+    describeCall(entry, first && beginOf(first)?.call, "consumer");
   }
 
   #refused(record: LedgerRecord, refusal: Refusal, batch: JournalBatch, position: number): void {
