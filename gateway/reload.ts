@@ -33,6 +33,17 @@ export interface Reloader {
   reload(): Promise<ReloadAnswer>;
 }
 
+/** Of what is wrong, in an answer whose trailers hold 8 KiB. */
+const problemUnitsMax = 2000;
+
+/** A status has the text of its reason alone: the problems go with it as a field. */
+function told(error: unknown): unknown {
+  if (!(error instanceof CausewayError)) return error;
+  const { code, message } = error;
+  const problem = message.slice(0, problemUnitsMax);
+  return new CausewayError(code, message, { cause: error, fields: { problem } });
+}
+
 /** @param reread the configuration as it stands in its file now; absent when there is no file. */
 export function createReloader(
   initial: GatewayConfig,
@@ -67,7 +78,9 @@ export function createReloader(
     },
     add: (part) => void parts.push(part),
     reload: () => {
-      const answer = running.then(reloadNow);
+      const answer = running.then(reloadNow).catch((error: unknown) => {
+        throw told(error);
+      });
       running = answer.then(
         ({ taken, left }) =>
           logger.info({ event: "configuration reloaded", taken, left }, "configuration reloaded"),

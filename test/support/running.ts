@@ -32,7 +32,7 @@ export async function startTwoCities(
       readonly provider?: GatewayOverrides;
       readonly consumer?: GatewayOverrides;
     };
-    /** Writes configurations of its own before the gateways start. */
+    /** Writes configuration files of its own before they are read. */
     configure?(cities: TwoCities): void;
   } = {},
 ): Promise<Running> {
