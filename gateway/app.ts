@@ -262,7 +262,8 @@ async function build(
       },
       reload: () => reloader.reload(),
       copyLedger: (path: string) => replica.reader.copyTo(path),
-      onError: (error: unknown) => logger.error({ err: error }, "admin call failed"),
+      onError: (error: unknown) =>
+        logger.error({ event: "admin call failed", err: error }, "admin call failed"),
     };
     const listeners = await openListeners({
       config,
@@ -388,7 +389,7 @@ async function build(
 /** What is signed and not known to be durable must leave for nowhere: the process ends at once. */
 function endProcess(logger: Logger): (error: unknown) => void {
   return (error) => {
-    logger.fatal({ err: error }, "storage failed or an invariant is broken");
+    logger.fatal({ event: "broken", err: error }, "storage failed or an invariant is broken");
     process.exit(70);
   };
 }

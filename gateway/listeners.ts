@@ -139,7 +139,7 @@ async function openWitness({
   const server = createHttpsServer(
     { key: privateKeyPem, cert: certificatePem(certificateDer), minVersion: "TLSv1.3" },
     createWitnessHandler(witness, {
-      onError: (error) => logger.error({ err: error }, "witness failed"),
+      onError: (error) => logger.error({ event: "witness failed", err: error }, "witness failed"),
     }),
   );
   return listen(server, config.witness.listen);
@@ -266,7 +266,8 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
     isMember: (certificate) =>
       certificate !== undefined &&
       (isLedgerMember(certificate, node.replica) || firstLinks?.isWitness(certificate) === true),
-    onError: (error) => logger.error({ err: error }, "ledger call failed"),
+    onError: (error) =>
+      logger.error({ event: "ledger call failed", err: error }, "ledger call failed"),
   });
   server.addService(grpcDefinition(LedgerService), service);
   let gateways = node.replica.state().gateways;
@@ -303,7 +304,8 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
 
 function openAgency(options: ListenerOptions): Promise<AgencyListener> {
   const { config, logger, scheduler, telemetry } = options;
-  const onError = (error: unknown): void => logger.error({ err: error }, "call failed");
+  const onError = (error: unknown): void =>
+    logger.error({ event: "call failed", err: error }, "call failed");
   return openAgencyListener(config, {
     clock: options.admin.clock,
     verifier: options.admin.verifier,
@@ -326,7 +328,7 @@ function servingOf(options: ListenerOptions): (call: IncomingCall, system: Agenc
     // Before the first final checkpoint nothing is known: no catalogue, no key, no place for a record.
     if (replica.final() === undefined) return call.end(statusOf("LEDGER_BEHIND"));
     sides.consumer.handle(call, system).catch((error: unknown) => {
-      logger.error({ err: error }, "call failed");
+      logger.error({ event: "call failed", err: error }, "call failed");
       call.end(statusOf("INTERNAL"));
     });
   };
