@@ -239,7 +239,7 @@ describe("a token is refused", () => {
     await fc.assert(
       fc.asyncProperty(
         fc.nat(good.length - 1),
-        fc.constantFrom(..."Aa0-_."),
+        fc.constantFrom("A", "a", "0", "-", "_", "."),
         async (at, letter) => {
           fc.pre(good[at] !== letter);
           const changed = good.slice(0, at) + letter + good.slice(at + 1);

@@ -216,7 +216,8 @@ function grpcStatus(session: ReturnType<typeof connectHttp2>): Promise<string> {
       te: "trailers",
     });
     const take = (fields: Readonly<Record<string, unknown>>): void => {
-      if (fields["grpc-status"] !== undefined) resolve(String(fields["grpc-status"]));
+      const code = fields["grpc-status"];
+      if (typeof code === "string") resolve(code);
     };
     stream.on("response", take);
     stream.on("trailers", take);
