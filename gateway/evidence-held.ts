@@ -46,7 +46,7 @@ export interface HeldEvidence {
 export interface HeldEvidenceOptions {
   readonly config: Pick<GatewayConfig, "data" | "status_every_s">;
   readonly journal: Journal;
-  readonly ports: Pick<ExchangePorts, "clock" | "defer" | "scheduler" | "sealer"> & {
+  readonly ports: Pick<ExchangePorts, "clock" | "defer" | "random" | "scheduler" | "sealer"> & {
     readonly replica: Replica & { readonly reader: Pick<LedgerReader, "atPlace"> };
     readonly openings: OpeningsStore;
   };
@@ -56,7 +56,7 @@ export interface HeldEvidenceOptions {
 
 export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<HeldEvidence> {
   const { config, logger, ports } = options;
-  const { replica, sealer, clock, scheduler } = ports;
+  const { replica, sealer, clock, random, scheduler } = ports;
   const { reader: journal } = options.journal;
   const onFailure = (error: unknown): void =>
     logger.warn({ event: "report failed", err: error }, "what is to be recorded is not yet");
@@ -120,7 +120,7 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     unacknowledged.onFinal();
     saveUnanswered();
   });
-  const openings = createAdminOpenings({ ...ports.openings, journal, sealer, clock });
+  const openings = createAdminOpenings({ ...ports.openings, journal, sealer, clock, random });
   let stopStatus: (() => void) | undefined;
   const start = (openAttempts: () => number): void => {
     openings.catchUp().catch(onFailure);

@@ -1,10 +1,11 @@
 /** Openings of this side, for an administrator: shown one exchange at a time, and erased for good. */
 import { create } from "@bufbuild/protobuf";
 import { concatBytes, equalBytes, u64be } from "../src/base/bytes.ts";
-import type { Clock } from "../src/base/clock.ts";
+import type { Clock, RandomBytes } from "../src/base/clock.ts";
 import { erasedTogetherMax } from "../src/base/limits.ts";
 import { RecordSchema } from "../src/gen/causeway/record/v1/record_pb.ts";
 import type { JournalReader } from "../src/ledger/journal/store.ts";
+import { erasureSecretBytes } from "../src/ledger/openings/erasure.ts";
 import type { Erasure, Openings } from "../src/ledger/openings/openings.ts";
 import type { SealedRecord, Sealer } from "../src/ledger/ports.ts";
 import { encodeRecord } from "../src/record/record.ts";
@@ -44,10 +45,11 @@ export interface AdminOpeningsOptions {
   readonly journal: Pick<JournalReader, "state">;
   readonly sealer: Sealer;
   readonly clock: Pick<Clock, "nowMs">;
+  readonly random: RandomBytes;
 }
 
 export function createAdminOpenings(options: AdminOpeningsOptions): AdminOpenings {
-  const { openings, clock } = options;
+  const { openings, clock, random } = options;
   let working: Promise<unknown> = Promise.resolve();
   // One after another: the state says up to which erasure all are on record.
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -62,7 +64,8 @@ export function createAdminOpenings(options: AdminOpeningsOptions): AdminOpening
       // What an earlier try could not record is recorded first.
       records.push(...(await sealErasures(options)));
       const range = { from, to, countMax: erasedTogetherMax };
-      const erased = await openings.eraseRecorded(range, clock.nowMs());
+      const by = { atMs: clock.nowMs(), secret: random(erasureSecretBytes) };
+      const erased = await openings.eraseRecorded(range, by);
       if (erased === undefined) return { count, records };
       count += erased.count;
     }

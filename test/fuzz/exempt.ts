@@ -52,6 +52,7 @@ export const exempt: Readonly<Record<string, string>> = {
   "src/ledger/journal/sqlite-open.ts openJournalDatabase": resource,
   "src/ledger/journal/sqlite-open.ts openJournalReadOnly": resource,
   "src/ledger/journal/sqlite-reader.ts openSqliteJournalReader": resource,
+  "src/ledger/held/held.ts openHeld": resource,
   "src/ledger/openings/openings.ts openOpenings": resource,
   "src/ledger/store/sqlite-open.ts openSqlite": resource,
   "src/merkle/tile-hashes.ts readTile": "it makes the bytes of a tile from own hashes",

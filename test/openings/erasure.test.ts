@@ -62,6 +62,7 @@ describe("an erasure of openings", () => {
       journal: { state: (key) => states.get(key) },
       sealer,
       clock: { nowMs: () => startMs },
+      random: systemRandom,
     });
 
   function put(atMs: number, attempt = 1, side: "consumer" | "provider" = "consumer"): Uint8Array {

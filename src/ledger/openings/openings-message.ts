@@ -33,6 +33,7 @@ export type ToOpeningsWorker =
       readonly request: number;
       readonly range: IdRange;
       readonly atMs: number;
+      readonly secret: Uint8Array;
     }
   | { readonly kind: "erasures"; readonly request: number; readonly after: number }
   | { readonly kind: "flush"; readonly request: number }

@@ -50,7 +50,7 @@ function handle(store: SqliteOpenings, message: ToOpeningsWorker): void {
       post({ kind: "found", request: message.request, ids: store.find(message.range) });
       return;
     case "erase-recorded": {
-      const erasure = store.eraseRecorded(message.range, message.atMs);
+      const erasure = store.eraseRecorded(message.range, message);
       const erasures = erasure === undefined ? [] : [erasure];
       post({ kind: "erased", request: message.request, erasures });
       return;

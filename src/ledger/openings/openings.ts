@@ -41,9 +41,12 @@ export interface Openings {
   find(range: IdRange): Promise<readonly Uint8Array[]>;
   /**
    * Erases as `erase` does what a range finds, and keeps what the ledger is to say of it; `undefined` when it
-   * finds nothing. `atMs` is the Unix time.
+   * finds nothing. `atMs` is the Unix time, `secret` 32 random bytes that the salts of the hashes follow from.
    */
-  eraseRecorded(range: IdRange, atMs: number): Promise<Erasure | undefined>;
+  eraseRecorded(
+    range: IdRange,
+    by: { readonly atMs: number; readonly secret: Uint8Array },
+  ): Promise<Erasure | undefined>;
   /** Recorded erasures above this number, in their order. */
   erasures(after: number): Promise<readonly Erasure[]>;
   /** Resolves when everything put before outlives this process. */
@@ -135,12 +138,16 @@ class OpeningsClient implements Openings {
     return answer.ids;
   }
 
-  async eraseRecorded(range: IdRange, atMs: number): Promise<Erasure | undefined> {
+  async eraseRecorded(
+    range: IdRange,
+    { atMs, secret }: Parameters<Openings["eraseRecorded"]>[1],
+  ): Promise<Erasure | undefined> {
     const answer = await this.#ask((request) => ({
       kind: "erase-recorded",
       request,
       range,
       atMs,
+      secret,
     }));
     assertInvariant(answer.kind === "erased", "a recorded erasure is answered with itself");
     return answer.erasures[0];

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import Database from "better-sqlite3";
 import { utf8 } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
@@ -6,7 +5,7 @@ import { assertPragma } from "../journal/sqlite-open.ts";
 import { storing } from "../store/sqlite-errors.ts";
 import type { Erasure, IdRange } from "./openings-message.ts";
 import { frame } from "../journal/framing.ts";
-import { erasureRoot, erasureSecretBytes } from "./erasure.ts";
+import { erasureRoot } from "./erasure.ts";
 import { createOpeningsCipher, type OpeningsCipher } from "./openings-cipher.ts";
 
 type Statement = Database.Statement<unknown[]>;
@@ -110,10 +109,12 @@ export class SqliteOpenings {
   }
 
   /** Erases what the range finds, and keeps the erasure in the same transaction; `undefined` when there is nothing. */
-  eraseRecorded(range: IdRange, atMs: number): Erasure | undefined {
+  eraseRecorded(
+    range: IdRange,
+    { atMs, secret }: { readonly atMs: number; readonly secret: Uint8Array },
+  ): Erasure | undefined {
     const ids = this.find(range);
     if (ids.length === 0) return undefined;
-    const secret = randomBytes(erasureSecretBytes);
     const root = erasureRoot(secret, ids);
     let number = 0;
     this.#transaction(() => {
