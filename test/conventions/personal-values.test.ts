@@ -135,6 +135,23 @@ describe("logs, metrics and spans of calls with marked personal values", () => {
     });
   }
 
+  test("the spans of a call through both gateways are one chain below the caller's", () => {
+    const first = collector.spans.find(({ parentSpanId }) => parentSpanId === "00f067aa0ba902b7");
+    assert.ok(first !== undefined);
+    const chain = [first];
+    for (;;) {
+      const last = chain.at(-1);
+      const next = collector.spans.find(({ parentSpanId }) => parentSpanId === last?.spanId);
+      if (next === undefined) break;
+      chain.push(next);
+    }
+    assert.deepEqual(
+      chain.map(({ traceId, attributes }) => [traceId, attributes["causeway.part"]]),
+      ["exchange", "attempt", "serve", "upstream"].map((part) => [traceparent.split("-")[1], part]),
+    );
+    assert.equal(new Set(chain.map(({ attributes }) => attributes["causeway.xid"])).size, 1);
+  });
+
   test("every line of the log is JSON with a stable event name and the gateway's level", () => {
     for (const line of lines) {
       const { event, level, time } = JSON.parse(line) as Record<string, unknown>;
