@@ -18,7 +18,7 @@ import { createSqliteDatabase } from "./sqlite.ts";
 export interface ConnectorPorts {
   readonly scheduler: Scheduler;
   readonly replica: Pick<Replica, "view" | "blob">;
-  onQueryFault(service: string, fault: SqlFault): void;
+  readonly onQueryFault: (service: string, fault: SqlFault) => void;
 }
 
 /** The types that a service is published with, as this replica knows them now. */

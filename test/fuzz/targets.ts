@@ -1,6 +1,7 @@
 /** Every decoder that takes bytes from outside of the process. */
 import type { Target } from "./target.ts";
 import { agencyTargets } from "./targets-agency.ts";
+import { connectorTargets } from "./targets-connectors.ts";
 import { credentialTargets } from "./targets-credential.ts";
 import { exchangeTargets } from "./targets-exchange.ts";
 import { fileTargets } from "./targets-files.ts";
@@ -16,4 +17,5 @@ export const targets: readonly Target[] = [
   ...exchangeTargets,
   ...ledgerTargets,
   ...fileTargets,
+  ...connectorTargets,
 ];
