@@ -162,7 +162,11 @@ const methods = described(
 
 /** A SQLite database. */
 export const sqliteUpstream: z.ZodType<SqliteUpstreamConfig> = z.strictObject({
-  sqlite: described(filePath, { text: "A SQLite database, which is only read.", reload: true }),
+  sqlite: described(filePath, {
+    type: "database",
+    text: "File of a SQLite database, which is only read.",
+    reload: true,
+  }),
   processes_max: described(integer(1, 64), {
     text: "Queries that run at one time, each in a process of its own.",
     reload: true,
