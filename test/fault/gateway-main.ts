@@ -14,6 +14,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import type { UpstreamConnector } from "../../src/exchange/transport/ports.ts";
 import { createSealWorker, type SealWorker } from "../../src/ledger/journal/sealer.ts";
 import type { Engine, Sealer } from "../../src/ledger/ports.ts";
+import { openRecord } from "../../src/record/record.ts";
 import type { LedgerWriter, WitnessStore } from "../../src/ledger/store/store.ts";
 
 /** Where a gateway may be stopped; each names the durable steps that it lies between. */
@@ -40,17 +41,54 @@ export type KillPoint =
   | "before first head"
   | "after first head";
 
-/** Stop at the point when it has been passed `skip` times. */
+/** A record of an attempt: at its points of the seal the process may be stopped for this kind alone. */
+export type SealedStep =
+  | "opened"
+  | "receipt"
+  | "final receipt"
+  | "acknowledgement"
+  | "final acknowledgement"
+  | "closed";
+
+/** Stop at the point when it has been passed `skip` times; with a step, when that record has passed it so often. */
 export interface Arm {
   readonly point: KillPoint;
   readonly skip: number;
+  readonly step?: SealedStep | undefined;
 }
 
-let armed: { readonly point: KillPoint; skip: number } | undefined;
+let armed: { readonly point: KillPoint; skip: number; step?: SealedStep | undefined } | undefined;
+/** How far the record is that an arm with a step waits for: the batch that holds it is the next that is posted. */
+let awaited: "queued" | "posted" | undefined;
 
 /** Whether the process is to stop here. */
 function isAt(point: KillPoint): boolean {
-  if (armed?.point !== point || armed.skip-- > 0) return false;
+  if (armed?.point !== point || armed.step !== undefined || armed.skip-- > 0) return false;
+  return stopAt(point);
+}
+
+/** Whether this is the record that the process is to stop for. */
+function isAwaited(record: Uint8Array): boolean {
+  if (armed?.step === undefined || armed.step !== stepOf(record)) return false;
+  return armed.skip-- === 0;
+}
+
+function stepOf(record: Uint8Array): SealedStep | undefined {
+  const { body } = openRecord(record);
+  switch (body.case) {
+    case "opened":
+    case "closed":
+      return body.case;
+    case "receipt":
+    case "acknowledgement":
+      return body.value.final ? `final ${body.case}` : body.case;
+    default:
+      return undefined;
+  }
+}
+
+/** Always `true`: the process stops here. */
+function stopAt(point: KillPoint): true {
   armed = undefined;
   writeSync(1, `at ${point}\n`);
   return true;
@@ -78,22 +116,36 @@ function replacing<T extends object>(port: T, functions: Partial<T>): T {
 function wrapSealer(sealer: Sealer): Sealer {
   return {
     seal: async (record) => {
-      if (isAt("before close")) return forever();
+      const point = isAwaited(record.record) ? armed?.point : undefined;
+      if (isAt("before close") || (point === "before close" && stopAt(point))) return forever();
+      if (point !== undefined) awaited = "queued";
       const sealed = await sealer.seal(record);
-      return isAt("before release") ? forever() : sealed;
+      const stops = isAt("before release") || (point === "before release" && stopAt(point));
+      return stops ? forever() : sealed;
     },
   };
+}
+
+/** Whether the batch that holds the awaited record is at this point. */
+function isBatchAt(point: KillPoint, when: typeof awaited): boolean {
+  return awaited === when && armed?.step !== undefined && armed.point === point && stopAt(point);
 }
 
 function wrapSealWorker(worker: SealWorker): SealWorker {
   return {
     post: (message) => {
-      if (message.kind === "seal" && isAt("before commit")) return;
+      if (message.kind === "seal") {
+        if (isAt("before commit") || isBatchAt("before commit", "queued")) return;
+        if (awaited === "queued") awaited = "posted";
+      }
       worker.post(message);
     },
     listen: (onMessage, onEnd) =>
       worker.listen((message) => {
-        if (message.kind === "sealed" && isAt("after commit")) return;
+        if (message.kind === "sealed") {
+          if (isAt("after commit") || isBatchAt("after commit", "posted")) return;
+          if (awaited === "posted") awaited = undefined;
+        }
         onMessage(message);
       }, onEnd),
   };
@@ -107,7 +159,17 @@ function wrapUpstream(upstream: UpstreamConnector): UpstreamConnector {
       const answer = await upstream.callUnary(call);
       return isAt("after upstream") ? forever() : answer;
     },
-    open: (call, listener) => upstream.open(call, listener),
+    open: (call, listener) => {
+      if (isAt("before upstream")) {
+        return { write: () => forever(), halfClose: () => undefined, take: () => undefined };
+      }
+      return upstream.open(call, {
+        onHeaders: (headers) => (isAt("after upstream") ? undefined : listener.onHeaders(headers)),
+        onMessage: (message) => listener.onMessage(message),
+        onEnd: (status) => listener.onEnd(status),
+        onFailed: (error) => listener.onFailed(error),
+      });
+    },
     close: () => upstream.close(),
   };
 }
@@ -194,6 +256,7 @@ function movedClock(file: string): Clock {
 async function main(configFile: string, clockFile: string | undefined): Promise<void> {
   process.on("message", (message: Arm) => {
     armed = { ...message };
+    awaited = undefined;
     writeSync(1, `armed ${message.point}\n`);
   });
   watchCosignatures();

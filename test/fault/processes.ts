@@ -12,9 +12,10 @@ import type { JournalBatch } from "../../src/ledger/journal/store.ts";
 import { type AdminClient, adminClient, eventually } from "../support/admin-client.ts";
 import { AgencyClient, type Answer } from "../support/agency-client.ts";
 import { grantAccess } from "../support/granted.ts";
+import { grantStreams } from "../support/running-streams.ts";
 import { createManyCities, type ManyCities } from "../support/many-cities.ts";
 import { createTwoCities, freePort, type Member, type TwoCities } from "../support/two-cities.ts";
-import type { Arm, KillPoint } from "./gateway-main.ts";
+import type { Arm, KillPoint, SealedStep } from "./gateway-main.ts";
 
 const wasmFlag = "--no-turbo-inline-js-wasm-calls";
 const scriptAt = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
@@ -132,8 +133,8 @@ export class GatewayProcess {
   }
 
   /** Makes it stop at a point when it comes there the next time, or later. */
-  async arm(point: KillPoint, skip: number): Promise<void> {
-    this.#process().send({ point, skip });
+  async arm(point: KillPoint, skip: number, step?: SealedStep): Promise<void> {
+    this.#process().send({ point, skip, step });
     await this.#process().printed(`armed ${point}`);
   }
 
@@ -206,6 +207,7 @@ export interface FaultNetwork<C extends TwoCities = TwoCities> {
   readonly sequencer: GatewayProcess | undefined;
   readonly gateways: readonly GatewayProcess[];
   readonly client: AgencyClient;
+  readonly upstream: UpstreamProcess;
   /** The answer of the first call that succeeds: a peer that was away is dialled again after a delay. */
   nextAnswer(): Promise<Answer<unknown>>;
   /** Puts the clocks of all processes ahead. */
@@ -219,6 +221,29 @@ export interface FaultOptions {
   /** Seconds, of the data service. */
   readonly maxStalenessS?: number;
   readonly ownSequencer?: boolean;
+  /** What is published and granted: the division service, unless it is the one with every call type. */
+  readonly service?: "divisions" | "streams";
+  /** Of the grant of the latter. */
+  readonly purposes?: readonly string[];
+}
+
+/** The data service through all its starts. */
+export class UpstreamProcess {
+  readonly #args: readonly string[];
+  #running: Running | undefined;
+
+  constructor(args: readonly string[]) {
+    this.#args = args;
+  }
+
+  async start(_program?: Program): Promise<void> {
+    this.#running = new Running(this.#args);
+    await this.#running.printed("running");
+  }
+
+  async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    await this.#running?.end(signal);
+  }
 }
 
 export async function startNetwork(options: FaultOptions = {}): Promise<FaultNetwork> {
@@ -275,11 +300,12 @@ async function startGateways<C extends TwoCities>(
   const { port, members } = options;
   const clockFile = join(cities.folder, "clock");
   writeFileSync(clockFile, new Uint8Array(8));
-  const upstream = new Running([
-    scriptAt("upstream-main.js"),
-    String(port),
-    join(cities.folder, "corrections"),
-  ]);
+  const { service = "divisions" } = options;
+  const upstream = new UpstreamProcess(
+    service === "streams"
+      ? [scriptAt("stream-upstream-main.js"), String(port)]
+      : [scriptAt("upstream-main.js"), String(port), join(cities.folder, "corrections")],
+  );
   const gateways = members.map(
     (member) => new GatewayProcess(member, clockFile, options.sourceOf?.(member)),
   );
@@ -299,26 +325,25 @@ async function startGateways<C extends TwoCities>(
     sequencer,
     gateways,
     client,
+    upstream,
     nextAnswer: () => nextAnswer(client),
     moveClock: (aheadMs) => setClock(clockFile, aheadMs),
     close: async () => {
       client.close();
-      for (const gateway of gateways) {
-        gateway.admin.close();
-        await gateway.end("SIGKILL");
-      }
-      await upstream.end("SIGKILL");
+      for (const { admin } of gateways) admin.close();
+      await Promise.all([...gateways, upstream].map((running) => running.end("SIGKILL")));
       cities.remove();
     },
   };
   try {
-    await upstream.printed("running");
-    for (const gateway of gateways) await gateway.start(options.program);
+    await Promise.all([upstream, ...gateways].map((starting) => starting.start(options.program)));
     await ready(gateways);
     const admins = { provider: provider.admin, consumer: consumer.admin };
-    await grantAccess(cities, admins, {
-      ...(options.maxStalenessS === undefined ? {} : { maxStalenessS: options.maxStalenessS }),
-    });
+    const { maxStalenessS, purposes } = options;
+    const staleness = maxStalenessS === undefined ? {} : { maxStalenessS };
+    if (service === "streams") {
+      await grantStreams(cities, admins, purposes === undefined ? {} : { purposes }, staleness);
+    } else await grantAccess(cities, admins, staleness);
     return network;
   } catch (error) {
     await network.close();
