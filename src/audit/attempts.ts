@@ -2,7 +2,7 @@
  * Every attempt from both sides (RECORDS.md, "What the auditor matches"): what the provider's and the
  * consumer's records say of one (token digest, index) is put together and compared once both have closed it.
  */
-import { mapKey } from "../base/bytes.ts";
+import { equalBytes, mapKey } from "../base/bytes.ts";
 import { assertInvariant } from "../base/errors.ts";
 import type { Progress } from "../gen/causeway/record/v1/parts_pb.ts";
 import {
@@ -10,71 +10,22 @@ import {
   Check,
   type Closed,
   Outcome,
+  type Receipt,
 } from "../gen/causeway/record/v1/record_pb.ts";
 import { formatHandle } from "../record/handle.ts";
-import type { GrantEnd } from "./batch-times.ts";
+import {
+  type Attempt,
+  type AttemptRecord,
+  type ConsumerClosing,
+  type Foundation,
+  newAttempt,
+  type ProviderClosing,
+  settle,
+} from "./attempt.ts";
 import { type ClosedAttempt, compareSides } from "./compare-sides.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
 import type { RecordedCall } from "./recorded-calls.ts";
-
-/** A record of an attempt with its names. */
-export interface AttemptRecord {
-  readonly place: Place;
-  readonly leafHash: Uint8Array;
-  readonly recordHash: Uint8Array;
-}
-
-/** Numbers and commitments of one segment, copied out of the record's buffer. */
-export interface SegmentFacts extends AttemptRecord {
-  readonly segment: number;
-  readonly framesFirst: bigint;
-  readonly framesEnd: bigint;
-  readonly request: Uint8Array;
-  readonly requestFrames: bigint;
-  readonly response: Uint8Array;
-}
-
-export interface AcknowledgedSegment extends SegmentFacts {
-  readonly check: Check;
-  readonly receiptLeaf: Uint8Array;
-  readonly receiptPosition: number;
-  readonly receiptRecord: Uint8Array;
-}
-
-/** How a side closed the attempt. */
-export interface ProviderClosing extends AttemptRecord {
-  readonly kind: "receipt" | "refusal" | "closed";
-}
-
-export interface ConsumerClosing extends AttemptRecord {
-  readonly kind: "acknowledgement" | "closed";
-  readonly outcome: Outcome | undefined;
-  /** Of the provider's refusal or closing, as it was shown. */
-  readonly refusal: { readonly leafHash: Uint8Array; readonly position: number } | undefined;
-}
-
-/** What a release of this attempt rests on. */
-export interface Foundation {
-  readonly grant: GrantEnd;
-  readonly maxStalenessMs: number;
-  readonly window: number;
-}
-
-export interface Attempt {
-  issuer: string;
-  /** As `attemptName` has it: of the provider's statement, otherwise as the consumer says. */
-  name: string;
-  genuine: boolean;
-  /** The first record of the provider; absent while only the consumer has spoken. */
-  begun: AttemptRecord | undefined;
-  foundation: Foundation | undefined;
-  receipts: SegmentFacts[];
-  acknowledged: AcknowledgedSegment[];
-  providerClosing: ProviderClosing | undefined;
-  consumerClosing: ConsumerClosing | undefined;
-  /** Both sides were compared; of what they said only the foundation is kept. */
-  settled: boolean;
-}
+import { addAcknowledgement, addReceipt } from "./segments.ts";
 
 export interface AttemptCounts {
   attempts: number;
@@ -82,6 +33,16 @@ export interface AttemptCounts {
   /** Not closed by both sides, and too young to be a finding. */
   open: number;
 }
+
+/** How old records are at the end of the ledger. */
+export interface AttemptAge {
+  /** What answers the record would stand by now. */
+  isOverdue(record: AttemptRecord): boolean;
+  /** Its gateway has started again behind it, and has had the time to close what was open. */
+  isRestarted(record: AttemptRecord): boolean;
+}
+
+type Finished = "open" | "overdue" | "complete";
 
 export class Attempts {
   readonly counts: AttemptCounts = { attempts: 0, matched: 0, open: 0 };
@@ -99,7 +60,11 @@ export class Attempts {
   }
 
   /** A provider's first record of an attempt; `undefined` when that attempt was used before. */
-  begin(call: RecordedCall, record: AttemptRecord, foundation?: Foundation): Attempt | undefined {
+  begin(
+    call: RecordedCall,
+    record: AttemptRecord,
+    rests: { readonly foundation?: Foundation | undefined; readonly boot?: Uint8Array } = {},
+  ): Attempt | undefined {
     const { tokenDigest, index, issuer, statement, genuine } = call;
     const attempt = this.#attemptOf(tokenDigest, index, issuer);
     const name = attemptName(statement);
@@ -112,7 +77,9 @@ export class Attempts {
     attempt.begun = record;
     attempt.name = name;
     attempt.genuine = genuine;
-    attempt.foundation = foundation;
+    if (!statement.open) attempt.request = statement.request.slice();
+    attempt.foundation = rests.foundation;
+    attempt.boot = rests.boot?.slice();
     attempt.issuer = issuer;
     return attempt;
   }
@@ -134,16 +101,13 @@ export class Attempts {
     return undefined;
   }
 
-  receipt(attempt: Attempt, record: AttemptRecord, progress: Progress, final: boolean): void {
-    const facts = segmentOf(record, progress);
-    const before = attempt.receipts.at(-1);
-    const follows =
-      facts.segment === (before?.segment ?? 0) + 1 &&
-      facts.framesFirst === (before?.framesEnd ?? 0n) &&
-      facts.framesEnd >= facts.framesFirst;
-    if (!follows) this.#report(findingAt(record.place, "SEGMENT_GAP"));
-    attempt.receipts = appended(attempt.receipts, facts);
-    if (final) this.closeByProvider(attempt, { ...record, kind: "receipt" });
+  receipt(
+    attempt: Attempt,
+    record: AttemptRecord,
+    receipt: Receipt & { readonly progress: Progress },
+  ): void {
+    addReceipt(attempt, receipt, record, this.#report);
+    if (receipt.final) this.#closeByProvider(attempt, { ...record, kind: "receipt" });
     else this.opened(attempt, record);
   }
 
@@ -152,7 +116,18 @@ export class Attempts {
     this.#namelessRefusals.add(formatHandle(leafHash, place.position));
   }
 
-  closeByProvider(attempt: Attempt, closing: ProviderClosing): void {
+  /** A provider's refusal of an attempt that it has no record of. */
+  refuse(attempt: Attempt, record: AttemptRecord): void {
+    this.#closeByProvider(attempt, { ...record, kind: "refusal" });
+  }
+
+  /** A provider's closing of an attempt that it has on record. */
+  closeByProvider(attempt: Attempt, said: Closed, record: AttemptRecord): void {
+    this.#checkFrames(said, attempt.receipts.newest?.framesEnd, record.place);
+    this.#closeByProvider(attempt, { ...record, kind: "closed" });
+  }
+
+  #closeByProvider(attempt: Attempt, closing: ProviderClosing): void {
     // What was closed is followed by nothing and begun by nothing: `begin` and `follow` see to it.
     const isOpen = attempt.providerClosing === undefined && !attempt.settled;
     assertInvariant(isOpen, "an attempt is closed a second time");
@@ -165,14 +140,7 @@ export class Attempts {
     if (progress === undefined || receipt === undefined) return;
     const attempt = this.#consumerSide(said, record.place);
     if (attempt === undefined) return;
-    const acknowledged = {
-      ...segmentOf(record, progress),
-      check,
-      receiptLeaf: receipt.leafHash.slice(),
-      receiptPosition: receipt.position,
-      receiptRecord: said.receiptRecord.slice(),
-    };
-    attempt.acknowledged = appended(attempt.acknowledged, acknowledged);
+    addAcknowledgement(attempt, { ...said, progress, receipt }, record, this.#report);
     if (check !== Check.MATCH) {
       this.#report(findingAt(record.place, "CHECK_FAILED", { check: String(check) }));
     }
@@ -185,7 +153,13 @@ export class Attempts {
   closeByConsumer(said: Closed, record: AttemptRecord): void {
     const attempt = this.#consumerSide(said, record.place);
     if (attempt === undefined) return;
-    const { outcome, refusal } = said;
+    const { outcome, prevRecord, refusal } = said;
+    const { newest } = attempt.acknowledged;
+    const before = newest?.recordHash;
+    if (before === undefined ? prevRecord.length > 0 : !equalBytes(prevRecord, before)) {
+      this.#report(findingAt(record.place, "PREVIOUS_MISSING"));
+    }
+    this.#checkFrames(said, newest?.framesEnd, record.place);
     attempt.consumerClosing = {
       ...record,
       kind: "closed",
@@ -198,57 +172,72 @@ export class Attempts {
     this.#settle(attempt);
   }
 
+  /** What a side let out, it has receipted or acknowledged before. */
+  #checkFrames({ frames }: Closed, framesEnd: bigint | undefined, place: Place): void {
+    if (frames > (framesEnd ?? 0n)) {
+      this.#report(findingAt(place, "FRAMES_BEYOND_RECORD", { frames: String(frames) }));
+    }
+  }
+
   /** At the end of the ledger: what was never closed, and is old enough to have been. */
-  finish(isOverdue: (record: AttemptRecord) => boolean): void {
+  finish(age: AttemptAge): void {
     for (const attempt of this.#attempts.values()) {
       if (attempt.settled) continue;
-      const overdue = this.#unfinished(attempt, isOverdue);
+      const overdue =
+        attempt.begun === undefined
+          ? this.#unanswered(attempt, age)
+          : this.#unfinished(attempt, attempt.begun, age);
       if (overdue === "open") this.counts.open += 1;
     }
   }
 
-  #unfinished(
-    attempt: Attempt,
-    isOverdue: (record: AttemptRecord) => boolean,
-  ): "open" | "overdue" | "complete" {
-    const { begun, providerClosing, consumerClosing } = attempt;
-    if (begun === undefined) return this.#unanswered(attempt, isOverdue);
-    let state: "open" | "overdue" | "complete" = "complete";
-    const miss = (
-      record: AttemptRecord,
-      code: "PROVIDER_CLOSING_MISSING" | "CONSUMER_CLOSING_MISSING",
-    ): void => {
-      if (state !== "overdue") state = "open";
-      if (!isOverdue(record)) return;
-      state = "overdue";
-      this.#report(findingAt(record.place, code));
-    };
-    if (providerClosing === undefined)
-      miss(attempt.receipts.at(-1) ?? begun, "PROVIDER_CLOSING_MISSING");
-    if (consumerClosing === undefined) miss(providerClosing ?? begun, "CONSUMER_CLOSING_MISSING");
-    return state;
+  #unfinished(attempt: Attempt, begun: AttemptRecord, age: AttemptAge): Finished {
+    const { receipts, acknowledged, providerClosing, consumerClosing } = attempt;
+    const newest = receipts.newest ?? begun;
+    const found: Finished[] = [];
+    // A stream may be silent for long: it has to end once the other side or the own process has ended it.
+    if (providerClosing === undefined) {
+      const due = isEnded(consumerClosing, newest, age);
+      if (due) this.#report(findingAt(newest.place, "PROVIDER_CLOSING_MISSING"));
+      found.push(due ? "overdue" : "open");
+    }
+    if (consumerClosing === undefined) {
+      const due = isEnded(providerClosing, acknowledged.newest, age);
+      const { place } = providerClosing ?? newest;
+      if (due) this.#report(findingAt(place, "CONSUMER_CLOSING_MISSING"));
+      found.push(due ? "overdue" : "open");
+    }
+    if (this.#missingRecord(attempt, age)) found.push("overdue");
+    return found.includes("overdue") ? "overdue" : (found[0] ?? "complete");
   }
 
   /** A consumer may close alone what the provider has no record of, but not answer a record of it. */
-  #unanswered(
-    { acknowledged, consumerClosing }: Attempt,
-    isOverdue: (record: AttemptRecord) => boolean,
-  ): "open" | "overdue" | "complete" {
-    const answer = acknowledged[0] ?? consumerClosing;
-    if (answer === undefined) return "complete";
-    const refusal = consumerClosing?.refusal;
+  #unanswered(attempt: Attempt, age: AttemptAge): Finished {
+    const { acknowledged, consumerClosing } = attempt;
+    if (acknowledged.newest !== undefined) {
+      return this.#missingRecord(attempt, age) ? "overdue" : "open";
+    }
+    if (consumerClosing === undefined) return "complete";
+    const { outcome, refusal, place } = consumerClosing;
     const isNameless =
       refusal !== undefined &&
       this.#namelessRefusals.has(formatHandle(refusal.leafHash, refusal.position));
     const refers =
-      acknowledged.length > 0 ||
       (refusal !== undefined && !isNameless) ||
-      consumerClosing?.outcome === Outcome.DISPUTED ||
-      consumerClosing?.outcome === Outcome.UNKNOWN_AFTER_RESTART;
+      outcome === Outcome.DISPUTED ||
+      outcome === Outcome.UNKNOWN_AFTER_RESTART;
     if (!refers) return "complete";
-    if (!isOverdue(answer)) return "open";
-    this.#report(findingAt(answer.place, "PROVIDER_RECORD_MISSING"));
+    if (!age.isOverdue(consumerClosing)) return "open";
+    this.#report(findingAt(place, "PROVIDER_RECORD_MISSING"));
     return "overdue";
+  }
+
+  /** The consumer answers a receipt that is not on the ledger: the oldest one says it for all. */
+  #missingRecord({ acknowledged }: Attempt, age: AttemptAge): boolean {
+    const [oldest] = acknowledged.waiting?.values() ?? [];
+    if (oldest === undefined || !age.isOverdue(oldest)) return false;
+    this.#report(findingAt(oldest.place, "PROVIDER_RECORD_MISSING"));
+    return true;
   }
 
   #consumerSide(said: Acknowledgement | Closed, place: Place): Attempt | undefined {
@@ -301,61 +290,22 @@ export class Attempts {
   }
 }
 
-/** Drops what nobody asks of an attempt that was compared: a ledger has many. */
-function settle(attempt: Attempt): void {
-  attempt.settled = true;
-  attempt.receipts = noFacts;
-  attempt.acknowledged = noFacts;
-  attempt.begun = undefined;
-  attempt.providerClosing = undefined;
-  attempt.consumerClosing = undefined;
-}
-
 function isClosed(attempt: Attempt): attempt is ClosedAttempt {
   return attempt.providerClosing !== undefined && attempt.consumerClosing !== undefined;
 }
 
-// Shared by all attempts that have none, and never added to.
-const noFacts: never[] = [];
-
-function appended<T>(list: T[], one: T): T[] {
-  if (list.length === 0) return [one];
-  list.push(one);
-  return list;
-}
-
-function newAttempt(issuer: string): Attempt {
-  return {
-    issuer,
-    name: "",
-    genuine: true,
-    begun: undefined,
-    foundation: undefined,
-    receipts: noFacts,
-    acknowledged: noFacts,
-    providerClosing: undefined,
-    consumerClosing: undefined,
-    settled: false,
-  };
+/** Whether a side has to have closed: the other did, or the process that has it on record is gone. */
+function isEnded(
+  other: AttemptRecord | undefined,
+  own: AttemptRecord | undefined,
+  age: AttemptAge,
+): boolean {
+  return (
+    (other !== undefined && age.isOverdue(other)) || (own !== undefined && age.isRestarted(own))
+  );
 }
 
 /** What names an attempt among those of its issuer: a key of maps, not to be shown. */
 export function attemptName(of: { readonly xid: Uint8Array; readonly attempt: number }): string {
   return `${mapKey(of.xid)}/${of.attempt}`;
-}
-
-function segmentOf(record: AttemptRecord, progress: Progress): SegmentFacts {
-  const { place, leafHash, recordHash } = record;
-  const { segment, framesFirst, framesEnd, requestFrames } = progress;
-  return {
-    place,
-    leafHash,
-    recordHash,
-    segment,
-    framesFirst,
-    framesEnd,
-    requestFrames,
-    request: progress.request.slice(),
-    response: progress.response.slice(),
-  };
 }

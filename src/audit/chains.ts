@@ -18,6 +18,8 @@ interface Sealed {
 interface Chain {
   boot: string;
   readonly formerBoots: Set<string>;
+  /** Index of the first batch of each process start but the first, in order. */
+  readonly starts: bigint[];
   /** By `<epoch>/<seq>`. */
   readonly places: Map<string, Sealed>;
 }
@@ -36,17 +38,28 @@ export class Chains {
   ): void {
     const { gateway } = header;
     const boot = toHex(header.boot);
-    const chain = this.#chains.get(gateway) ?? { boot, formerBoots: new Set(), places: new Map() };
+    const chain: Chain = this.#chains.get(gateway) ?? {
+      boot,
+      formerBoots: new Set(),
+      starts: [],
+      places: new Map(),
+    };
     this.#chains.set(gateway, chain);
     if (boot !== chain.boot) {
       chain.formerBoots.add(chain.boot);
       chain.boot = boot;
+      chain.starts.push(index);
       if (chain.formerBoots.has(boot)) {
         this.#report(findingAt({ index, position: 0, gateway }, "BOOT_RETURNED", { boot }));
       }
     }
     // One text for each boot: a view of every header would keep its whole buffer.
     chain.places.set(placeOf(header), { leafHash, boot: chain.boot });
+  }
+
+  /** The first batch behind an index that a gateway sealed after another start. */
+  nextStart(gateway: string, index: bigint): bigint | undefined {
+    return this.#chains.get(gateway)?.starts.find((start) => start > index);
   }
 
   /** The leaf hash at the place of a header, as the ledger has it. */

@@ -1,14 +1,7 @@
 /** What two closings of one attempt must have in common. */
 import { equalBytes } from "../base/bytes.ts";
-import { Check, Outcome } from "../gen/causeway/record/v1/record_pb.ts";
-import type {
-  AcknowledgedSegment,
-  Attempt,
-  AttemptRecord,
-  ConsumerClosing,
-  ProviderClosing,
-  SegmentFacts,
-} from "./attempts.ts";
+import { Outcome } from "../gen/causeway/record/v1/record_pb.ts";
+import type { Attempt, AttemptRecord, ConsumerClosing, ProviderClosing } from "./attempt.ts";
 import { findingAt, type Report } from "./findings.ts";
 
 /** An attempt that both sides have closed. */
@@ -19,35 +12,14 @@ export interface ClosedAttempt extends Attempt {
 
 export function compareSides(attempt: ClosedAttempt, report: Report): void {
   const { acknowledged, receipts, consumerClosing, foundation } = attempt;
-  for (const segment of acknowledged) compareSegment(attempt, segment, report);
+  for (const { place } of acknowledged.waiting?.values() ?? []) {
+    report(findingAt(place, "HANDLE_DIFFERS"));
+  }
   compareClosings(attempt, report);
-  const unacknowledged = receipts.length - acknowledged.length;
-  if (foundation !== undefined && unacknowledged > foundation.window) {
+  const unacknowledged = receipts.count - acknowledged.count;
+  if (foundation !== undefined && unacknowledged > Math.max(1, foundation.window)) {
     report(findingAt(consumerClosing.place, "WINDOW_EXCEEDED"));
   }
-}
-
-function compareSegment(attempt: ClosedAttempt, said: AcknowledgedSegment, report: Report): void {
-  const receipt = attempt.receipts.find(({ recordHash }) =>
-    equalBytes(recordHash, said.receiptRecord),
-  );
-  const { receiptLeaf: leafHash, receiptPosition: position, place } = said;
-  if (receipt === undefined || !isHandleOf({ leafHash, position }, receipt)) {
-    report(findingAt(place, "HANDLE_DIFFERS"));
-    return;
-  }
-  // A failed check says already that the two sides do not agree.
-  if (said.check !== Check.MATCH) return;
-  if (said.framesEnd > receipt.framesEnd) report(findingAt(place, "ACKNOWLEDGED_BEYOND_RECEIPT"));
-  if (differ("request", said, receipt)) report(findingAt(place, "REQUEST_DIFFERS"));
-  if (differ("response", said, receipt)) report(findingAt(place, "RESPONSE_DIFFERS"));
-}
-
-/** Commitments run on frame by frame: only at equal numbers of frames do they say the same. */
-function differ(what: "request" | "response", a: SegmentFacts, b: SegmentFacts): boolean {
-  const atEqual =
-    what === "request" ? a.requestFrames === b.requestFrames : a.framesEnd === b.framesEnd;
-  return atEqual && !equalBytes(a[what], b[what]);
 }
 
 function compareClosings(attempt: ClosedAttempt, report: Report): void {

@@ -9,6 +9,8 @@ import {
   type CallStatement,
   type Decision,
   type Fact,
+  type Obligations,
+  type Progress,
   Verdict,
 } from "../gen/causeway/record/v1/parts_pb.ts";
 import {
@@ -23,15 +25,10 @@ import {
 import { formatAddress } from "../record/handle.ts";
 import { verifyRecordProof } from "../record/proof.ts";
 import { buildRecord, type LedgerRecord } from "../record/record.ts";
-import type { GrantFact, RegistryState, RegistryView } from "../registry/state.ts";
+import type { RegistryState, RegistryView } from "../registry/state.ts";
 import { isPlausibleAggregate } from "./aggregates.ts";
-import {
-  type Attempt,
-  attemptName,
-  type AttemptRecord,
-  type Attempts,
-  type Foundation,
-} from "./attempts.ts";
+import type { Attempt, AttemptRecord, Foundation } from "./attempt.ts";
+import { attemptName, type Attempts } from "./attempts.ts";
 import type { GrantEnd, Released } from "./batch-times.ts";
 import type { Chains } from "./chains.ts";
 import type { Decisions } from "./decisions.ts";
@@ -101,7 +98,9 @@ export class EvidenceChecks {
       const attempt = this.#checkBody(built.body, record, batch);
       const { foundation } = attempt ?? {};
       if (foundation === undefined) continue;
-      const { grant, maxStalenessMs } = foundation;
+      const { grantJti, maxStalenessMs } = foundation;
+      // A revocation may have come since the attempt was begun.
+      const grant = grantEnd(grantJti, batch.state);
       this.#checkStands(grant, place, batch);
       released.push({ position, grant, maxStalenessMs });
     }
@@ -138,7 +137,7 @@ export class EvidenceChecks {
   }
 
   #opened({ begin }: Opened, record: AttemptRecord, batch: EvidenceBatch): Attempt | undefined {
-    const attempt = begin === undefined ? undefined : this.#begin(begin, record, batch);
+    const attempt = begin === undefined ? undefined : this.#begin(begin, record, batch, true);
     if (attempt !== undefined) this.#parts.attempts.opened(attempt, record);
     return attempt;
   }
@@ -148,7 +147,7 @@ export class EvidenceChecks {
     const { start, progress, final, status } = receipt;
     const attempt =
       start.case === "begin"
-        ? this.#begin(start.value, record, batch)
+        ? this.#begin(start.value, record, batch, false)
         : start.case === "prevRecord"
           ? attempts.follow(start.value.hash, record.place)
           : undefined;
@@ -156,12 +155,22 @@ export class EvidenceChecks {
       report(findingAt(record.place, "RECORD_IMPLAUSIBLE", { member: "status" }));
     }
     if (attempt === undefined || progress === undefined) return undefined;
-    attempts.receipt(attempt, record, progress, final);
+    const { boot } = attempt;
+    if (boot !== undefined && !equalBytes(boot, batch.header.boot)) {
+      // A process that has started again goes on with nothing.
+      report(findingAt(record.place, "TOKEN_MISUSED", { member: "nonce" }));
+    }
+    attempts.receipt(attempt, record, receipt as Receipt & { readonly progress: Progress });
     return attempt;
   }
 
   /** A call that was permitted: its token, its decision, and the attempt that it opens. */
-  #begin(begin: Begin, record: AttemptRecord, batch: EvidenceBatch): Attempt | undefined {
+  #begin(
+    begin: Begin,
+    record: AttemptRecord,
+    batch: EvidenceBatch,
+    isOpened: boolean,
+  ): Attempt | undefined {
     const { attempts, calls, report } = this.#parts;
     const { call, decision, obligations } = begin;
     const { place } = record;
@@ -172,13 +181,26 @@ export class EvidenceChecks {
     if (recorded === undefined) return undefined;
     this.#checkPeerKey(begin.peerTlsKey, recorded.issuer, place, view);
     this.#decide(decision, obligations, recorded, place, batch, view);
-    const foundation = foundationOf(
-      recorded.statement,
-      obligations?.window ?? 0,
-      batch.state,
-      view,
-    );
-    return attempts.begin(recorded, record, foundation);
+    const { statement } = recorded;
+    this.#checkShape(statement, place, isOpened, view);
+    const foundation = foundationOf(statement, obligations, batch.state, view);
+    return attempts.begin(recorded, record, { foundation, boot: batch.header.boot });
+  }
+
+  /** A call is open where its method streams, and one that writes has its Opened before the upstream. */
+  #checkShape(
+    { method: path, open, service }: CallStatement,
+    place: Place,
+    isOpened: boolean,
+    view: RegistryView,
+  ): void {
+    const method = view.service(service)?.body.methods.find((one) => one.path === path);
+    if (method === undefined) return;
+    const { report } = this.#parts;
+    if (open !== (method.client_streaming || method.server_streaming)) {
+      report(findingAt(place, "CALL_STATEMENT_INVALID", { member: "open" }));
+    }
+    if (method.writes && !isOpened) report(findingAt(place, "OPENED_MISSING"));
   }
 
   #refusal(refusal: Refusal, record: AttemptRecord, batch: EvidenceBatch): void {
@@ -207,7 +229,7 @@ export class EvidenceChecks {
         this.#recheck(recheck, decision.grantJti, refusal.reason, record, batch);
     }
     const attempt = attempts.begin(recorded, record);
-    if (attempt !== undefined) attempts.closeByProvider(attempt, { ...record, kind: "refusal" });
+    if (attempt !== undefined) attempts.refuse(attempt, record);
   }
 
   #closed(closed: Closed, record: AttemptRecord, batch: EvidenceBatch): void {
@@ -227,10 +249,10 @@ export class EvidenceChecks {
     }
     const { recheck, status } = closed;
     if (recheck !== undefined && attempt.foundation !== undefined) {
-      const { jti } = attempt.foundation.grant;
-      this.#recheck(recheck, jti, status?.reason ?? "", record, batch);
+      const { grantJti } = attempt.foundation;
+      this.#recheck(recheck, grantJti, status?.reason ?? "", record, batch);
     }
-    attempts.closeByProvider(attempt, { ...record, kind: "closed" });
+    attempts.closeByProvider(attempt, closed, record);
   }
 
   /** The consumer shows a receipt that is overdue: its provider never submitted it, or sealed another. */
@@ -342,18 +364,25 @@ export function isFounded({ grantJti, fact }: NamedRecheck, state: RegistryState
 /** What a release rests on; `undefined` when the statement names no grant or service of this ledger. */
 function foundationOf(
   { grant: address, service: serviceId }: CallStatement,
-  window: number,
+  obligations: Obligations | undefined,
   state: RegistryState,
   view: RegistryView,
 ): Foundation | undefined {
   const service = view.service(serviceId);
-  const jti =
+  const grantJti =
     address === undefined
       ? undefined
       : state.grantsByAddress.get(formatAddress(address.index, address.position));
-  const grant: GrantFact | undefined = jti === undefined ? undefined : state.grants.get(jti);
-  if (service === undefined || grant === undefined) return undefined;
-  const { until, exp } = grant.standing;
+  if (service === undefined || grantJti === undefined || !state.grants.has(grantJti)) {
+    return undefined;
+  }
+  const { window = 0, messagesMax = 0n, bytesMax = 0n } = obligations ?? {};
   const maxStalenessMs = service.body.max_staleness_s * 1000;
-  return { grant: { jti: grant.jti, until: until?.index, exp }, maxStalenessMs, window };
+  return { grantJti, maxStalenessMs, window, messagesMax, bytesMax };
+}
+
+/** How a grant ends, as the registry knows by now. */
+function grantEnd(jti: string, state: RegistryState): GrantEnd {
+  const { until, exp } = state.grants.get(jti)?.standing ?? {};
+  return { jti, until: until?.index, exp };
 }

@@ -98,6 +98,24 @@ const rows = {
   ATTEMPT_MISNAMED: ["violation", "A record names its attempt otherwise than its call statement."],
   PREVIOUS_MISSING: ["violation", "A record follows one that is not an open record of its chain."],
   SEGMENT_GAP: ["violation", "Receipts of one attempt do not follow each other without a gap."],
+  ACKNOWLEDGEMENT_GAP: [
+    "violation",
+    "Acknowledgements of one attempt do not follow each other without a gap.",
+  ],
+  ACKNOWLEDGEMENT_DIFFERS: [
+    "violation",
+    "An acknowledgement that says MATCH counts otherwise than its receipt.",
+  ],
+  FRAMES_BEYOND_RECORD: [
+    "violation",
+    "A closing says more frames than the records of its side let out.",
+  ],
+  LIMIT_EXCEEDED: ["violation", "More was released than the obligations allow."],
+  OPENED_MISSING: ["violation", "A method that writes was answered without an Opened before."],
+  REQUEST_FRAMES_IMPLAUSIBLE: [
+    "violation",
+    "A record counts frames of a request that its call cannot have.",
+  ],
   WINDOW_EXCEEDED: ["violation", "More segments are unacknowledged than the window allows."],
   PROVIDER_CLOSING_MISSING: ["violation", "The provider never closed an attempt that it opened."],
   PROVIDER_RECORD_MISSING: [

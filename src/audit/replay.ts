@@ -11,7 +11,8 @@ import type { PolicyEngine } from "../policy/ports.ts";
 import type { AttributeOpening } from "../policy/replay.ts";
 import type { RegistryView } from "../registry/state.ts";
 import { view } from "../registry/view.ts";
-import { type AttemptCounts, type AttemptRecord, Attempts } from "./attempts.ts";
+import type { AttemptRecord } from "./attempt.ts";
+import { type AttemptCounts, Attempts } from "./attempts.ts";
 import { BatchTimes, type TimeBounds } from "./batch-times.ts";
 import { Chains } from "./chains.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
@@ -311,11 +312,16 @@ class Replay {
     this.#decisions?.finish((size) => this.#viewAt(size));
     const endMs = finals.newest?.timeMs ?? 0;
     const { closingMs } = this.#bounds();
-    const isOverdue = ({ place }: AttemptRecord): boolean => {
-      const finalMs = finals.firstAbove(place.index)?.timeMs;
+    const isOld = (index: bigint): boolean => {
+      const finalMs = finals.firstAbove(index)?.timeMs;
       return finalMs !== undefined && endMs - finalMs > closingMs;
     };
-    this.#attempts.finish(isOverdue);
+    const isOverdue = ({ place }: AttemptRecord): boolean => isOld(place.index);
+    const isRestarted = ({ place }: AttemptRecord): boolean => {
+      const start = this.#chains.nextStart(place.gateway, place.index);
+      return start !== undefined && isOld(start);
+    };
+    this.#attempts.finish({ isOverdue, isRestarted });
     for (const named of this.#evidence.rechecks) {
       if (isFounded(named, state) || !isOverdue(named.record)) continue;
       report(findingAt(named.record.place, "RECHECK_UNFOUNDED"));

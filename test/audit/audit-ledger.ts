@@ -1,5 +1,5 @@
 /** A ledger of tests with everything that an auditor reads: frozen notes, blobs, calls and both sides' records. */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
 import { createUuidV7 } from "../../src/base/ids.ts";
@@ -65,16 +65,30 @@ import {
   sayRevocation,
   sayService,
 } from "../support/statements.ts";
+import { streamDescriptors, streamMethods } from "../support/stream-service.ts";
 import { wholeAnswer, wholeSegment } from "../support/answers.ts";
 
 export const readMethod = "/causeway.demo.v1.DivisionService/GetDivision";
 export const writeMethod = "/causeway.demo.v1.DivisionService/ReportCorrection";
+export const chatMethod: string = streamMethods.chat;
+export const collectMethod: string = streamMethods.collect;
 export const engine: PolicyEngine = createCedarEngine();
 
 const descriptorSet: Uint8Array = toBinary(
   FileDescriptorSetSchema,
-  create(FileDescriptorSetSchema, { file: [file_causeway_demo_v1_division.proto] }),
+  create(FileDescriptorSetSchema, {
+    file: [
+      file_causeway_demo_v1_division.proto,
+      ...fromBinary(FileDescriptorSetSchema, streamDescriptors()).file,
+    ],
+  }),
 );
+const methods = [
+  { path: readMethod, writes: false, client_streaming: false, server_streaming: false },
+  { path: writeMethod, writes: true, client_streaming: false, server_streaming: false },
+  { path: chatMethod, writes: false, client_streaming: true, server_streaming: true },
+  { path: collectMethod, writes: true, client_streaming: true, server_streaming: false },
+];
 const policyText = utf8(standardPolicyText);
 const schemaText = utf8(standardSchema([]));
 const blobs = new Map([descriptorSet, policyText, schemaText].map((b) => [toHex(sha256(b)), b]));
@@ -91,6 +105,8 @@ export interface TestCall {
 
 export interface CallChange {
   readonly method?: string;
+  /** The messages of the request come one by one. */
+  readonly open?: boolean;
   readonly purpose?: string;
   readonly attempt?: number;
   readonly xid?: Uint8Array;
@@ -137,15 +153,11 @@ export class AuditLedger {
     const audit = new AuditLedger(ledger, [{ kind: "header", network: network.id }]);
     audit.#enter(ledger.batches[0] as CreatedBatch);
     audit.final();
-    const call = { client_streaming: false, server_streaming: false };
     const service = sayService(network, {
       body: {
         descriptor: toHex(sha256(descriptorSet)),
         descriptor_bytes: descriptorSet.length,
-        methods: [
-          { path: readMethod, writes: false, ...call },
-          { path: writeMethod, writes: true, ...call },
-        ],
+        methods,
       },
     });
     const policy = sayPolicy(network, {
@@ -162,7 +174,7 @@ export class AuditLedger {
       {
         type: "causeway-service" as const,
         service: divisions(network),
-        methods: [readMethod, writeMethod],
+        methods: methods.map(({ path }) => path),
         purposes: ["address-check"],
         legal_basis: "GB/T-2260",
       },
@@ -275,7 +287,7 @@ export class AuditLedger {
       method: change.method ?? readMethod,
       grant: this.grant,
       purpose: change.purpose ?? "address-check",
-      request: sha256(random),
+      ...(change.open === true ? { open: true } : { request: sha256(random) }),
     });
     const bytes = encodeCallStatement(statement);
     const { root, paths } = callPaths([bytes, encodeCallStatement({ ...statement, attempt: 9 })]);
@@ -324,7 +336,7 @@ export class AuditLedger {
     };
   }
 
-  #begin(call: TestCall): ReturnType<typeof createBegin> {
+  begin(call: TestCall): ReturnType<typeof createBegin> {
     const { obligations, decision } = call;
     if (obligations === undefined) throw new TypeError("the call was not permitted");
     return createBegin({
@@ -336,13 +348,13 @@ export class AuditLedger {
   }
 
   opened(call: TestCall): Uint8Array {
-    return encodeOpened(this.#begin(call));
+    return encodeOpened(this.begin(call));
   }
 
   /** A final receipt; it follows `opened` when that is given. */
   receipt(call: TestCall, opened?: Uint8Array): Uint8Array {
     return encodeReceipt({
-      begin: opened === undefined ? this.#begin(call) : undefined,
+      begin: opened === undefined ? this.begin(call) : undefined,
       prevRecord: opened === undefined ? undefined : recordHash(opened),
       request: { commitment: call.statement.request, frames: 2 },
       segment: wholeSegment({
@@ -422,6 +434,8 @@ export class AuditLedger {
       readonly refusal?: TestRecord;
       readonly nextAttempt?: number;
       readonly reason?: ReasonCode;
+      readonly prevRecord?: Uint8Array | undefined;
+      readonly frames?: number;
     } = {},
   ): Uint8Array {
     const { refusal } = change;
@@ -436,6 +450,8 @@ export class AuditLedger {
       source: "gateway",
       status: undefined,
       nextAttempt: change.nextAttempt ?? 0,
+      prevRecord: change.prevRecord,
+      frames: change.frames,
     });
   }
 

@@ -1,0 +1,140 @@
+/** What is kept of one attempt while its two sides are not both closed. */
+import type { Progress } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { Check, Outcome } from "../gen/causeway/record/v1/record_pb.ts";
+import type { Place } from "./findings.ts";
+import type { RunningCommitments } from "./running-commitments.ts";
+
+/** A record of an attempt with its names. */
+export interface AttemptRecord {
+  readonly place: Place;
+  readonly leafHash: Uint8Array;
+  readonly recordHash: Uint8Array;
+}
+
+/** Numbers of one segment. */
+export interface SegmentFacts extends AttemptRecord {
+  readonly segment: number;
+  readonly framesFirst: bigint;
+  readonly framesEnd: bigint;
+  readonly requestFrames: bigint;
+  readonly final: boolean;
+}
+
+export interface AcknowledgedSegment extends SegmentFacts {
+  readonly check: Check;
+  readonly receiptLeaf: Uint8Array;
+  readonly receiptPosition: number;
+  readonly receiptRecord: Uint8Array;
+}
+
+/** How a side closed the attempt. */
+export interface ProviderClosing extends AttemptRecord {
+  readonly kind: "receipt" | "refusal" | "closed";
+}
+
+export interface ConsumerClosing extends AttemptRecord {
+  readonly kind: "acknowledgement" | "closed";
+  readonly outcome: Outcome | undefined;
+  /** Of the provider's refusal or closing, as it was shown. */
+  readonly refusal: { readonly leafHash: Uint8Array; readonly position: number } | undefined;
+}
+
+/** What a release of this attempt rests on. */
+export interface Foundation {
+  readonly grantJti: string;
+  readonly maxStalenessMs: number;
+  readonly window: number;
+  /** 0 sets no bound. */
+  readonly messagesMax: bigint;
+  readonly bytesMax: bigint;
+}
+
+/** What one side has said of the segments of an attempt. */
+export interface Segments<Facts extends SegmentFacts> {
+  count: number;
+  newest: Facts | undefined;
+  /** Those whose counterpart has not been met, by the record hash of the receipt. */
+  waiting: Map<string, Facts> | undefined;
+}
+
+export interface Attempt {
+  issuer: string;
+  /** As `attemptName` has it: of the provider's statement, otherwise as the consumer says. */
+  name: string;
+  genuine: boolean;
+  /** The first record of the provider; absent while only the consumer has spoken. */
+  begun: AttemptRecord | undefined;
+  /** What the statement commits to; absent under an open one. */
+  request: Uint8Array | undefined;
+  /** Of the provider's process that began it. */
+  boot: Uint8Array | undefined;
+  foundation: Foundation | undefined;
+  receipts: Segments<SegmentFacts>;
+  acknowledged: Segments<AcknowledgedSegment>;
+  /** Bytes that its receipts cover at the least. */
+  bytes: bigint;
+  requests: RunningCommitments | undefined;
+  responses: RunningCommitments | undefined;
+  providerClosing: ProviderClosing | undefined;
+  consumerClosing: ConsumerClosing | undefined;
+  /** Both sides were compared; of what they said only the foundation is kept. */
+  settled: boolean;
+}
+
+// Shared by all attempts that have none, and never changed.
+const noSegments: Segments<never> = Object.freeze({
+  count: 0,
+  newest: undefined,
+  waiting: undefined,
+});
+
+export function newAttempt(issuer: string): Attempt {
+  return {
+    issuer,
+    name: "",
+    genuine: true,
+    begun: undefined,
+    request: undefined,
+    boot: undefined,
+    foundation: undefined,
+    receipts: noSegments,
+    acknowledged: noSegments,
+    bytes: 0n,
+    requests: undefined,
+    responses: undefined,
+    providerClosing: undefined,
+    consumerClosing: undefined,
+    settled: false,
+  };
+}
+
+/** Drops what nobody asks of an attempt that was compared: a ledger has many. */
+export function settle(attempt: Attempt): void {
+  attempt.settled = true;
+  attempt.begun = undefined;
+  attempt.request = undefined;
+  attempt.boot = undefined;
+  attempt.receipts = noSegments;
+  attempt.acknowledged = noSegments;
+  attempt.requests = undefined;
+  attempt.responses = undefined;
+  attempt.providerClosing = undefined;
+  attempt.consumerClosing = undefined;
+}
+
+/** Counts one more segment of a side. */
+export function withSegment<Facts extends SegmentFacts>(
+  segments: Segments<Facts>,
+  newest: Facts,
+): Segments<Facts> {
+  if (segments.count === 0) return { count: 1, newest, waiting: undefined };
+  segments.count += 1;
+  segments.newest = newest;
+  return segments;
+}
+
+export function segmentOf(record: AttemptRecord, progress: Progress, final: boolean): SegmentFacts {
+  const { place, leafHash, recordHash } = record;
+  const { segment, framesFirst, framesEnd, requestFrames } = progress;
+  return { place, leafHash, recordHash, segment, framesFirst, framesEnd, requestFrames, final };
+}
