@@ -50,7 +50,7 @@ export async function grantStreams(
   detail: Partial<AuthorizationDetail> = {},
   options: { readonly maxStalenessS?: number } = {},
 ): Promise<string> {
-  const { provider, blobs } = cities;
+  const { provider, consumer, blobs } = cities;
   const descriptor = streamDescriptors();
   for (const blob of [descriptor, blobs.policy, blobs.schema]) await admins.provider.putBlob(blob);
   const { service, policy } = publication(cities);
@@ -60,6 +60,7 @@ export async function grantStreams(
   });
   const published = {
     ...service,
+    purposes: detail.purposes ?? service.purposes,
     max_staleness_s: options.maxStalenessS ?? service.max_staleness_s,
     descriptor: toHex(sha256(descriptor)),
     descriptor_bytes: descriptor.length,
@@ -67,21 +68,11 @@ export async function grantStreams(
   };
   await applied(admins.provider, cities.sign(provider, "service", divisionsService, published).jws);
   await applied(admins.provider, cities.sign(provider, "policy", divisionsService, policy).jws);
-  return grantStreamsAgain(cities, admins, detail);
-}
-
-/** Another request and grant for all of the service, once it is published; the `jti` of the grant. */
-export async function grantStreamsAgain(
-  cities: TwoCities,
-  admins: { readonly provider: AdminClient; readonly consumer: AdminClient },
-  detail: Partial<AuthorizationDetail> = {},
-): Promise<string> {
-  const { provider, consumer } = cities;
   const details: AuthorizationDetail[] = [
     {
       type: "causeway-service",
       service: divisionsService,
-      methods: Object.values(streamMethods).toSorted(),
+      methods: methods.map(({ path }) => path).toSorted(),
       purposes: ["address-check"],
       legal_basis: "order-809-12",
       ...detail,
