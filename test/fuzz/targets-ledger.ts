@@ -83,7 +83,7 @@ const opening: Opening = {
   ]),
 };
 const cipher = createOpeningsCipher(sha256(utf8("key")));
-const openingId = utf8("id");
+const openingRow = { id: utf8("id"), rowKey: new Uint8Array(32).fill(1) };
 
 /** Pieces of a file in the sizes that its own bytes choose: 1 to 256. */
 function* pieces(input: Uint8Array): Generator<Uint8Array> {
@@ -241,8 +241,8 @@ export const ledgerTargets: readonly Target[] = [
   {
     name: "an encrypted opening",
     covers: ["src/ledger/openings/openings-cipher.ts createOpeningsCipher"],
-    samples: [cipher.encrypt(openingId, encodeOpening(opening))],
-    read: (input) => cipher.decrypt(openingId, input),
+    samples: [cipher.encrypt(openingRow, encodeOpening(opening))],
+    read: (input) => cipher.decrypt(openingRow, input),
     sealed: true,
     reasons: ["KEY_LOCKED"],
   },

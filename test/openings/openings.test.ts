@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import Database from "better-sqlite3";
 import fc from "fast-check";
-import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { parseUtf8, toHex, utf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { createOpeningsCipher } from "../../src/ledger/openings/openings-cipher.ts";
 import type { Opening } from "../../src/ledger/openings/opening.ts";
@@ -153,6 +153,51 @@ describe("openings", () => {
     );
   });
 
+  it("cannot be opened from copies that pages keep: their keys are in no file, and the others' stay", (t) => {
+    const folder = temporaryFolder(t);
+    const path = join(folder, "openings.db");
+    const ids = Array.from({ length: 300 }, (_, i) => utf8(`attempt ${i}`));
+    const store = new SqliteOpenings(path, key);
+    // Sizes at which pages are joined when their rows go, and keep copies of what was moved.
+    for (const [i, one] of ids.entries()) {
+      store.put([0, 1].map((part) => ({ id: one, part: new Uint8Array(20 + ((i * 37) % 140)) })));
+    }
+    store.close();
+    const db = new Database(path, { readonly: true });
+    const keys = db
+      .prepare("SELECT id, part_key FROM openings JOIN part_keys USING (number)")
+      .all() as { id: Buffer; part_key: Buffer }[];
+    db.close();
+    assert.equal(keys.length, 600);
+    assert.equal(new Set(keys.map(({ part_key: one }) => one.toString("hex"))).size, 600);
+
+    const again = new SqliteOpenings(path, key);
+    const isGone = (name: Uint8Array): boolean => Number(parseUtf8(name)?.split(" ")[1]) % 3 > 0;
+    for (const one of ids.filter(isGone)) assert.equal(again.erase([one]), 1);
+    const after = bytesOf(folder);
+    for (const { id: name, part_key: one } of keys) {
+      assert.equal(after.includes(one.subarray(0, 12)), !isGone(name), name.toString());
+    }
+    for (const one of ids) assert.equal(again.get(one).length, isGone(one) ? 0 : 2);
+    again.close();
+  });
+
+  it("of a store from before the keys are still read and erased", (t) => {
+    const path = join(temporaryFolder(t), "openings.db");
+    new SqliteOpenings(path, key).close();
+    const db = new Database(path);
+    const sealed = createOpeningsCipher(key).encrypt({ id, rowKey: new Uint8Array(0) }, seed);
+    db.prepare("INSERT INTO openings (id, part) VALUES (?, ?)").run(id, sealed);
+    db.exec("DROP TABLE part_keys");
+    db.close();
+    const store = new SqliteOpenings(path, key);
+    store.put([{ id, part: utf8("later") }]);
+    assert.deepEqual(store.get(id).map(toHex), [toHex(seed), toHex(utf8("later"))]);
+    assert.equal(store.erase([id]), 1);
+    assert.deepEqual(store.get(id), []);
+    store.close();
+  });
+
   it("that are still buffered are erased too", async (t) => {
     const folder = temporaryFolder(t);
     const openings = await open(t, folder);
@@ -178,21 +223,25 @@ describe("openings", () => {
 
 describe("the cipher of the openings", () => {
   const cipher = createOpeningsCipher(key);
+  const row = { id, rowKey: new Uint8Array(32).fill(7) };
 
-  it("refuses a part that is moved to another id", () => {
-    assert.throws(() => cipher.decrypt(other, cipher.encrypt(id, seed)), code("KEY_LOCKED"));
+  it("refuses a part that is moved to another id, and one whose key is gone", () => {
+    const sealed = cipher.encrypt(row, seed);
+    assert.throws(() => cipher.decrypt({ ...row, id: other }, sealed), code("KEY_LOCKED"));
+    const zeros = new Uint8Array(32);
+    assert.throws(() => cipher.decrypt({ ...row, rowKey: zeros }, sealed), code("KEY_LOCKED"));
   });
 
   it("refuses every single-bit change", () => {
-    const sealed = cipher.encrypt(id, utf8("x"));
+    const sealed = cipher.encrypt(row, utf8("x"));
     for (let bit = 0; bit < sealed.length * 8; bit++) {
       const changed = Uint8Array.from(sealed);
       changed[bit >> 3] = (changed[bit >> 3] as number) ^ (1 << (bit & 7));
-      assert.throws(() => cipher.decrypt(id, changed), code("KEY_LOCKED"));
+      assert.throws(() => cipher.decrypt(row, changed), code("KEY_LOCKED"));
     }
   });
 
   it("never encrypts one value to the same bytes twice", () => {
-    assert.notEqual(toHex(cipher.encrypt(id, seed)), toHex(cipher.encrypt(id, seed)));
+    assert.notEqual(toHex(cipher.encrypt(row, seed)), toHex(cipher.encrypt(row, seed)));
   });
 });

@@ -12,31 +12,46 @@ const nonceBytes = 12;
 const tagBytes = 16;
 const label = concatBytes(utf8("causeway/openings/v1"), Uint8Array.of(0));
 
+/** The bytes of a row's own key. */
+export const rowKeyBytes: number = 32;
+
+/** A key for one row. */
+export function createRowKey(): Uint8Array {
+  return new Uint8Array(randomBytes(rowKeyBytes));
+}
+
+/** Which key a text is encrypted under, beside the key file. */
+export interface CipherRow {
+  readonly id: Uint8Array;
+  /** Drawn for this row alone: without it the row is lost. Empty for a row that has none. */
+  readonly rowKey: Uint8Array;
+}
+
 export interface OpeningsCipher {
   /** nonce ‖ ciphertext ‖ tag. */
-  encrypt(id: Uint8Array, plaintext: Uint8Array): Uint8Array;
-  /** Throws KEY_LOCKED when the bytes were not encrypted under this key for this id, or were changed. */
-  decrypt(id: Uint8Array, sealed: Uint8Array): Uint8Array;
+  encrypt(row: CipherRow, plaintext: Uint8Array): Uint8Array;
+  /** Throws KEY_LOCKED when the bytes were not encrypted under this key for this row, or were changed. */
+  decrypt(row: CipherRow, sealed: Uint8Array): Uint8Array;
 }
 
 /**
- * A cipher under the 32 bytes of the key file. Each id has a derived key of its own, so that the
+ * A cipher under the 32 bytes of the key file. Each id and row has a derived key of its own, so that the
  * random nonces of a long life are never many under one key, and a row moved to another id is refused.
  */
 export function createOpeningsCipher(key: Uint8Array): OpeningsCipher {
   if (key.length !== openingsKeyBytes) throw new RangeError("the key of the openings has 32 bytes");
-  const keyOf = (id: Uint8Array): Uint8Array => hmacSha256(key, label, id);
+  const keyOf = ({ id, rowKey }: CipherRow): Uint8Array => hmacSha256(key, label, id, rowKey);
   return {
-    encrypt: (id, plaintext) => {
+    encrypt: (row, plaintext) => {
       const nonce = randomBytes(nonceBytes);
-      const cipher = createCipheriv(algorithm, keyOf(id), nonce);
+      const cipher = createCipheriv(algorithm, keyOf(row), nonce);
       return concatBytes(nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag());
     },
-    decrypt: (id, sealed) => {
+    decrypt: (row, sealed) => {
       try {
         const nonce = sealed.subarray(0, nonceBytes);
         const options = { authTagLength: tagBytes };
-        const decipher = createDecipheriv(algorithm, keyOf(id), nonce, options);
+        const decipher = createDecipheriv(algorithm, keyOf(row), nonce, options);
         decipher.setAuthTag(sealed.subarray(-tagBytes));
         const ciphertext = sealed.subarray(nonceBytes, -tagBytes);
         return concatBytes(decipher.update(ciphertext), decipher.final());

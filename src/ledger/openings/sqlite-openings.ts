@@ -1,12 +1,17 @@
 import Database from "better-sqlite3";
-import { utf8 } from "../../base/bytes.ts";
+import { emptyBytes, utf8 } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { assertPragma } from "../journal/sqlite-open.ts";
 import { storing } from "../store/sqlite-errors.ts";
 import type { Erasure, IdRange } from "./openings-message.ts";
 import { frame } from "../journal/framing.ts";
 import { erasureRoot } from "./erasure.ts";
-import { createOpeningsCipher, type OpeningsCipher } from "./openings-cipher.ts";
+import {
+  createOpeningsCipher,
+  createRowKey,
+  type OpeningsCipher,
+  rowKeyBytes,
+} from "./openings-cipher.ts";
 
 type Statement = Database.Statement<unknown[]>;
 
@@ -18,6 +23,16 @@ CREATE TABLE IF NOT EXISTS openings (
   part BLOB NOT NULL -- encrypted
 ) STRICT;
 CREATE INDEX IF NOT EXISTS openings_by_id ON openings (id);
+-- What each part is encrypted under beside the key file. No row is ever deleted, so that none is moved: where
+-- SQLite moves rows between pages it leaves copies in their gaps, and secure_delete does not find those. An
+-- erasure writes zeros over the key where it stands.
+CREATE TABLE IF NOT EXISTS part_keys (
+  number INTEGER PRIMARY KEY,
+  part_key BLOB NOT NULL
+) STRICT;
+-- Parts of a store from before the keys have none: numbers go on behind theirs.
+INSERT INTO part_keys SELECT MAX(number), x'' FROM openings
+  WHERE NOT EXISTS (SELECT 1 FROM part_keys) HAVING MAX(number) IS NOT NULL;
 -- What was erased and is recorded on the ledger. Ids are those of exchanges, and open nothing; with the
 -- secret it can be shown that one of them is among the hashes under the root.
 CREATE TABLE IF NOT EXISTS erasures (
@@ -34,7 +49,7 @@ CREATE TABLE IF NOT EXISTS key_check (
 ) STRICT;
 `;
 
-const checkId = utf8("key check");
+const checkRow = { id: utf8("key check"), rowKey: emptyBytes };
 
 /** One part of an opening, in the clear. */
 export interface OpeningPart {
@@ -42,12 +57,20 @@ export interface OpeningPart {
   readonly part: Uint8Array;
 }
 
+interface PartRow {
+  readonly part: Uint8Array;
+  /** `null` for a part of a store from before the keys. */
+  readonly part_key: Uint8Array | null;
+}
+
 /** The database of the openings; one process has it open. */
 export class SqliteOpenings {
   readonly #db: Database.Database;
   readonly #cipher: OpeningsCipher;
+  readonly #insertKey: Statement;
   readonly #insert: Statement;
   readonly #select: Statement;
+  readonly #deleteKeys: Statement;
   readonly #delete: Statement;
   readonly #find: Statement;
   readonly #insertErasure: Statement;
@@ -58,8 +81,16 @@ export class SqliteOpenings {
     this.#cipher = createOpeningsCipher(key);
     this.#db = openDatabase(path);
     const prepare = (sql: string): Statement => storing(() => this.#db.prepare<unknown[]>(sql));
-    this.#insert = prepare("INSERT INTO openings (id, part) VALUES (?, ?)");
-    this.#select = prepare("SELECT part FROM openings WHERE id = ? ORDER BY number").pluck();
+    this.#insertKey = prepare("INSERT INTO part_keys (part_key) VALUES (?)");
+    this.#insert = prepare("INSERT INTO openings (number, id, part) VALUES (?, ?, ?)");
+    this.#select = prepare(
+      `SELECT part, part_key FROM openings LEFT JOIN part_keys USING (number)
+       WHERE id = ? ORDER BY openings.number`,
+    );
+    this.#deleteKeys = prepare(
+      `UPDATE part_keys SET part_key = zeroblob(${rowKeyBytes})
+       WHERE number IN (SELECT number FROM openings WHERE id = ?)`,
+    );
     this.#delete = prepare("DELETE FROM openings WHERE id = ?");
     this.#find = prepare(
       "SELECT DISTINCT id FROM openings WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
@@ -81,24 +112,30 @@ export class SqliteOpenings {
   /** One transaction. It outlives the process at once, and a loss of power from the next checkpoint on. */
   put(parts: readonly OpeningPart[]): void {
     this.#transaction(() => {
-      for (const { id, part } of parts) this.#insert.run(id, this.#cipher.encrypt(id, part));
+      for (const { id, part } of parts) {
+        const rowKey = createRowKey();
+        const { lastInsertRowid: number } = this.#insertKey.run(rowKey);
+        this.#insert.run(number, id, this.#cipher.encrypt({ id, rowKey }, part));
+      }
     });
   }
 
   /** The parts of `id` in the order they were put. */
   get(id: Uint8Array): readonly Uint8Array[] {
-    const rows = storing(() => this.#select.all(id)) as Uint8Array[];
-    return rows.map((part) => this.#cipher.decrypt(id, part));
+    const rows = storing(() => this.#select.all(id)) as PartRow[];
+    return rows.map(({ part, part_key: rowKey }) =>
+      this.#cipher.decrypt({ id, rowKey: rowKey ?? emptyBytes }, part),
+    );
   }
 
   /**
-   * Deletes every part of each id and returns how many ids had any. When it returns, the pages are
-   * overwritten and durable, and the write-ahead log, which held them too, is empty.
+   * Deletes every part of each id, with its key, and returns how many ids had any. When it returns, the
+   * pages are overwritten and durable, and the write-ahead log, which held them too, is empty.
    */
   erase(ids: readonly Uint8Array[]): number {
     let erased = 0;
     this.#transaction(() => {
-      for (const id of ids) if (this.#delete.run(id).changes > 0) erased += 1;
+      for (const id of ids) if (this.#deleteParts(id)) erased += 1;
     });
     this.#writeBack();
     return erased;
@@ -118,7 +155,7 @@ export class SqliteOpenings {
     const root = erasureRoot(secret, ids);
     let number = 0;
     this.#transaction(() => {
-      for (const id of ids) this.#delete.run(id);
+      for (const id of ids) this.#deleteParts(id);
       const row = [atMs, secret, frame(ids), ids.length, root];
       number = Number(this.#insertErasure.run(...row).lastInsertRowid);
     });
@@ -135,6 +172,11 @@ export class SqliteOpenings {
     storing(() => this.#db.close());
   }
 
+  #deleteParts(id: Uint8Array): boolean {
+    this.#deleteKeys.run(id);
+    return this.#delete.run(id).changes > 0;
+  }
+
   #transaction(work: () => void): void {
     storing(() => this.#db.transaction(work).immediate());
   }
@@ -147,10 +189,10 @@ export class SqliteOpenings {
     storing(() =>
       this.#db
         .prepare("INSERT OR IGNORE INTO key_check (id, part) VALUES (1, ?)")
-        .run(this.#cipher.encrypt(checkId, checkId)),
+        .run(this.#cipher.encrypt(checkRow, checkRow.id)),
     );
     const part = storing(() => this.#db.prepare("SELECT part FROM key_check").pluck().get());
-    this.#cipher.decrypt(checkId, part as Uint8Array);
+    this.#cipher.decrypt(checkRow, part as Uint8Array);
   }
 }
 
