@@ -535,7 +535,7 @@ const closings: readonly Row[] = [
   [
     ["CONSUMER_CLOSED_TWICE"],
     "a closing after the final acknowledgement",
-    async (audit) => void (await (await whole(audit)).end()),
+    async (audit) => (await whole(audit)).end(),
   ],
   [
     ["PREVIOUS_MISSING"],

@@ -17,6 +17,7 @@ import {
 import {
   createTwoCities,
   divisionsService,
+  type Member,
   nowS,
   publication,
   type TwoCities,
@@ -97,14 +98,18 @@ export async function startStreams(
   options: {
     readonly bounds?: Partial<Bounds>;
     readonly detail?: Partial<AuthorizationDetail>;
+    /** Opens proxies before the provider's gateway, at the addresses that it publishes. */
+    readonly proxies?: (provider: Member) => Promise<void>;
   } = {},
 ): Promise<RunningStreams> {
   const upstream = await startStreamUpstream();
-  const { bounds, detail } = options;
+  const { bounds, detail, proxies } = options;
   const cities = await createTwoCities({
     upstream: upstream.address,
     ...(bounds === undefined ? {} : { bounds }),
+    proxied: proxies !== undefined,
   });
+  await proxies?.(cities.provider);
   const start = async (configFile: string): Promise<Gateway> => {
     const gateway = await createGateway(readConfig(configFile));
     await gateway.start();

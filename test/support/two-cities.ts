@@ -340,6 +340,8 @@ export async function createTwoCities(
     readonly log?: string;
     /** Hangzhou's sequencer and witness run in a gateway beside the provider's. */
     readonly ownSequencer?: boolean;
+    /** Others reach the provider's gateway through proxies, at addresses of their own. */
+    readonly proxied?: boolean;
   } = {},
 ): Promise<TwoCities> {
   const root = mkdtempSync(join(tmpdir(), "causeway-"));
@@ -348,6 +350,7 @@ export async function createTwoCities(
     division: "330100",
     agency: "civil-affairs",
     sequencer: options.ownSequencer !== true,
+    proxied: options.proxied === true,
   });
   const sequencer =
     options.ownSequencer === true
