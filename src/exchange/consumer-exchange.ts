@@ -1,5 +1,5 @@
 /** One call of an agency system on its way: executes the effects of the consumer's machine. */
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf, createUuidV7 } from "../base/ids.ts";
@@ -7,10 +7,11 @@ import { linkRequestBytesMax } from "../base/limits.ts";
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
 import { defaultBounds } from "../credential/statements.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
-import { MetadataSchema, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { AnswerFrame, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { formatHandle } from "../record/handle.ts";
-import { exchangeTrailers, withoutReserved } from "./call-metadata.ts";
+import { type Arrival, Arrivals } from "./arrivals.ts";
+import { exchangeTrailers } from "./call-metadata.ts";
 import { type Attempt, commitToCall, type ExchangeOptions } from "./consumer-attempt.ts";
 import {
   type ConsumerEffect,
@@ -24,16 +25,14 @@ import { ConsumerRequest } from "./consumer-request.ts";
 import { ConsumerSealing } from "./consumer-sealing.ts";
 import { ExchangeTrace } from "./exchange-trace.ts";
 import { callFrame, cancelFrame } from "./frames.ts";
+import { handOver } from "./hand-over.ts";
 import type { CarriageListener, FrameBody, LinkEnd } from "./ports.ts";
 import type { CheckedProof } from "./proof-check.ts";
-import { awaitProof, type ProofContext, readRefusal, statedReason } from "./received-proof.ts";
+import { awaitProof, type ProofContext, readRefusal } from "./received-proof.ts";
 import { ReceivedAnswer } from "./received-answer.ts";
 import { checkSegment } from "./segment-check.ts";
 import { statusOf } from "./status.ts";
 import { attemptKey } from "./used-attempts.ts";
-
-/** What the provider's end said of the current attempt, in order. */
-type Arrival = FrameBody | { readonly case: "lost" };
 
 export class ConsumerExchange implements CarriageListener {
   readonly #o: ExchangeOptions;
@@ -44,7 +43,7 @@ export class ConsumerExchange implements CarriageListener {
   readonly #request: ConsumerRequest | undefined;
   #state: ConsumerState;
   #attempt: Attempt | undefined;
-  #arrivals: Arrival[] = [];
+  #arrivals: Arrivals;
   #cancelDeadline: (() => void) | undefined;
   #answer: AnswerFrame | undefined;
   #receipt: CheckedProof | undefined;
@@ -54,6 +53,7 @@ export class ConsumerExchange implements CarriageListener {
     const { clock, random } = options.ports;
     this.#o = options;
     this.#state = initialConsumerState(options.resolved.method.writes);
+    this.#arrivals = this.#newArrivals();
     this.#sealing = new ConsumerSealing({
       exchange: options,
       step: (event) => this.#step(event),
@@ -72,20 +72,22 @@ export class ConsumerExchange implements CarriageListener {
 
   start(): void {
     const { incoming, ports } = this.#o;
-    incoming.onCancelled(() => this.#step({ kind: "interrupted", by: "cancelled" }));
     if (incoming.timeoutMs !== undefined) {
       this.#cancelDeadline = ports.scheduler.after(incoming.timeoutMs, () =>
         this.#step({ kind: "interrupted", by: "deadline" }),
       );
     }
-    this.#execute({ kind: "connect" });
+    // A caller that has gone already is told of at once.
+    incoming.onCancelled(() => this.#step({ kind: "interrupted", by: "cancelled" }));
+    if (this.#state.phase === "connecting") this.#execute({ kind: "connect" });
   }
 
   onFrame(body: FrameBody): void {
     if (body.case === "credit") {
       const { messages, bytes } = body.value;
-      this.#request?.credit(Number(messages), Number(bytes));
-      return;
+      this.#request?.credit(Number(bytes));
+      // A receipt that came before may cover less than what is taken by now.
+      return this.#arrive({ case: "taken", messages: Number(messages) });
     }
     this.#arrive(body);
   }
@@ -138,21 +140,33 @@ export class ConsumerExchange implements CarriageListener {
 
   #arrive(arrival: Arrival): void {
     if (this.#state.phase === "ended") return;
-    this.#arrivals.push(arrival);
+    if (this.#arrivals.push(arrival) === "too-many") {
+      this.#attempt?.carriage.send(cancelFrame());
+      this.#attempt?.carriage.close();
+    }
     this.#next();
   }
 
+  #newArrivals(): Arrivals {
+    const { network } = this.#o.ports.replica.view();
+    return new Arrivals((network?.bounds ?? defaultBounds).window_segments);
+  }
+
   #next(): void {
-    while (this.#state.phase === "called" && this.#arrivals.length > 0) {
-      const arrival = this.#arrivals.shift() as Arrival;
-      const replayable = this.#request?.replayable ?? true;
-      if (arrival.case === "lost") this.#step({ kind: "link-lost", replayable });
-      else this.#arrived(arrival, replayable);
+    while (this.#state.phase === "called") {
+      const arrival = this.#arrivals.shift();
+      if (arrival === undefined) return;
+      this.#arrived(arrival, this.#request?.replayable ?? true);
     }
   }
 
-  #arrived(body: FrameBody, replayable: boolean): void {
+  #arrived(body: Arrival, replayable: boolean): void {
     switch (body.case) {
+      case "taken":
+        return this.#request?.taken(body.messages);
+      case "lost":
+        this.#request?.hold();
+        return this.#step({ kind: "link-lost", replayable });
       case "answer":
         this.#answer = body.value;
         this.#request?.answered();
@@ -161,6 +175,7 @@ export class ConsumerExchange implements CarriageListener {
         return this.#onRefused(body.value);
       case "nonceStale":
         this.#attempt?.link.renewBoot(body.value.boot);
+        this.#request?.hold();
         this.#sealing.failure = statusOf("NONCE_STALE");
         return this.#step({ kind: "nonce-stale", replayable });
       case "failed": {
@@ -205,7 +220,7 @@ export class ConsumerExchange implements CarriageListener {
     if (link.lost) return this.#connect();
     this.#answer = undefined;
     this.#receipt = undefined;
-    this.#arrivals = [];
+    this.#arrivals = this.#newArrivals();
     this.#sealing.begin();
     const { message, ports } = this.#o;
     const { attempt } = this.#state;
@@ -317,23 +332,15 @@ export class ConsumerExchange implements CarriageListener {
   /** A refusal or closing of the provider: its record says the reason, not the frame. */
   #onRefused(frame: RefusedFrame): void {
     const attempt = this.#attempt as Attempt;
-    const context = this.#context(attempt);
-    if (frame.proof === undefined) return this.#refusedWith(statedReason(frame.status), false);
     const { call } = attempt.issued;
     const { gateway } = this.#o.ports.self;
     const { previous } = attempt.received;
-    const refusal = readRefusal(frame, context, { call, gateway, previous });
-    if (refusal !== undefined) {
-      this.#receipt = refusal.proof;
-      // What the provider has shown is due on the ledger.
-      this.#o.ports.held.add(frame.proof, refusal.opened);
-    }
-    this.#refusedWith(refusal?.reason, refusal?.upstreamCalled ?? false);
-  }
-
-  /** Nothing of a refusal but its reason is handed on: no receipt covers what else it may hold. */
-  #refusedWith(reason: ReasonCode | undefined, upstreamCalled: boolean): void {
-    if (reason === undefined) return this.#step({ kind: "proof-invalid" });
+    const refusal = readRefusal(frame, this.#context(attempt), { call, gateway, previous });
+    if (refusal === undefined) return this.#step({ kind: "proof-invalid" });
+    const { proof, reason, shown, upstreamCalled } = refusal;
+    this.#receipt = proof;
+    this.#o.ports.held.add(...shown);
+    // Nothing of a refusal but its reason is handed on: no receipt covers what else it may hold.
     this.#sealing.failure = statusOf(reason, upstreamCalled ? { upstream_called: "true" } : {});
     this.#step({ kind: "refused" });
   }
@@ -362,23 +369,13 @@ export class ConsumerExchange implements CarriageListener {
 
   async #handOver(last: boolean): Promise<void> {
     const { incoming, message } = this.#o;
-    const answer = this.#answer as AnswerFrame;
-    const headers = (): Parameters<typeof incoming.sendHeaders>[0] =>
-      withoutReserved(fromBinary(MetadataSchema, answer.headers));
-    const status = last ? fromBinary(StatusFrameSchema, answer.status) : undefined;
-    const ending =
-      status === undefined
-        ? undefined
-        : create(StatusFrameSchema, { ...status, trailers: this.#trailers(status.trailers) });
-    const { segment } = (this.#attempt as Attempt).received;
-    if (message !== undefined && ending !== undefined && segment === 1) {
-      incoming.answer(headers(), answer.messages, ending);
-    } else {
-      if (segment === 1) incoming.sendHeaders(headers());
-      for (const bytes of answer.messages) await incoming.sendMessage(bytes);
-      if (ending !== undefined) incoming.end(ending);
-    }
-    if (status !== undefined) this.#trace.ended("acknowledged", status.code);
+    const isFirst = (this.#attempt as Attempt).received.segment === 1;
+    const code = await handOver(incoming, this.#answer as AnswerFrame, {
+      isFirst,
+      isWhole: message !== undefined && last && isFirst,
+      trailers: last ? (received) => this.#trailers(received) : undefined,
+    });
+    if (code !== undefined) this.#trace.ended("acknowledged", code);
     else this.#step({ kind: "handed-over" });
   }
 
@@ -391,6 +388,8 @@ export class ConsumerExchange implements CarriageListener {
 
   #internalError(error: unknown): void {
     this.#o.ports.events.internalError({ error, errorId: toHex(this.#o.ports.random(8)) });
-    this.#step({ kind: "proof-invalid" });
+    if (this.#state.phase === "ended") this.#o.incoming.end(statusOf("INTERNAL"));
+    else if (this.#state.phase === "handing") this.#step({ kind: "failed", reason: "INTERNAL" });
+    else this.#step({ kind: "proof-invalid" });
   }
 }

@@ -270,7 +270,11 @@ export function stepConsumer(state: ConsumerState, event: ConsumerEvent): Step {
         return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
       return event.kind === "checked" ? checked(state, event.result, event.final) : stay(state);
     case "handing":
-      return event.kind === "handed-over" ? stay({ ...state, phase: "called" }) : stay(state);
+      if (event.kind === "handed-over") return stay({ ...state, phase: "called" });
+      // The caller could not be given it.
+      return event.kind === "failed"
+        ? sealClosed(state, "gateway-error", event.reason, "fail", [{ kind: "send-cancel" }])
+        : stay(state);
     case "sealing":
       if (event.kind === "sealed") return sealed(state);
       if (event.kind === "seal-failed")

@@ -13,17 +13,20 @@ export class ConsumerRequest {
   readonly #incoming: IncomingCall;
   readonly #headers: Uint8Array;
   readonly #failed: (error: unknown) => void;
-  /** Every message so far, while it can be sent again. */
-  #kept: Uint8Array[] | undefined = [];
+  /** What was read: all of it while it can be sent again, else what is not sent. */
+  #messages: Uint8Array[] = [];
+  /** How many of them were sent in this attempt. */
+  #sent = 0;
+  #replayable = true;
   #keptBytes = 0;
+  /** The attempt has ended, and the next one has not begun. */
+  #held = false;
   #halfClosed = false;
   #ended = false;
-  #pumping = false;
+  /** One message is read at a time, also across attempts. */
+  #reading: Promise<void> | undefined;
   /** Counts the attempts: what was awaited for an earlier one is passed over. */
   #run = 0;
-  #carriage: Carriage | undefined;
-  #replayed = 0;
-  #saidHalfClose = false;
   #transcript = new Transcript();
   /** Transcripts that a receipt may still name, by their number of frames. */
   #at = new Map<number, Uint8Array>();
@@ -41,7 +44,7 @@ export class ConsumerRequest {
 
   /** Whether everything that was read can be sent again. */
   get replayable(): boolean {
-    return this.#kept !== undefined;
+    return this.#replayable;
   }
 
   /** Frames sent in this attempt, headers among them. */
@@ -61,111 +64,119 @@ export class ConsumerRequest {
   /** Sends the request on the carriage of a new attempt, from its beginning. */
   sendOn(carriage: Carriage): void {
     this.#run += 1;
-    this.#carriage = carriage;
-    this.#replayed = 0;
-    this.#saidHalfClose = false;
+    this.#held = false;
+    this.#sent = 0;
     this.#outstanding = 0;
     this.#takenFrames = 1;
     this.#oldest = 1;
     this.#transcript = new Transcript().addHeaders(this.#headers);
     this.#at = new Map([[1, this.#transcript.value]]);
-    this.#credited?.();
-    if (!this.#pumping) void this.#pump();
+    this.#wake();
+    void this.#pump(carriage);
   }
 
-  /** The provider's upstream has taken so much of the request. */
-  credit(messages: number, bytes: number): void {
+  /** The attempt has ended: what can be sent again stays so until the next one begins. */
+  hold(): void {
+    this.#run += 1;
+    this.#held = true;
+    this.#wake();
+  }
+
+  /** So many bytes of the request are taken: others may be under way in their place. */
+  credit(bytes: number): void {
     this.#outstanding = Math.max(0, this.#outstanding - bytes);
+    this.#wake();
+  }
+
+  /** The provider's upstream has taken so many messages: a later receipt covers at least these. */
+  taken(messages: number): void {
     this.#takenFrames = Math.min(this.frames, this.#takenFrames + messages);
-    // A later receipt covers at least what was taken by then.
     for (; this.#oldest < this.#takenFrames; this.#oldest++) this.#at.delete(this.#oldest);
-    this.#credited?.();
   }
 
   /** The provider has begun to answer: the request is sent no second time. */
   answered(): void {
-    this.#kept = undefined;
+    this.#replayable = false;
+    this.#dropSent();
   }
 
   /** Nothing more is read or sent. */
   end(): void {
     this.#ended = true;
-    this.#credited?.();
+    this.#wake();
   }
 
-  async #pump(): Promise<void> {
-    this.#pumping = true;
+  async #pump(carriage: Carriage): Promise<void> {
+    const run = this.#run;
+    const isOver = (): boolean => this.#ended || run !== this.#run;
     try {
-      while (!this.#ended) {
-        const run = this.#run;
-        const message = await this.#next(run);
-        if (this.#ended) return;
-        if (run !== this.#run) continue;
-        if (message === undefined) {
-          if (this.#saidHalfClose) return;
-          this.#saidHalfClose = true;
-          this.#carriage?.send(halfCloseFrame());
-          return;
+      while (!isOver()) {
+        const message = this.#messages[this.#sent];
+        if (message !== undefined) {
+          await this.#room(creditOf(message), carriage, isOver);
+          if (!isOver()) this.#send(message, carriage);
+        } else if (this.#halfClosed) {
+          return carriage.send(halfCloseFrame());
+        } else {
+          this.#reading ??= this.#read();
+          await this.#reading;
         }
-        await this.#creditFor(creditOf(message), run);
-        if (this.#ended || run !== this.#run) continue;
-        this.#send(message);
       }
     } catch (error) {
-      if (!this.#ended) this.#failed(error);
-    } finally {
-      this.#pumping = false;
+      if (!isOver()) this.#failed(error);
     }
   }
 
-  /** The next message of this attempt: one that is sent again, or a new one of the caller. */
-  async #next(run: number): Promise<Uint8Array | undefined> {
-    const kept = this.#kept?.[this.#replayed];
-    if (kept !== undefined) {
-      this.#replayed += 1;
-      return kept;
+  async #read(): Promise<void> {
+    try {
+      const message = await this.#incoming.read();
+      if (message === undefined) this.#halfClosed = true;
+      else this.#keep(message);
+    } finally {
+      this.#reading = undefined;
     }
-    if (this.#halfClosed) return undefined;
-    const message = await this.#incoming.read();
-    if (message === undefined) {
-      this.#halfClosed = true;
-      return undefined;
-    }
-    this.#keep(message);
-    // For a new attempt meanwhile it is one of those that are sent again.
-    if (run === this.#run) this.#replayed += 1;
-    return message;
   }
 
   #keep(message: Uint8Array): void {
-    if (this.#kept === undefined) return;
+    this.#messages.push(message);
+    if (!this.#replayable) return;
     this.#keptBytes += creditOf(message);
-    if (this.#keptBytes > replayBytesMax) {
-      this.#kept = undefined;
-      return;
-    }
-    this.#kept.push(message);
+    // Between two attempts nothing is given up that the next one was promised.
+    if (this.#keptBytes <= replayBytesMax || this.#held) return;
+    this.#replayable = false;
+    this.#dropSent();
   }
 
-  #send(message: Uint8Array): void {
+  #dropSent(): void {
+    this.#messages.splice(0, this.#sent);
+    this.#sent = 0;
+  }
+
+  #send(message: Uint8Array, carriage: Carriage): void {
     this.#transcript.addMessage(message);
     this.#at.set(this.#transcript.frames, this.#transcript.value);
     this.#outstanding += creditOf(message);
-    this.#carriage?.send(requestFrame(message));
+    this.#sent += 1;
+    if (!this.#replayable) this.#dropSent();
+    carriage.send(requestFrame(message));
   }
 
-  /** Resolves when so much may be under way, or the attempt is another one. */
-  async #creditFor(bytes: number, run: number): Promise<void> {
-    while (
-      !this.#ended &&
-      run === this.#run &&
-      this.#outstanding > 0 &&
-      this.#outstanding + bytes > requestCreditBytes
-    ) {
+  /** Resolves when so much more may be under way, and the carriage takes it, or the attempt is over. */
+  async #room(bytes: number, carriage: Carriage, isOver: () => boolean): Promise<void> {
+    const isFull = (): boolean =>
+      this.#outstanding > 0 && this.#outstanding + bytes > requestCreditBytes;
+    while (!isOver() && isFull()) {
       await new Promise<void>((resolve) => {
         this.#credited = resolve;
       });
     }
+    // Whoever gives credit for what it does not read makes this side hold nothing for it.
+    if (!isOver()) await carriage.ready();
+  }
+
+  #wake(): void {
+    const credited = this.#credited;
     this.#credited = undefined;
+    credited?.();
   }
 }

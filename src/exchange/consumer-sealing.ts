@@ -111,14 +111,16 @@ export class ConsumerSealing {
     const { attempt, outcome, receipt, nextAttempt } = options;
     const failure = this.failure ?? statusOf(options.reason ?? "INTERNAL");
     this.failure = failure;
+    // What came before the exchange ended may be a receipt.
+    const reason = recordedReason(receipt?.record);
     const record = encodeConsumerClosed({
       name: attempt.name,
       outcome,
       refusal:
-        outcome === "refused" && receipt !== undefined
+        outcome === "refused" && receipt !== undefined && reason !== undefined
           ? { leafHash: receipt.leafHash, position: receipt.position }
           : undefined,
-      reason: options.reason ?? recordedReason(receipt?.record),
+      reason: options.reason ?? reason,
       source: sourceOf[outcome],
       status: { frame: toBinary(StatusFrameSchema, failure), seed: attempt.seed },
       nextAttempt,

@@ -95,21 +95,28 @@ export function refusalReason(
   return follows && isReasonCode(reason) ? reason : undefined;
 }
 
-/** A refusal or closing of this very call, verified; `undefined` when it is not one. */
+/** What a provider says in place of an answer. */
+export interface ReadRefusal {
+  /** Absent of a refusal that went into an aggregate. */
+  readonly proof: CheckedProof | undefined;
+  readonly reason: ReasonCode;
+  readonly upstreamCalled: boolean;
+  /** The proofs that are valid: what they show is due on the ledger. */
+  readonly shown: readonly (Proof | undefined)[];
+}
+
+/** A refusal or closing of this very call, verified where it has a record; `undefined` when it is not one. */
 export function readRefusal(
   frame: RefusedFrame,
   context: ProofContext,
   own: Parameters<typeof refusalReason>[2],
-):
-  | {
-      readonly proof: CheckedProof;
-      readonly reason: ReasonCode;
-      readonly upstreamCalled: boolean;
-      /** The proof of Opened that came with it and is valid. */
-      readonly opened: Proof | undefined;
-    }
-  | undefined {
+): ReadRefusal | undefined {
   const { link, replica, leaves } = context;
+  if (frame.proof === undefined) {
+    // What is on record there ends with a record.
+    const stated = own.previous === undefined ? statedReason(frame.status) : undefined;
+    return stated && { proof: undefined, reason: stated, upstreamCalled: false, shown: [] };
+  }
   const checked = checkProof(frame.proof, link.peer, replica, leaves);
   if (checked.kind !== "valid") return undefined;
   const { proof } = checked;
@@ -119,7 +126,7 @@ export function readRefusal(
   const { body } = proof.record;
   const told = body.case === "refusal" || body.case === "closed";
   const upstreamCalled = told && body.value.upstreamCalled;
-  return { proof, reason, upstreamCalled, opened: opened && frame.opened };
+  return { proof, reason, upstreamCalled, shown: [frame.proof, opened && frame.opened] };
 }
 
 /**

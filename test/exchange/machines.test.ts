@@ -339,6 +339,21 @@ describe("the consumer's machine", () => {
     assert.equal(gone.filter(({ kind }) => kind === "connect").length, 0);
   });
 
+  it("closes an attempt whose segment the caller could not be given", () => {
+    const effects = runConsumer(false, [
+      { kind: "connected" },
+      { kind: "answer" },
+      { kind: "checked", result: "match", final: false },
+      { kind: "sealed" },
+      { kind: "failed", reason: "INTERNAL" },
+      { kind: "sealed" },
+    ]);
+    assert.deepEqual(
+      effects.slice(-4).map(({ kind }) => kind),
+      ["send-cancel", "seal-closed", "fail", "forget"],
+    );
+  });
+
   it("never tries a method that writes again after a lost link", () => {
     const effects = runConsumer(true, [
       { kind: "connected" },

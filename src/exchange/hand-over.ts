@@ -1,0 +1,38 @@
+/** What an agency system gets of a segment that is acknowledged. */
+import { create, fromBinary } from "@bufbuild/protobuf";
+import {
+  type Metadata,
+  MetadataSchema,
+  StatusFrameSchema,
+} from "../gen/causeway/exchange/v1/frames_pb.ts";
+import type { AnswerFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import { withoutReserved } from "./call-metadata.ts";
+import type { IncomingCall } from "./transport/ports.ts";
+
+/** Resolves when the caller has taken the segment: with the gRPC code of the status, if that was in it. */
+export async function handOver(
+  incoming: Pick<IncomingCall, "answer" | "end" | "sendHeaders" | "sendMessage">,
+  { headers, messages, status }: Pick<AnswerFrame, "headers" | "messages" | "status">,
+  segment: {
+    readonly isFirst: boolean;
+    /** It is the whole answer of a unary method. */
+    readonly isWhole: boolean;
+    /** Of the last segment: its trailers, with where the evidence is. */
+    readonly trailers: ((received: Metadata | undefined) => Metadata) | undefined;
+  },
+): Promise<number | undefined> {
+  const { isFirst, isWhole, trailers } = segment;
+  const metadata = isFirst ? withoutReserved(fromBinary(MetadataSchema, headers)) : undefined;
+  const received = trailers && fromBinary(StatusFrameSchema, status);
+  const ending =
+    received &&
+    create(StatusFrameSchema, { ...received, trailers: trailers?.(received.trailers) as Metadata });
+  if (isWhole && metadata !== undefined && ending !== undefined) {
+    incoming.answer(metadata, messages, ending);
+    return ending.code;
+  }
+  if (metadata !== undefined) incoming.sendHeaders(metadata);
+  for (const bytes of messages) await incoming.sendMessage(bytes);
+  if (ending !== undefined) incoming.end(ending);
+  return ending?.code;
+}
