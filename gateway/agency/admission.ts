@@ -43,7 +43,7 @@ export class AgencyAdmission implements Reloadable {
   }
 
   async prepare(config: AdmissionConfig): Promise<() => void> {
-    const next = await openGate(config, this.#ports);
+    const next = await openGate(config, this.#ports, this.#inForce.gate);
     return () => {
       this.#inForce = next;
     };
@@ -101,10 +101,14 @@ export class AgencyAdmission implements Reloadable {
   }
 }
 
-async function openGate(config: AdmissionConfig, ports: AdmissionPorts): Promise<InForce> {
+async function openGate(
+  config: AdmissionConfig,
+  ports: AdmissionPorts,
+  before?: AgencyGate,
+): Promise<InForce> {
   const { per_second: perSecond, burst } = config.agency.failures;
   return {
-    gate: await AgencyGate.open(config, ports),
+    gate: await AgencyGate.open(config, ports, before),
     failures: createFailures({ perSecond, burst }, ports.clock),
   };
 }

@@ -115,7 +115,7 @@ const issuer: z.ZodType<IssuerConfig> = z.strictObject({
     reload: true,
   }).optional(),
   jwks_refresh_s: described(integer(60, 86_400), {
-    text: "Seconds after which fetched keys are fetched again: the longest time that a withdrawn key is still believed.",
+    text: "Seconds after which fetched keys are fetched again beside the calls; at twice the age calls wait for it. While the issuer answers, a withdrawn key is believed no longer than that.",
     reload: true,
   }).default(900),
   algorithms: described(z.array(oneOf(agencyTokenAlgorithms)).min(1), {

@@ -3,6 +3,7 @@
  * fetched; what was found of a connection or a token is remembered.
  */
 import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { parseUtf8 } from "../../src/base/bytes.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
@@ -37,6 +38,7 @@ export interface GatePorts extends KeySourcePorts {
 }
 
 interface Issuer {
+  readonly config: IssuerConfig;
   readonly rules: AgencyTokenRules;
   readonly source: KeySource;
 }
@@ -80,12 +82,21 @@ export class AgencyGate {
     );
   }
 
-  /** Reads what the configuration names. Throws FILE_UNREADABLE, CONFIG_INVALID. */
-  static async open(config: GateConfig, ports: GatePorts): Promise<AgencyGate> {
+  /**
+   * Reads what the configuration names. Keys that were fetched for the gate before hold on where the issuer's
+   * entry has not changed. Throws FILE_UNREADABLE, CONFIG_INVALID.
+   */
+  static async open(
+    config: GateConfig,
+    ports: GatePorts,
+    before?: AgencyGate,
+  ): Promise<AgencyGate> {
     const issuers = new Map<string, Issuer>();
     for (const issuer of config.agency.issuers) {
-      const source = await openKeySource(issuer, ports);
-      issuers.set(issuer.issuer, { rules: rulesOf(issuer), source });
+      const known = before && before.#issuers.get(issuer.issuer);
+      const isKept = issuer.jwks_url !== undefined && isDeepStrictEqual(known?.config, issuer);
+      const source = isKept && known ? known.source : await openKeySource(issuer, ports);
+      issuers.set(issuer.issuer, { config: issuer, rules: rulesOf(issuer), source });
     }
     return new AgencyGate(config, issuers, ports.clock);
   }
@@ -186,7 +197,10 @@ export class AgencyGate {
     const remembered = this.#tokens.get(text);
     if (remembered === undefined) return undefined;
     const { token, source, generation } = remembered;
-    const holds = generation === source.generation && this.#clock.nowMs() < token.acceptedUntilMs;
+    const holds =
+      !source.isOverdue() &&
+      generation === source.generation &&
+      this.#clock.nowMs() < token.acceptedUntilMs;
     if (!holds) this.#tokens.delete(text);
     return holds ? token : undefined;
   }

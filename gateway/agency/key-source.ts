@@ -22,7 +22,12 @@ export interface KeySource {
    * Rejects with ISSUER_UNAVAILABLE when none were ever had.
    */
   keysFor(kid: string): Promise<KeySet>;
-  /** Grows with each set that differs from the one before. */
+  /**
+   * Whether the keys are so old that nothing more is taken under them before they are fetched again. What is
+   * only old is fetched beside the calls, when somebody asks.
+   */
+  isOverdue(): boolean;
+  /** Grows with each set that is fetched. */
   readonly generation: number;
 }
 
@@ -33,7 +38,7 @@ export async function openKeySource(
 ): Promise<KeySource> {
   if (config.jwks_file === undefined) return new FetchedKeys(config, ports);
   const keys = await readKeySet(config.jwks_file, ports.verifier);
-  return { keysFor: () => Promise.resolve(keys), generation: 0 };
+  return { keysFor: () => Promise.resolve(keys), isOverdue: () => false, generation: 0 };
 }
 
 async function readKeySet(file: string, verifier: Verifier): Promise<KeySet> {
@@ -63,6 +68,7 @@ class FetchedKeys implements KeySource {
   #generation = 0;
   #fetchedAtMs = 0;
   #triedAtMs: number | undefined;
+  #failedAtMs: number | undefined;
   #fetching: Promise<void> | undefined;
 
   constructor(config: IssuerConfig, ports: KeySourcePorts) {
@@ -75,16 +81,22 @@ class FetchedKeys implements KeySource {
   }
 
   async keysFor(kid: string): Promise<KeySet> {
-    const nowMs = this.#ports.clock.monotonicMs();
     const keys = this.#keys;
-    if (keys?.has(kid) === true) {
-      // A call does not wait for keys that are only old.
-      if (nowMs - this.#fetchedAtMs >= this.#config.jwks_refresh_s * 1000) void this.#fetch(nowMs);
-      return keys;
-    }
-    await this.#fetch(nowMs);
+    if (!this.isOverdue() && keys?.has(kid) === true) return keys;
+    await this.#fetch(this.#ports.clock.monotonicMs());
     if (this.#keys !== undefined) return this.#keys;
     throw new CausewayError("ISSUER_UNAVAILABLE", "the issuer's keys were never fetched");
+  }
+
+  isOverdue(): boolean {
+    if (this.#keys === undefined) return false;
+    const nowMs = this.#ports.clock.monotonicMs();
+    const refreshMs = this.#config.jwks_refresh_s * 1000;
+    const ageMs = nowMs - this.#fetchedAtMs;
+    if (ageMs >= refreshMs) void this.#fetch(nowMs);
+    const overdueAtMs = this.#fetchedAtMs + 2 * refreshMs;
+    // An issuer that was asked since, and did not answer, holds up nobody.
+    return nowMs >= overdueAtMs && (this.#failedAtMs ?? overdueAtMs - 1) < overdueAtMs;
   }
 
   /** One fetch at a time, and not again within the minute, whatever the one before gave. */
@@ -108,6 +120,7 @@ class FetchedKeys implements KeySource {
       this.#fetchedAtMs = clock.monotonicMs();
       this.#generation++;
     } catch (error) {
+      this.#failedAtMs = clock.monotonicMs();
       this.#ports.onFetchFailed(issuer, error);
     }
   }

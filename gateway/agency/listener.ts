@@ -32,6 +32,7 @@ export interface AgencyListenerPorts {
 
 export interface AgencyListener extends Reloadable {
   readonly port: number;
+  prepare(config: GatewayConfig): Promise<() => void>;
   /** Takes calls that come another way than over gRPC, under the same conditions. */
   readonly admission: AgencyAdmission;
   /** Takes no new calls and lets open ones end, for at most `graceMs`. */

@@ -7,6 +7,8 @@ import { Client, credentials, status } from "@grpc/grpc-js";
 import { create } from "@bufbuild/protobuf";
 import type { IssuerConfig } from "../../gateway/agency/config.ts";
 import { AgencyGate } from "../../gateway/agency/gate.ts";
+import type { AgencyListener, AgencyListenerConfig } from "../../gateway/agency/listener.ts";
+import type { GatewayConfig } from "../../gateway/config-types.ts";
 import { systemClock } from "../../gateway/runtime.ts";
 import { keySetBytesMax, keySetFetchAgainMs } from "../../src/base/limits.ts";
 import { createNodeVerifier } from "../../src/crypto/node.ts";
@@ -57,6 +59,11 @@ async function withListener(
   } finally {
     await running.close();
   }
+}
+
+async function reload(listener: AgencyListener, config: AgencyListenerConfig): Promise<void> {
+  const commit = await listener.prepare(config as GatewayConfig);
+  commit();
 }
 
 const withTokens = (work: (running: Running) => Promise<void>): Promise<void> =>
@@ -397,6 +404,62 @@ describe("keys that are fetched", () => {
       },
       { jwks_refresh_s: 120 },
     );
+  });
+
+  test("are fetched again also where every call shows a token that is known", async () => {
+    const server = new KeyServer(key, nist);
+    await withServer(
+      server,
+      async (_ask, { address, clock }) => {
+        const metadata = [bearer(createToken(key, { claims: goodClaims({ exp: nowS() + 3600 }) }))];
+        assert.equal((await callOnce(address, { metadata })).system, "portal");
+        server.publish(nist);
+        clock.move(120_000);
+        await eventually("the new set is in force", async () => {
+          return (await callOnce(address, { metadata })).reason === "TOKEN_KEY_UNKNOWN";
+        });
+      },
+      { jwks_refresh_s: 120 },
+    );
+  });
+
+  test("are waited for at twice their age, unless the identity provider has been asked in vain", async () => {
+    const server = new KeyServer(key, nist);
+    await withServer(
+      server,
+      async (ask, { address, clock, keysUnavailable }) => {
+        const metadata = [bearer(createToken(key, { claims: goodClaims({ exp: nowS() + 3600 }) }))];
+        assert.equal((await callOnce(address, { metadata })).system, "portal");
+        server.answer = (respond) => respond(503, "");
+        clock.move(240_000);
+        assert.equal((await callOnce(address, { metadata })).system, "portal");
+        assert.equal(keysUnavailable.length, 1);
+        server.publish(nist, key);
+        clock.move(keySetFetchAgainMs);
+        await eventually("the same set is fetched", async () => {
+          await ask(key);
+          return server.requests === 3;
+        });
+        server.publish(nist);
+        clock.move(240_000);
+        assert.equal((await callOnce(address, { metadata })).reason, "TOKEN_KEY_UNKNOWN");
+      },
+      { jwks_refresh_s: 120 },
+    );
+  });
+
+  test("hold over a reload while the identity provider is away", async () => {
+    const server = new KeyServer(key);
+    await withServer(server, async (ask, { listener, config }) => {
+      assert.equal(await ask(key), "portal");
+      server.answer = (respond) => respond(503, "");
+      await reload(listener, config);
+      assert.equal(await ask(key), "portal");
+      const [entry] = config.agency.issuers as readonly [IssuerConfig];
+      const issuers = [{ ...entry, age_max_s: entry.age_max_s - 1 }];
+      await reload(listener, { ...config, agency: { ...config.agency, issuers } });
+      assert.equal(await ask(key), "ISSUER_UNAVAILABLE");
+    });
   });
 
   const unusable: Readonly<Record<string, KeyServer["answer"]>> = {
