@@ -6,13 +6,21 @@ import { formatPath } from "./config-problems.ts";
 import { changeOf } from "./config-reload.ts";
 import type { GatewayConfig } from "./config-types.ts";
 
+/** New values that wait for those of the other parts. Neither function fails. */
+export interface Prepared {
+  /** Puts the new values in force. */
+  commit(): void;
+  /** Closes what was opened for them, when another part cannot take its own. */
+  abandon(): void;
+}
+
 /** A part of the gateway that takes new values. */
 export interface Reloadable {
   /**
-   * Reads and opens whatever may fail. What it returns puts the new values in force, and cannot fail.
+   * Reads and opens whatever may fail. A function alone is one that commits, of a part that opens nothing.
    * Rejects with CONFIG_INVALID or FILE_UNREADABLE.
    */
-  prepare(config: GatewayConfig): Promise<() => void> | (() => void);
+  prepare(config: GatewayConfig): Promise<Prepared | (() => void)> | Prepared | (() => void);
 }
 
 export interface ReloadAnswer {
@@ -44,6 +52,23 @@ function told(error: unknown): unknown {
   return new CausewayError(code, message, { cause: error, fields: { problem } });
 }
 
+/** Of every part, or of none: rejects with what the first one to fail says. */
+async function prepareAll(
+  parts: readonly Reloadable[],
+  config: GatewayConfig,
+): Promise<readonly Prepared[]> {
+  const outcomes = await Promise.allSettled(parts.map(async (part) => part.prepare(config)));
+  const prepared = outcomes.flatMap((outcome) => {
+    if (outcome.status === "rejected") return [];
+    const { value } = outcome;
+    return [typeof value === "function" ? { commit: value, abandon: () => undefined } : value];
+  });
+  const failed = outcomes.find(({ status }) => status === "rejected");
+  if (failed === undefined) return prepared;
+  for (const each of prepared) each.abandon();
+  throw (failed as PromiseRejectedResult).reason;
+}
+
 /** @param reread the configuration as it stands in its file now; absent when there is no file. */
 export function createReloader(
   initial: GatewayConfig,
@@ -66,8 +91,8 @@ export function createReloader(
       const what = `${formatPath(problem.path)}: ${problem.text}, as long as ${left.join(", ")} is as it was`;
       throw new CausewayError("CONFIG_INVALID", what);
     }
-    const commits = await Promise.all(parts.map(async (part) => part.prepare(config)));
-    for (const commit of commits) commit();
+    const prepared = await prepareAll(parts, config);
+    for (const each of prepared) each.commit();
     current = config;
     return { taken, left };
   }

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
 import type { GatewayConfig, UpstreamConfig } from "./config-types.ts";
-import type { Reloadable } from "./reload.ts";
+import type { Prepared, Reloadable } from "./reload.ts";
 
 interface Opened {
   readonly config: UpstreamConfig;
@@ -42,23 +42,28 @@ export class Upstreams implements Reloadable {
     return [...this.#opened].map(([service, { connector }]) => [service, connector] as const);
   }
 
-  async prepare(config: GatewayConfig): Promise<() => void> {
+  async prepare(config: GatewayConfig): Promise<Prepared> {
     const before = this.#opened;
     const after = this.#openAll(config, before);
     const known = new Set(before.values());
     const added = [...after].filter(([, opened]) => !known.has(opened));
+    const abandon = (): Promise<unknown> =>
+      Promise.all(added.map(([, { connector }]) => connector.close()));
     try {
       await this.#check(added.map(([service, { connector }]) => [service, connector] as const));
     } catch (error) {
-      await Promise.all(added.map(([, { connector }]) => connector.close()));
+      await abandon();
       throw error;
     }
-    return () => {
-      this.#opened = after;
-      const kept = new Set(after.values());
-      for (const gone of before.values()) {
-        if (!kept.has(gone)) void gone.connector.close();
-      }
+    return {
+      commit: () => {
+        this.#opened = after;
+        const kept = new Set(after.values());
+        for (const gone of before.values()) {
+          if (!kept.has(gone)) void gone.connector.close();
+        }
+      },
+      abandon: () => void abandon(),
     };
   }
 
@@ -70,13 +75,19 @@ export class Upstreams implements Reloadable {
     { upstreams }: Pick<GatewayConfig, "upstreams">,
     before: ReadonlyMap<string, Opened>,
   ): ReadonlyMap<string, Opened> {
-    const entries = Object.entries(upstreams).map(([service, config]) => {
-      const known = before.get(service);
-      if (known !== undefined && isDeepStrictEqual(known.config, config)) {
-        return [service, known] as const;
+    const after = new Map<string, Opened>();
+    try {
+      for (const [service, config] of Object.entries(upstreams)) {
+        const known = before.get(service);
+        const isKept = known !== undefined && isDeepStrictEqual(known.config, config);
+        after.set(service, isKept ? known : { config, connector: this.#open(service, config) });
       }
-      return [service, { config, connector: this.#open(service, config) }] as const;
-    });
-    return new Map(entries);
+    } catch (error) {
+      for (const [service, opened] of after) {
+        if (before.get(service) !== opened) void opened.connector.close();
+      }
+      throw error;
+    }
+    return after;
   }
 }

@@ -11,10 +11,12 @@ import { overridableKeys, variableName } from "../../gateway/config-overrides.ts
 import { type ReferenceRow, referenceRows } from "../../gateway/config-reference.ts";
 import { changeOf } from "../../gateway/config-reload.ts";
 import { configSchema } from "../../gateway/config-schema.ts";
-import type { GatewayConfig } from "../../gateway/config-types.ts";
+import type { GatewayConfig, UpstreamConfig } from "../../gateway/config-types.ts";
 import { leavesOf } from "../../gateway/config-walk.ts";
 import { createReloader } from "../../gateway/reload.ts";
-import type { CausewayError } from "../../src/base/errors.ts";
+import { Upstreams } from "../../gateway/upstreams.ts";
+import { CausewayError } from "../../src/base/errors.ts";
+import type { UpstreamConnector } from "../../src/exchange/transport/ports.ts";
 
 const base = `gateway: hangzhou/civil-affairs/gw1
 keys: keys
@@ -363,6 +365,43 @@ describe("a reload", () => {
     await assert.rejects(reloader.reload(), { code: "CONFIG_INVALID" });
     assert.deepEqual(log, ["first debug", "second debug"]);
     assert.equal(reloader.config.log, "debug");
+  });
+
+  test("that is refused closes what was opened for it, and keeps what is in force", async () => {
+    const agency = "hangzhou/civil-affairs";
+    const opened: string[] = [];
+    const open = (service: string, config: UpstreamConfig): UpstreamConnector => {
+      const name = `${service} ${String(config)}`;
+      if (name.endsWith("bad")) throw new CausewayError("CONFIG_INVALID", name);
+      opened.push(name);
+      const close = async (): Promise<void> => void opened.splice(opened.indexOf(name), 1);
+      return { close } as unknown as UpstreamConnector;
+    };
+    const entries = (one: string, two: string): GatewayConfig =>
+      ({
+        ...before,
+        upstreams: { [`${agency}/one`]: one, [`${agency}/two`]: two },
+      }) as unknown as GatewayConfig;
+    const upstreams = new Upstreams(entries("1", "2"), open);
+    const inForce = [`${agency}/one 1`, `${agency}/two 2`];
+    let next = entries("3", "bad");
+    const reloader = createReloader(entries("1", "2"), { reread: () => next, logger: silent });
+    reloader.add(upstreams);
+    let isRefusing = false;
+    reloader.add({
+      prepare: async () => {
+        if (isRefusing) throw new CausewayError("FILE_UNREADABLE", "no");
+        return () => undefined;
+      },
+    });
+    await assert.rejects(reloader.reload(), { code: "CONFIG_INVALID" });
+    assert.deepEqual(opened, inForce);
+    [next, isRefusing] = [entries("3", "2"), true];
+    await assert.rejects(reloader.reload(), { code: "FILE_UNREADABLE" });
+    assert.deepEqual(opened, inForce);
+    isRefusing = false;
+    await reloader.reload();
+    assert.deepEqual(opened, [`${agency}/two 2`, `${agency}/one 3`]);
   });
 
   test("that would not go with what is left as it was is refused", async () => {
