@@ -8,7 +8,6 @@ process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
 const { createProcessIo } = await import("../cli/io.ts");
 const { runCommand } = await import("../cli/program.ts");
 process.channel?.unref();
-process.exitCode = await runCommand(
-  ["gateway", "run", "--config", ...process.argv.slice(2)],
-  createProcessIo(),
-);
+// Variables that set keys of a configuration are meant for a gateway of the developer's own.
+const io = { ...createProcessIo(), environment: {} };
+process.exitCode = await runCommand(["gateway", "run", "--config", ...process.argv.slice(2)], io);

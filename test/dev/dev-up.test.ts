@@ -95,7 +95,10 @@ describe("causeway dev up", { skip: !existsSync("/proc/self/environ") && "no /pr
 
   before(async () => {
     server = await startServer();
-    dev = await startDevUp(["--upstream", server.address], { env: { TMPDIR: temporary } });
+    // What sets up a gateway of the developer's own is nothing to this one.
+    const own = { CAUSEWAY_DATA: join(root, "own"), CAUSEWAY_LISTENERS_PEER: "0.0.0.0:7443" };
+    const env = { TMPDIR: temporary, ...own };
+    dev = await startDevUp(["--upstream", server.address], { env });
   });
 
   after(() => {
