@@ -255,8 +255,13 @@ export const erasedTogetherMax: number = 16 * 1024;
 export const missingReportsInFlightMax: number = 64;
 /** Exchanges with a stream of their own that one peer may have open. */
 export const exchangeStreamsMax: number = 1024;
-/** Bytes of one frame on a stream of its own: a message of 64 MiB, with call or proof and the framing of each. */
-export const exchangeFrameBytesMax: number = 65 * 1024 * 1024;
+/** Bytes of a frame beside its messages: two records of the largest size, metadata, status, and the framing of each. */
+export const exchangeFrameOverheadBytes: number = 2 * 1024 * 1024;
+/** Bytes of one frame on a stream of its own: a message of 64 MiB behind a segment of 1 MiB that it fills. */
+export const exchangeFrameBytesMax: number =
+  callMessageBytesBound + 1024 * 1024 + exchangeFrameOverheadBytes;
+/** Bytes of one attribute of a request that a decision may rest on: its text stands in the record. */
+export const attributeBytesMax: number = 4096;
 /** HTTP/2 flow-control window of such a stream: what a paused reader holds beside one frame. */
 export const exchangeStreamWindowBytes: number = 1024 * 1024;
 /** HTTP/2 flow-control window of the connection below such streams. */

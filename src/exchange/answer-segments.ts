@@ -4,6 +4,7 @@
  */
 import { toBinary } from "@bufbuild/protobuf";
 import { CausewayError } from "../base/errors.ts";
+import { exchangeFrameBytesMax, exchangeFrameOverheadBytes } from "../base/limits.ts";
 import { Transcript } from "../crypto/transcript.ts";
 import {
   type Metadata,
@@ -27,6 +28,11 @@ export interface AnswerBounds {
   /** A segment is full at either. */
   readonly segmentMessages: number;
   readonly segmentBytes: number;
+}
+
+/** Bytes at which a segment is full, so that one more message of the largest size still goes into its frame. */
+export function segmentBytesOf(bound: number, messageBytesMax: number): number {
+  return Math.min(bound, exchangeFrameBytesMax - exchangeFrameOverheadBytes - messageBytesMax);
 }
 
 /** One segment, as it is released. */
@@ -79,6 +85,11 @@ export class AnswerSegments {
   get full(): boolean {
     const { segmentBytes, segmentMessages } = this.#bounds;
     return this.#bytes >= segmentBytes || this.#messages.length >= segmentMessages;
+  }
+
+  /** Nothing waits. */
+  get empty(): boolean {
+    return this.#headers === undefined && this.#messages.length === 0;
   }
 
   /** Headers of the upstream, once, before the first message. */

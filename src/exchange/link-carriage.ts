@@ -39,6 +39,13 @@ class NumberedCarriage implements Carriage {
     this.#sendParts();
   }
 
+  /** Nobody takes the rest of an answer that is going in parts. */
+  dropParts(): void {
+    if (this.#parts === undefined) return;
+    this.#parts = undefined;
+    if (!this.#isOpen) this.#closed();
+  }
+
   // What shares the link is small, and the link itself is given up when it is not read.
   ready(): Promise<void> {
     return Promise.resolve();
@@ -73,12 +80,15 @@ function mayNeedParts({ messages, headers, status, proof }: AnswerFrame): boolea
   return bytes + others > linkAnswerBytesMax / 2;
 }
 
-/** The provider's end, and what the consumer says on it of the parts that it has taken. */
-export function linkCarriage(
-  link: LinkEnd,
-  number: bigint,
-  closed: Closed,
-): Carriage & { credit(bytes: bigint): void } {
+/** The provider's end, and what the consumer says on it of an answer that is going in parts. */
+export interface LinkCarriage extends Carriage {
+  /** So many bytes are taken. Throws PROTOCOL_ERROR. */
+  credit(bytes: bigint): void;
+  /** The rest is not wanted. */
+  dropParts(): void;
+}
+
+export function linkCarriage(link: LinkEnd, number: bigint, closed: Closed): LinkCarriage {
   return new NumberedCarriage(link, number, closed);
 }
 

@@ -10,7 +10,7 @@ import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { CallStatement, Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
 import { type AnswerMask, answerFilter } from "./answer-mask.ts";
-import { type AnswerBounds, AnswerSegments } from "./answer-segments.ts";
+import { type AnswerBounds, AnswerSegments, segmentBytesOf } from "./answer-segments.ts";
 import {
   answerFrame,
   creditFrame,
@@ -132,9 +132,9 @@ export class ProviderAttempt implements CarriageListener {
       case "acknowledgement":
         return this.#o.acknowledged(body.value.proof);
       case "request":
-        return this.#requested(body.value.message);
+        return this.#mayStream() ? this.#requested(body.value.message) : undefined;
       case "halfClose":
-        return this.#openRequest().halfClose();
+        return this.#mayStream() ? this.#openRequest().halfClose() : undefined;
       default:
         return undefined;
     }
@@ -179,6 +179,7 @@ export class ProviderAttempt implements CarriageListener {
     const { writes } = method as ServiceMethod;
     const streaming = isStreaming(method as ServiceMethod);
     this.#trace.permitted(this.#judged);
+    if (!streaming) this.#request = undefined;
     this.#step({ kind: "permitted", writes, streaming, window: Math.max(1, window) });
   }
 
@@ -193,6 +194,11 @@ export class ProviderAttempt implements CarriageListener {
   }
 
   // The request of an open call.
+
+  /** The request of a unary call is in its frame: what else comes for it is no part of the call. */
+  #mayStream(): boolean {
+    return this.#state.phase === "judging" || this.#state.streaming;
+  }
 
   #openRequest(): OpenRequest {
     this.#request ??= new OpenRequest(this.#o.frame.headers, (taken) => this.#credit(taken));
@@ -289,7 +295,8 @@ export class ProviderAttempt implements CarriageListener {
 
   #bounds({ messagesMax, bytesMax }: Obligations): AnswerBounds {
     const bounds = this.#o.ports.replica.view().network?.bounds ?? defaultBounds;
-    const { segment_messages: segmentMessages, segment_bytes: segmentBytes } = bounds;
+    const { segment_messages: segmentMessages } = bounds;
+    const segmentBytes = segmentBytesOf(bounds.segment_bytes, this.#o.ports.messageBytesMax);
     return { messagesMax, bytesMax, segmentMessages, segmentBytes };
   }
 
@@ -300,7 +307,8 @@ export class ProviderAttempt implements CarriageListener {
     this.#progressPlanned = true;
     this.#o.ports.defer(() => {
       this.#progressPlanned = false;
-      this.#step({ kind: "progressed" });
+      // A receipt that was begun meanwhile has taken it.
+      if (this.#segments?.empty === false) this.#step({ kind: "progressed" });
     });
   }
 
@@ -332,7 +340,10 @@ export class ProviderAttempt implements CarriageListener {
     if (sealedSegment !== undefined && sealed !== undefined && proof !== undefined) {
       const { segment, receipt } = sealedSegment;
       this.#sealing.segment = undefined;
-      this.#o.released(sealed, this.#judged.key, () => this.#step({ kind: "acknowledged" }));
+      // The last one is not waited for: nothing of the attempt is kept until it is acknowledged.
+      const isLast = segment.status !== undefined;
+      const acknowledged = isLast ? undefined : () => this.#step({ kind: "acknowledged" });
+      this.#o.released(sealed, this.#judged.key, acknowledged);
       this.#send(answerFrame(segment, receipt, proof, this.#openedProof(segment.number === 1)));
       this.#records.released(segment);
       this.#trace.sealed(segment.messages, segment.status !== undefined);

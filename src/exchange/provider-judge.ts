@@ -140,7 +140,9 @@ export async function judgeCall(options: {
     path: frame.path,
   };
   const grantIndex = statement.grant?.index ?? 0n;
-  if (!(await reached(grantIndex + 1n, ports, options.signal))) {
+  const isReached = await reached(grantIndex + 1n, ports, options.signal);
+  // A call that has ended meanwhile is decided no more: nothing would end what a permit reserves.
+  if (!isReached || options.signal.aborted) {
     return { kind: "turned-away", reason: "LEDGER_BEHIND" };
   }
   return judgeStatement(options, statement);

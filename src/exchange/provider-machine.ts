@@ -192,12 +192,16 @@ function callUpstream(state: ProviderState): Step {
   };
 }
 
+/** A request that cannot be carried, before the upstream is called: it is kept until the call can be closed. */
+function unusableEarly(state: ProviderState, reason: ReasonCode): ProviderState {
+  return { ...state, ending: state.ending ?? { outcome: "limit", reason } };
+}
+
 function opened(state: ProviderState): Step {
   const recorded: ProviderState = { ...state, onRecord: true };
   const by = state.interruption;
-  return by === undefined
-    ? callUpstream(recorded)
-    : abandon(recorded, { outcome: by, reason: reasonOfInterruption[by] });
+  if (by !== undefined) return abandon(recorded, { outcome: by, reason: reasonOfInterruption[by] });
+  return state.ending === undefined ? callUpstream(recorded) : abandon(recorded, state.ending);
 }
 
 function sealedSegment(state: ProviderState, replaced: boolean): Step {
@@ -253,9 +257,18 @@ function judged(state: ProviderState, event: ProviderEvent): Step {
     };
   }
   if (event.kind === "turned-away") return ended(state, []);
+  if (event.kind === "answer-unusable") return stay(unusableEarly(state, event.reason));
   if (event.kind !== "permitted") return stay(state);
   const { streaming, window } = event;
-  const permitted: ProviderState = { ...state, streaming, window };
+  // Only a stream has a request that comes after its call.
+  const ending = streaming ? state.ending : undefined;
+  const permitted: ProviderState = { ...state, streaming, window, ending };
+  if (ending !== undefined) {
+    return {
+      state: { ...permitted, phase: "closing" },
+      effects: [{ kind: "seal-refusal", reason: ending.reason }],
+    };
+  }
   return event.writes
     ? { state: { ...permitted, phase: "opening" }, effects: [{ kind: "seal-opened" }] }
     : callUpstream(permitted);
@@ -269,6 +282,7 @@ export function stepProvider(state: ProviderState, event: ProviderEvent): Step {
       return judged(state, event);
     case "opening":
       if (event.kind === "opened") return opened(state);
+      if (event.kind === "answer-unusable") return stay(unusableEarly(state, event.reason));
       // The recheck refused it: that refusal is durable and closes the attempt.
       if (event.kind === "sealed") return ended(state, [{ kind: "release" }]);
       if (event.kind === "seal-failed")

@@ -26,7 +26,7 @@ export interface AttemptOptions {
   readonly requestBytesMax: number;
   readonly frame: CallFrame;
   /** A receipt was sent to the consumer; `acknowledged` is to be called once when it is answered. */
-  released(receipt: SealedRecord, attemptKey: string, acknowledged: () => void): void;
+  released(receipt: SealedRecord, attemptKey: string, acknowledged: (() => void) | undefined): void;
   /** An acknowledgement has come on the carriage. */
   acknowledged(proof: Proof | undefined): void;
   /** The attempt is on record and what was to close it could not be sealed. */

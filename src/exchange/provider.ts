@@ -9,7 +9,7 @@ import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
 import { LeafCache } from "./leaf-cache.ts";
 import { isOpenStateKey, openStateKey, parseOpenAttempt } from "./open-attempts.ts";
-import { linkCarriage } from "./link-carriage.ts";
+import { type LinkCarriage, linkCarriage } from "./link-carriage.ts";
 import type { Carriage, CarriageListener, LinkEnd } from "./ports.ts";
 import { ProviderAttempt } from "./provider-attempt.ts";
 import type { ProviderPorts } from "./provider-ports.ts";
@@ -33,12 +33,13 @@ interface OpenState {
 }
 
 /** A consumer that says it has taken what was not sent gets no more of that answer. */
-function creditParts(carriage: ReturnType<typeof linkCarriage>, bytes: bigint): void {
+function creditParts(carriage: LinkCarriage, bytes: bigint): void {
   try {
     carriage.credit(bytes);
   } catch (error) {
     if (!(error instanceof CausewayError)) throw error;
     carriage.send(failedFrame(error.code));
+    carriage.dropParts();
   }
 }
 
@@ -84,8 +85,10 @@ export class ProviderSide {
         const attempt = this.#attempt(carriage, body.value, linkRequestBytesMax);
         attempts.set(exchange, {
           onFrame: (later) => {
-            if (later.case === "credit") creditParts(carriage, later.value.bytes);
-            else attempt.onFrame(later);
+            if (later.case === "credit") return creditParts(carriage, later.value.bytes);
+            attempt.onFrame(later);
+            // The attempt may have ended with an answer that is still on its way.
+            if (later.case === "cancel") carriage.dropParts();
           },
           onLost: () => attempt.onLost(),
         });
