@@ -2,10 +2,10 @@
 import { type DescField, type DescMessage, fromBinary, ScalarType } from "@bufbuild/protobuf";
 import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
-import { parseUtf8 } from "../base/bytes.ts";
+import { parseUtf8, utf8 } from "../base/bytes.ts";
 import type { RandomBytes } from "../base/clock.ts";
 import { CausewayError } from "../base/errors.ts";
-import { masksRememberedMax } from "../base/limits.ts";
+import { attributeBytesMax, masksRememberedMax } from "../base/limits.ts";
 import { Lru } from "../base/lru.ts";
 import type { ServiceAttribute, ServiceBody } from "../credential/statements.ts";
 import { commit } from "../crypto/commitments.ts";
@@ -106,6 +106,7 @@ export function gatherAttributes(options: {
           ? fromRequest?.(requestPath(declared))
           : ownMember(facts.provider, name);
     if (datum === undefined) continue;
+    if (source === "request") assertRecordable(name, datum);
     const value = createAttributeValue(datum);
     if (!personal) {
       attributes.push({ name, value });
@@ -117,6 +118,24 @@ export function gatherAttributes(options: {
     openings.push(opening);
   }
   return { attributes, openings };
+}
+
+/** A caller says how long its texts are: what no record holds is no value to decide by. */
+function assertRecordable(name: string, datum: AttributeDatum): void {
+  const isInBounds =
+    typeof datum === "bigint"
+      ? BigInt.asIntN(64, datum) === datum
+      : typeof datum === "boolean" || textBytes(datum) <= attributeBytesMax;
+  if (isInBounds) return;
+  throw new CausewayError("MALFORMED", "an attribute of the request is larger than its limit", {
+    fields: { attribute: name },
+  });
+}
+
+function textBytes(datum: string | readonly string[]): number {
+  if (typeof datum === "string") return utf8(datum).length;
+  // Each text of a set has a framing of its own.
+  return datum.reduce((sum, text) => sum + utf8(text).length + 8, 0);
 }
 
 const none: GatheredAttributes = { attributes: [], openings: [] };

@@ -121,6 +121,23 @@ describe("attributes of the request", () => {
     );
   });
 
+  test("that no record would hold are MALFORMED", () => {
+    const text = (bytes: number): Uint8Array => sized(1, "é".repeat(bytes / 2));
+    const title = { name: "title", type: "text" as const };
+    assert.doesNotThrow(() => gather([title], { request: text(4096) }));
+    const names = { name: "names", type: "text-set" as const };
+    const many = concatBytes(...Array.from({ length: 600 }, (_, i) => sized(18, String(i))));
+    for (const [attribute, request] of [
+      [title, text(4098)],
+      [names, many],
+    ] as const) {
+      assert.throws(() => gather([attribute], { request }), {
+        code: "MALFORMED",
+        fields: { attribute: attribute.name },
+      });
+    }
+  });
+
   test("are not looked for when none is declared", () => {
     const broken = { request: Uint8Array.of(0xff) };
     assert.deepEqual(
