@@ -17,6 +17,8 @@ import { createManyCities, type ManyCities } from "../support/many-cities.ts";
 import { createTwoCities, freePort, type Member, type TwoCities } from "../support/two-cities.ts";
 import type { Arm, KillPoint, SealedStep } from "./gateway-main.ts";
 
+/** On a machine that is busy with other tests. */
+const startMsMax = 60_000;
 const wasmFlag = "--no-turbo-inline-js-wasm-calls";
 const scriptAt = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
@@ -111,7 +113,8 @@ export class GatewayProcess {
   async start(program: Program = "stoppable"): Promise<void> {
     const running = this.launch(program);
     if (program === "stoppable") await running.printed("running");
-    else await eventually("it answers", async () => (await this.health()) !== undefined);
+    else
+      await eventually("it answers", async () => (await this.health()) !== undefined, startMsMax);
   }
 
   /** Starts it and does not wait until it is up. */
@@ -208,6 +211,8 @@ export interface FaultNetwork<C extends TwoCities = TwoCities> {
   readonly gateways: readonly GatewayProcess[];
   readonly client: AgencyClient;
   readonly upstream: UpstreamProcess;
+  /** The `jti` of the grant. */
+  readonly grant: string;
   /** The answer of the first call that succeeds: a peer that was away is dialled again after a delay. */
   nextAnswer(): Promise<Answer<unknown>>;
   /** Puts the clocks of all processes ahead. */
@@ -261,13 +266,20 @@ export async function startNetwork(options: FaultOptions = {}): Promise<FaultNet
 
 /** Several cities behind proxies. */
 export async function startManyCities(
-  options: FaultOptions & Pick<NonNullable<Parameters<typeof createManyCities>[0]>, "config"> = {},
+  options: FaultOptions &
+    Pick<
+      NonNullable<Parameters<typeof createManyCities>[0]>,
+      "config" | "count" | "quorum" | "faults"
+    > = {},
 ): Promise<FaultNetwork<ManyCities>> {
   const port = await freePort();
   const cities = await createManyCities({
     upstream: `127.0.0.1:${port}`,
     ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
     ...(options.config === undefined ? {} : { config: options.config }),
+    ...(options.count === undefined ? {} : { count: options.count }),
+    ...(options.quorum === undefined ? {} : { quorum: options.quorum }),
+    ...(options.faults === undefined ? {} : { faults: options.faults }),
     log: process.env["CAUSEWAY_FAULT_LOG"] ?? "silent",
   });
   const sourceOf = (member: Member): string => cities.wired(member).source;
@@ -326,6 +338,7 @@ async function startGateways<C extends TwoCities>(
     gateways,
     client,
     upstream,
+    grant: "",
     nextAnswer: () => nextAnswer(client),
     moveClock: (aheadMs) => setClock(clockFile, aheadMs),
     close: async () => {
@@ -341,10 +354,12 @@ async function startGateways<C extends TwoCities>(
     const admins = { provider: provider.admin, consumer: consumer.admin };
     const { maxStalenessS, purposes } = options;
     const staleness = maxStalenessS === undefined ? {} : { maxStalenessS };
-    if (service === "streams") {
-      await grantStreams(cities, admins, purposes === undefined ? {} : { purposes }, staleness);
-    } else await grantAccess(cities, admins, staleness);
-    return network;
+    const detail = purposes === undefined ? {} : { purposes };
+    const grant =
+      service === "streams"
+        ? await grantStreams(cities, admins, detail, staleness)
+        : await grantAccess(cities, admins, staleness);
+    return { ...network, grant };
   } catch (error) {
     await network.close();
     throw error;
@@ -362,7 +377,11 @@ async function nextAnswer(client: AgencyClient): Promise<Answer<unknown>> {
 
 export async function ready(gateways: readonly GatewayProcess[]): Promise<void> {
   for (const gateway of gateways) {
-    await eventually("the gateway is ready", async () => (await gateway.health())?.length === 0);
+    await eventually(
+      "the gateway is ready",
+      async () => (await gateway.health())?.length === 0,
+      startMsMax,
+    );
   }
 }
 

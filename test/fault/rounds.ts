@@ -8,6 +8,9 @@ export function rounds(usual: number): number {
   return usual * factor;
 }
 
+/** Whether more than the usual rounds are wanted. */
+export const isSoak: boolean = factor > 1;
+
 /** All of these where more than the usual rounds are wanted, else every `nth`: which of them the seed says. */
 export function some<T>(cases: readonly T[], nth: number): readonly T[] {
   return factor > 1 ? cases : cases.filter((_, i) => i % nth === seed % nth);

@@ -77,6 +77,11 @@ export class StreamCall {
     if (method === "expand") this.raw.end(streamMessage(Buffer.from("go")));
   }
 
+  /** Headers are the first. */
+  get framesHandedOver(): number {
+    return this.begun ? this.received + 1 : 0;
+  }
+
   /** Sends the next message; `chat` answers with the same. */
   send(): void {
     this.raw.write(messageAt(this.#sent++));
@@ -107,6 +112,7 @@ export class StreamCall {
   }
 
   #take(message: Buffer): void {
+    assert.ok(this.begun, "headers come first");
     if (this.method === "chat") assert.deepEqual(message, messageAt(this.received));
     if (this.method === "expand") {
       assert.equal(message.readUInt32BE(message.length - this.#size), this.received);
@@ -139,33 +145,59 @@ export function attemptsOf(call: StreamCall, attempts: readonly Attempt[]): read
   return attempts.filter(({ method, purpose }) => method === path && purpose === call.purpose);
 }
 
-/** Handed over <= acknowledged <= receipted, no more than `window` segments apart, and whole when it is OK. */
+/**
+ * Handed over <= acknowledged <= receipted, no more than `window` segments apart, and whole what ended OK.
+ * Calls that share method and purpose may stand for one another.
+ */
 export function assertStreamed(
-  call: StreamCall,
+  calls: readonly StreamCall[],
   attempts: readonly Attempt[],
   window: number,
 ): void {
-  const own = attemptsOf(call, attempts);
-  const what = `${call.purpose} ${call.method}: ${own.map(describeAttempt).join("; ")}`;
-  for (const { acknowledged, receipted } of own) {
+  for (const { acknowledged, receipted, ...attempt } of attempts) {
+    const what = describeAttempt({ ...attempt, acknowledged, receipted });
     assert.ok(acknowledged.frames <= receipted.frames, what);
     assert.ok(receipted.segments - acknowledged.segments <= window, what);
   }
-  const acknowledged = Math.max(0, ...own.map((attempt) => attempt.acknowledged.frames));
-  // The first frame is the headers.
-  const handedOver = call.received > 0 ? call.received + 1 : call.begun ? 1 : 0;
-  assert.ok(handedOver <= acknowledged, `${handedOver} frames were handed over: ${what}`);
-  const { status } = call;
-  assert.ok(status !== undefined, `${what} has not ended`);
-  if (status.code !== 0) {
-    const reason = errorInfo(status.metadata)?.reason;
-    assert.ok(brokenCodes.has(status.code), `${what}: ${status.code} ${reason} ${status.details}`);
-    return;
+  const groups = new Map<string, StreamCall[]>();
+  for (const call of calls) {
+    const name = `${call.method} for ${call.purpose}`;
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [call]);
+    else group.push(call);
   }
-  const whole = own.filter(({ consumer }) => consumer === "match");
-  assert.equal(whole.length, 1, what);
-  assert.equal(whole[0]?.provider, "receipt", what);
-  assert.equal(whole[0]?.receipted.frames, handedOver, what);
+  for (const [name, group] of groups) assertGroup(name, group, attempts);
+}
+
+function assertGroup(name: string, calls: readonly StreamCall[], all: readonly Attempt[]): void {
+  const own = [...attemptsOf(calls[0] as StreamCall, all)];
+  const what = `${name}: ${own.map(describeAttempt).join("; ")}`;
+  const broken: number[] = [];
+  for (const call of calls) {
+    const { status, framesHandedOver: frames } = call;
+    assert.ok(status !== undefined, `${what} has not ended`);
+    if (status.code !== 0) {
+      const reason = errorInfo(status.metadata)?.reason;
+      const told = `${what}: ${status.code} ${reason} ${status.details}`;
+      assert.ok(brokenCodes.has(status.code), told);
+      broken.push(frames);
+      continue;
+    }
+    const whole = own.findIndex(
+      ({ provider, consumer, acknowledged }) =>
+        provider === "receipt" && consumer === "match" && acknowledged.frames === frames,
+    );
+    assert.ok(whole >= 0, `${frames} frames were handed over as the whole of ${what}`);
+    own.splice(whole, 1);
+  }
+  const acknowledged = own.map((attempt) => attempt.acknowledged.frames).toSorted(descending);
+  for (const [i, frames] of broken.toSorted(descending).entries()) {
+    assert.ok(frames <= (acknowledged[i] ?? 0), `${frames} frames were handed over of ${what}`);
+  }
+}
+
+function descending(a: number, b: number): number {
+  return b - a;
 }
 
 export function describeAttempt(attempt: Attempt): string {
