@@ -1,7 +1,7 @@
 /**
  * Copies of an encoded message what a mask lets through. Values are copied as they stand, so that
- * nothing is encoded again; tags, lengths and padded numbers get their shortest form, so that one
- * message has one masked form. Of what only one value can stand for, only the value that a decoder
+ * nothing is encoded again; tags, lengths and padded numbers get their shortest form, and of a number
+ * only the bits pass that a decoder takes: what it leaves out is a place to hide data. Of what only one value can stand for, only the value that a decoder
  * would show is copied, and parts of one submessage are joined as a decoder joins them.
  */
 import { concatBytes } from "../base/bytes.ts";
@@ -124,7 +124,7 @@ function copyField(found: Occurrence, out: Output, depth: number): void {
   }
   const mark = out.length;
   writeShort(out, (number << 3) | wire);
-  if (wire === wireTypes.varint) copyVarint(bytes, from, to, out);
+  if (wire === wireTypes.varint) copyVarint(found, out);
   else if (wire !== wireTypes.bytes) copySpan(bytes, from, to, out);
   else if (message !== undefined) {
     copyWithLength(out, to - from, () => copyMessage(bytes, from, to, message(), out, depth + 1));
@@ -150,7 +150,8 @@ function copyWithLength(out: Output, lengthMax: number, copy: () => void): void 
   out.length += end - start;
 }
 
-function copyPacked({ field, bytes, from, to }: Occurrence, out: Output): void {
+function copyPacked(found: Occurrence, out: Output): void {
+  const { field, bytes, from, to } = found;
   if (field.wire !== wireTypes.varint) {
     const width = field.wire === wireTypes.fixed64 ? 8 : 4;
     if ((to - from) % width !== 0) throw unapplicable("a packed list is cut off");
@@ -159,13 +160,28 @@ function copyPacked({ field, bytes, from, to }: Occurrence, out: Output): void {
   }
   for (let at = from; at < to; ) {
     const end = varintEnd(bytes, at, to);
-    if (field.known?.has(enumNumber(bytes, at, end)) !== false) copyVarint(bytes, at, end, out);
+    if (field.known?.has(enumNumber(bytes, at, end)) !== false) {
+      copyVarint({ field, bytes, from: at, to: end }, out);
+    }
     at = end;
   }
 }
 
-/** Without bytes at its end that add nothing to the number. */
-function copyVarint(bytes: Uint8Array, from: number, to: number, out: Output): void {
+/** Without bytes at its end that add nothing to the number, and without bits that no decoder takes. */
+function copyVarint(
+  { field: { range }, bytes, from, to }: Omit<Occurrence, "wire">,
+  out: Output,
+): void {
+  if (range === "boolean") {
+    const isTrue = bytes.subarray(from, to).some((byte) => byte % 128 !== 0);
+    out.bytes[out.length++] = isTrue ? 1 : 0;
+    return;
+  }
+  const isPlain = range === "whole" || (range === "signed32" && isNegative32(bytes, from, to));
+  if (!isPlain && to - from >= 5) {
+    writeShort(out, enumNumber(bytes, from, to));
+    return;
+  }
   let end = to;
   while (end > from + 1 && (bytes[end - 1] as number) % 128 === 0) end--;
   copySpan(bytes, from, end, out);
@@ -178,7 +194,17 @@ function copySpan(bytes: Uint8Array, from: number, to: number, out: Output): voi
   out.length += to - from;
 }
 
-/** A tag or length in its shortest form. */
+/** Whether a varint is a negative number of 32 bits as encoders write it, in ten bytes. */
+function isNegative32(bytes: Uint8Array, from: number, to: number): boolean {
+  return (
+    to - from === 10 &&
+    (bytes[from + 4] as number) >= 0xf8 &&
+    bytes.subarray(from + 5, to - 1).every((byte) => byte === 0xff) &&
+    bytes[to - 1] === 1
+  );
+}
+
+/** A tag, length or other number of 32 bits in its shortest form. */
 function writeShort(out: Output, value: number): void {
   let rest = value >>> 0;
   while (rest > 127) {

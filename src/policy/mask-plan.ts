@@ -8,10 +8,14 @@ export interface MessagePlan {
   readonly fields: ReadonlyMap<number, FieldPlan>;
 }
 
+/** What a decoder takes of a varint: whether it is 0, its low 32 bits, or all. */
+export type VarintRange = "boolean" | "signed32" | "unsigned32" | "whole";
+
 export interface FieldPlan {
   readonly number: number;
   /** Wire type of one value. */
   readonly wire: number;
+  readonly range: VarintRange;
   /** A list of numbers, which may stand packed too. */
   readonly packable: boolean;
   /** The place for one value that the field has, its oneof's if it is in one. Absent for lists and maps. */
@@ -112,13 +116,16 @@ function planField(field: DescField, content: FieldContent): FieldPlan {
     const message = once(() => planEntry(field, below));
     const wire = wireTypes.bytes;
     const passes = content !== undefined;
-    return { number, wire, packable: false, slot: undefined, passes, known: undefined, message };
+    const range = "whole";
+    const entry = { number, wire, range, packable: false, slot: undefined } as const;
+    return { ...entry, passes, known: undefined, message };
   }
   const wire = wireOf(field);
   const isList = field.fieldKind === "list";
   return {
     number,
     wire,
+    range: rangeOf(field.scalar, field.enum !== undefined),
     packable: isList && field.message === undefined && wire !== wireTypes.bytes,
     slot: isList ? undefined : (field.oneof ?? field),
     passes: content !== undefined,
@@ -139,8 +146,15 @@ function planEntry(
       : field.mapKind === "enum"
         ? wireTypes.varint
         : wireTypes.bytes;
-  const key = { number: 1, wire: wireOfScalar(field.mapKey), slot: {}, message: undefined };
-  const value = { number: 2, wire: valueWire, slot: {}, message: below };
+  const key = {
+    number: 1,
+    wire: wireOfScalar(field.mapKey),
+    range: rangeOf(field.mapKey, false),
+    slot: {},
+    message: undefined,
+  };
+  const range = rangeOf(field.scalar, field.mapKind === "enum");
+  const value = { number: 2, wire: valueWire, range, slot: {}, message: below };
   return {
     fields: new Map([
       [1, { ...entry, ...key }],
@@ -173,6 +187,12 @@ function wireOfScalar(scalar: ScalarType): number {
     default:
       return wireTypes.varint;
   }
+}
+
+function rangeOf(scalar: ScalarType | undefined, isEnum: boolean): VarintRange {
+  if (isEnum || scalar === ScalarType.INT32) return "signed32";
+  if (scalar === ScalarType.UINT32 || scalar === ScalarType.SINT32) return "unsigned32";
+  return scalar === ScalarType.BOOL ? "boolean" : "whole";
 }
 
 function closedValues(field: DescField): ReadonlySet<number> | undefined {

@@ -139,7 +139,7 @@ export function varintEnd(bytes: Uint8Array, at: number, end: number): number {
   throw unapplicable("a number is cut off or too large");
 }
 
-/** The low 32 bits of the varint from `from` to `to`, signed: the number of an enum's value. */
+/** The low 32 bits of the varint from `from` to `to`, signed: the number of an enum's value, or of 32 bits. */
 export function enumNumber(bytes: Uint8Array, from: number, to: number): number {
   let value = 0;
   for (let i = from, shift = 0; i < to && shift < 32; i++, shift += 7) {

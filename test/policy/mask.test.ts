@@ -244,6 +244,36 @@ describe("a mask", () => {
     assert.equal(masked(["node.maybe"], node(maybe)), hex(node(tag(14, 0), varint(5))));
   });
 
+  test("lets nothing through in the bits of a number that no decoder takes", () => {
+    const leaf = (...parts: Uint8Array[]): Uint8Array => node(sized(3, concatBytes(...parts)));
+    const passed = (path: string, part: Uint8Array): string => masked([path], leaf(part));
+    const hidden = 0x5ec2e7n << 32n;
+    const flag = (value: bigint): Uint8Array => concatBytes(tag(4, 0), varint(value));
+    assert.equal(passed("node.leaf.flag", flag(hidden)), hex(leaf(flag(1n))));
+    assert.equal(passed("node.leaf.flag", flag(0n)), hex(leaf(flag(0n))));
+    const count = (value: bigint): Uint8Array => concatBytes(tag(2, 0), varint(value));
+    assert.equal(passed("node.leaf.count", count(hidden + 7n)), hex(leaf(count(7n))));
+    // A negative number has ten bytes, all of which its encoders write.
+    assert.equal(passed("node.leaf.count", count(-7n)), hex(leaf(count(-7n))));
+    assert.equal(passed("node.leaf.count", count(-1n)), hex(leaf(count(-1n))));
+    const marked = -7n ^ hidden;
+    assert.equal(passed("node.leaf.count", count(marked)), hex(leaf(count((1n << 32n) - 7n))));
+    const packed = (...values: bigint[]): Uint8Array =>
+      sized(3, concatBytes(...values.map((value) => varint(value))));
+    const most = (1n << 32n) - 1n;
+    assert.equal(
+      passed("node.leaf.numbers", packed(1n, hidden + most, hidden, most)),
+      hex(leaf(packed(1n, most, 0n, most))),
+    );
+    const label = (key: bigint): Uint8Array =>
+      node(sized(6, concatBytes(tag(1, 0), varint(key), sized(2, "x"))));
+    assert.equal(masked(["node.labels"], label(hidden + 3n)), hex(label(3n)));
+    const kind = (value: bigint): Uint8Array => sized(4, concatBytes(tag(1, 0), varint(value)));
+    assert.equal(masked(["old.kind"], kind(hidden + 2n)), hex(kind(2n)));
+    const maybe = node(tag(14, 0), varint(hidden + 2n));
+    assert.equal(masked(["node.maybe"], maybe), hex(maybe));
+  });
+
   test("leaves only the last of a value that stands twice", () => {
     assert.equal(masked(["id"], sized(3, "first"), sized(3, "last")), hex(sized(3, "last")));
   });
