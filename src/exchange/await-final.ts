@@ -15,7 +15,7 @@ export function awaitFinal(options: {
     const index = replica.indexOfLeaf(leafHash);
     return index !== undefined && index < (replica.final()?.size ?? 0n);
   };
-  if (isFinal()) return Promise.resolve(true);
+  if (isFinal() || signal.aborted) return Promise.resolve(isFinal());
   return new Promise((resolve) => {
     const finish = (result: boolean): void => {
       stop();

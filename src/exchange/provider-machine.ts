@@ -69,6 +69,8 @@ export type ProviderEvent =
   /** What was being sealed is durable; `replaced` when its recheck put a closing record in its place. */
   | { readonly kind: "sealed"; readonly replaced: boolean }
   | { readonly kind: "seal-failed"; readonly reason: ReasonCode }
+  /** What was sealed is durable, and is not to be released: it did not become final. */
+  | { readonly kind: "withheld"; readonly reason: ReasonCode }
   | { readonly kind: "interrupted"; readonly by: Interruption };
 
 export type ProviderEffect =
@@ -87,6 +89,7 @@ export type ProviderEffect =
 
 export type ClosedOutcome =
   | "upstream-error"
+  | "gateway-error"
   | "limit"
   | "cancelled"
   | "deadline"
@@ -212,6 +215,14 @@ function sealedSegment(state: ProviderState, replaced: boolean): Step {
   return proceed(next, [{ kind: "release" }]);
 }
 
+function withheld(state: ProviderState, reason: ReasonCode): Step {
+  const cancel: ProviderEffect = { kind: "cancel-upstream" };
+  // The attempt is closed by the receipt itself.
+  if (state.sealing === "final") return ended(state, [cancel, { kind: "send-failed", reason }]);
+  const ending = state.ending ?? { outcome: "gateway-error", reason };
+  return abandon({ ...state, onRecord: true }, ending, [cancel]);
+}
+
 function calling(state: ProviderState, event: ProviderEvent): Step {
   switch (event.kind) {
     case "progressed":
@@ -238,6 +249,8 @@ function calling(state: ProviderState, event: ProviderEvent): Step {
     }
     case "sealed":
       return state.sealing === undefined ? stay(state) : sealedSegment(state, event.replaced);
+    case "withheld":
+      return state.sealing === undefined ? stay(state) : withheld(state, event.reason);
     case "seal-failed":
       if (state.sealing === undefined) return stay(state);
       return ended(state, [

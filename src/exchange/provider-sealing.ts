@@ -75,7 +75,7 @@ export class ProviderSealing {
       if (sealed.replaced) return this.#closed(sealed);
       this.#o.records.stands(sealed.record);
       this.receipted = true;
-      this.#whenDurable(sealed, segment.status !== undefined, () => {
+      this.#whenDurable(sealed, () => {
         this.sealed = sealed;
         this.#o.step({ kind: "sealed", replaced: false });
       });
@@ -103,7 +103,7 @@ export class ProviderSealing {
   }
 
   /** Where the grant asks for it a receipt counts as durable once it is final. */
-  #whenDurable(sealed: SealedRecord, isFinalReceipt: boolean, then: () => void): void {
+  #whenDurable(sealed: SealedRecord, then: () => void): void {
     const { attempt, judged, signal, step, report } = this.#o;
     if (judged.obligations?.durability !== Durability.LEDGER) return then();
     const { replica, scheduler, self } = attempt.ports;
@@ -112,8 +112,8 @@ export class ProviderSealing {
     awaitFinal({ leafHash: sealed.leafHash, replica, scheduler, signal, timeoutMs }).then(
       (isFinal) => {
         if (isFinal) return then();
-        if (!isFinalReceipt) attempt.unsealed(judged.key);
-        step({ kind: "seal-failed", reason: "LEDGER_UNAVAILABLE" });
+        this.segment = undefined;
+        step({ kind: "withheld", reason: "LEDGER_UNAVAILABLE" });
       },
       report,
     );

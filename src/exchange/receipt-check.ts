@@ -15,7 +15,7 @@ import type { CheckResult } from "./consumer-machine.ts";
 import type { VerifiedCall } from "./provider-records.ts";
 import type { ReceivedAnswer } from "./received-answer.ts";
 import { assertMetadata } from "./transport/metadata.ts";
-import { trailersFromStatus } from "./transport/trailers.ts";
+import { assertStatus } from "./upstream-frames.ts";
 
 /** The highest gRPC status code: UNAUTHENTICATED. */
 const grpcCodeMax = 16;
@@ -150,7 +150,7 @@ function isStatus({ answer, receipt, received }: ReceivedSegment, sent: SentCall
   }
   return holds(() => {
     const status = fromBinary(StatusFrameSchema, answer.status);
-    trailersFromStatus(status);
+    assertStatus(status);
     const messages = received.framesEnd - 1;
     const counted = !sent.oneAnswer || messages === (status.code === 0 ? 1 : 0);
     if (status.code > grpcCodeMax || status.code !== stated.grpcCode || !counted) {

@@ -2,6 +2,7 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { CausewayError } from "../base/errors.ts";
 import { formatUuid } from "../base/ids.ts";
+import { batchRecordsMax } from "../base/limits.ts";
 import {
   type Metadata,
   MetadataSchema,
@@ -9,7 +10,8 @@ import {
   StatusFrameSchema,
 } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { CallStatement } from "../gen/causeway/record/v1/parts_pb.ts";
-import { withEntries, withoutReserved } from "./call-metadata.ts";
+import { formatHandle } from "../record/handle.ts";
+import { exchangeTrailers, withEntries, withoutReserved } from "./call-metadata.ts";
 import type { SentValues } from "./received-call.ts";
 import { assertMetadata } from "./transport/metadata.ts";
 import { trailersFromStatus } from "./transport/trailers.ts";
@@ -87,6 +89,17 @@ export function carriedHeaders(headers: Metadata): Metadata {
 export function carriedStatus(status: StatusFrame): StatusFrame {
   const trailers = withoutReserved(status.trailers ?? create(MetadataSchema));
   const carried = create(StatusFrameSchema, { ...status, trailers });
-  assertCarried(() => trailersFromStatus(carried));
+  assertCarried(() => assertStatus(carried));
   return carried;
+}
+
+const longestHandle = formatHandle(new Uint8Array(32), batchRecordsMax);
+
+/**
+ * Throws METADATA_TOO_LARGE and PROTOCOL_ERROR for a status that cannot be handed over: the trailers that say
+ * where its evidence is go with it.
+ */
+export function assertStatus(status: StatusFrame): void {
+  const trailers = exchangeTrailers(status.trailers, new Uint8Array(16), longestHandle);
+  trailersFromStatus(create(StatusFrameSchema, { ...status, trailers }));
 }

@@ -54,6 +54,10 @@ const providerEvents: fc.Arbitrary<ProviderEvent> = fc.oneof(
     reason: fc.constant("SHUTTING_DOWN" as const),
   }),
   fc.record({
+    kind: fc.constant("withheld" as const),
+    reason: fc.constant("LEDGER_UNAVAILABLE" as const),
+  }),
+  fc.record({
     kind: fc.constant("interrupted" as const),
     by: fc.constantFrom(
       "cancelled" as const,
@@ -74,7 +78,8 @@ function runProvider(events: readonly ProviderEvent[]): ProviderEffect[] {
       event.kind === "sealed" || event.kind === "opened" || event.kind === "seal-failed";
     if (needsQueue && queued === 0) continue;
     if (event.kind === "opened" && state.phase !== "opening") continue;
-    if (needsQueue) queued--;
+    if (event.kind === "withheld" && (queued === 0 || state.phase !== "calling")) continue;
+    if (needsQueue || event.kind === "withheld") queued--;
     const step = stepProvider(state, event);
     state = step.state;
     effects.push(...step.effects);
@@ -221,6 +226,22 @@ describe("the provider's machine", () => {
         "forget",
       ],
     );
+  });
+
+  it("closes what is on record and may not be released, unless the receipt was the last", () => {
+    const withheld: ProviderEvent = { kind: "withheld", reason: "LEDGER_UNAVAILABLE" };
+    const segment = runProvider([permitted(false, true), { kind: "progressed" }, withheld]);
+    assert.deepEqual(segment.at(-1), {
+      kind: "seal-closed",
+      outcome: "gateway-error",
+      reason: "LEDGER_UNAVAILABLE",
+    });
+    const last = runProvider([permitted(false), { kind: "answered" }, withheld]);
+    assert.deepEqual(
+      last.slice(-2).map(({ kind }) => kind),
+      ["send-failed", "forget"],
+    );
+    assert.ok(!last.some(({ kind }) => kind === "release"));
   });
 
   it("keeps a receipt that is queued when the caller cancels", () => {

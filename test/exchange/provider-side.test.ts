@@ -24,6 +24,7 @@ import {
   ObligationsSchema,
   Verdict,
 } from "../../src/gen/causeway/record/v1/parts_pb.ts";
+import { Outcome } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { QueuedRecord, SealedRecord } from "../../src/ledger/ports.ts";
 import { callPaths, encodeCallStatement, openCallStatement } from "../../src/record/call-tree.ts";
 import { openRecord } from "../../src/record/record.ts";
@@ -351,4 +352,35 @@ describe("the provider's side of calls on a link", () => {
       [1n, 3n],
     ]);
   });
+
+  for (const when of ["once it is durable", "while it is sealed"]) {
+    it(`closes a call that is cancelled while a receipt waits to be final, as cancelled, ${when}`, async () => {
+      const provider = new Provider({ durability: Durability.LEDGER });
+      provider.seals = [];
+      provider.call(1n, stream);
+      await settle();
+      provider.listener?.onHeaders(create(MetadataSchema));
+      await settle();
+      if (when === "while it is sealed") provider.cancel(1n);
+      provider.seals.shift()?.();
+      await settle();
+      if (when === "once it is durable") {
+        assert.deepEqual(provider.sent(1n), []);
+        provider.cancel(1n);
+        await settle();
+      }
+      provider.seals.shift()?.();
+      await settle();
+      const [receipt, closed] = provider.records();
+      assert.ok(receipt?.case === "receipt" && closed?.case === "closed");
+      assert.equal(closed.value.outcome, Outcome.CANCELLED);
+      assert.equal(closed.value.frames, 0n);
+      assert.deepEqual(
+        provider.sent(1n).map(({ case: kind }) => kind),
+        ["refused"],
+      );
+      assert.equal(provider.side.openAttempts, 0);
+      assert.ok(!provider.side.hasUnsealed);
+    });
+  }
 });
