@@ -144,6 +144,7 @@ export class ConsumerSealing {
     const decidedAtMs = ports.clock.nowMs();
     ports.sealer.seal({ kind: "evidence", record, decidedAtMs, states }).then(
       (sealed) => {
+        known.sealed(states);
         if (sealed !== undefined) durable(sealed);
         this.#hears.step({ kind: "sealed" });
       },

@@ -64,6 +64,11 @@ export interface LeftOpen {
   readonly prevRecord: Uint8Array | undefined;
 }
 
+interface Acknowledged {
+  readonly newest: Uint8Array;
+  readonly before: Uint8Array | undefined;
+}
+
 interface Met {
   readonly attempt: string;
   /** Index of the batch that holds the provider's record. */
@@ -78,8 +83,11 @@ export class KnownAttempts {
   /** Closed attempts whose provider's record was met: to be forgotten once the saved index is above it. */
   #met: Met[] = [];
   #left: LeftOpen[] = [];
-  /** Record hash of the newest acknowledgement of each attempt that has one and is not closed. */
-  readonly #recorded = new Map<string, Uint8Array>();
+  /**
+   * Record hash of the newest acknowledgement of each attempt that has one and whose closing is not durable,
+   * and of the one before, which is the newest again when that one is not sealed.
+   */
+  readonly #recorded = new Map<string, Acknowledged>();
   #scanned = 0n;
   #scannedSaved = 0n;
 
@@ -91,7 +99,7 @@ export class KnownAttempts {
         const { name, prevRecord } = readRecorded(value);
         const attempt = key.slice(openPrefix.length);
         this.#open.add(attempt);
-        this.#recorded.set(attempt, prevRecord);
+        this.#recorded.set(attempt, { newest: prevRecord, before: undefined });
         this.#left.push({ name, outcome: "unknown-after-restart", prevRecord });
       }
       if (key === scannedKey) {
@@ -116,7 +124,7 @@ export class KnownAttempts {
 
   /** State changes that go with an acknowledgement that does not close its attempt. */
   recorded(attempt: string, name: AttemptName, record: Uint8Array): StateChange[] {
-    this.#recorded.set(attempt, record);
+    this.#recorded.set(attempt, { newest: record, before: this.#recorded.get(attempt)?.newest });
     return [{ key: recordedStateKey(attempt), value: formatRecorded(name, record) }];
   }
 
@@ -146,6 +154,14 @@ export class KnownAttempts {
     return changes;
   }
 
+  /** The record is durable with which these changes were made. */
+  sealed(changes: readonly StateChange[]): void {
+    for (const { key, value } of changes) {
+      if (value !== undefined || !key.startsWith(openPrefix)) continue;
+      this.#recorded.delete(key.slice(openPrefix.length));
+    }
+  }
+
   /**
    * A record of an attempt was not sealed, and `changes` were not made. With its name the attempt is open
    * as before, and `takeLeftOpen` gives it out; without, it is unknown as before.
@@ -170,9 +186,19 @@ export class KnownAttempts {
       this.#met.push({ attempt: other, index: 0n });
     }
     if (name === undefined) return;
+    this.#notRecorded(attempt, changes);
     this.#open.add(attempt);
     if (metAt !== undefined) this.#openMet.set(attempt, metAt);
-    this.#left.push({ name, outcome, prevRecord: this.#recorded.get(attempt) });
+    this.#left.push({ name, outcome, prevRecord: this.#recorded.get(attempt)?.newest });
+  }
+
+  /** What was not sealed is no acknowledgement that a closing could follow. */
+  #notRecorded(attempt: string, changes: readonly StateChange[]): void {
+    const key = recordedStateKey(attempt);
+    if (!changes.some((change) => change.key === key && change.value !== undefined)) return;
+    const before = this.#recorded.get(attempt)?.before;
+    if (before === undefined) this.#recorded.delete(attempt);
+    else this.#recorded.set(attempt, { newest: before, before: undefined });
   }
 
   /** Attempts that have to be closed: those of an earlier start, and those whose record could not be sealed. */

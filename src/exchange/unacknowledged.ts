@@ -84,14 +84,20 @@ class Unanswered {
     this.overdue.delete(handle);
   }
 
-  /** A batch that was included before the oldest receipt was released answers none. */
+  /** A batch that was included long before the oldest receipt was released answers none. */
   included(index: bigint, nowMs: number): void {
     this.unread.push({ index, includedAtMs: nowMs });
-    const since = this.first?.releasedAtMs ?? nowMs;
+    const since = (this.first?.releasedAtMs ?? nowMs) - closedBeforeMs;
     const kept = this.unread.findIndex(({ includedAtMs }) => includedAtMs >= since);
     if (kept > 0) this.unread.splice(0, kept);
   }
 }
+
+/**
+ * How long before its receipt is released an attempt may have been closed by its consumer: a call that is
+ * given up while its cancellation is lost with the link, or while its receipt waits to be final.
+ */
+export const closedBeforeMs: number = acknowledgementDueMs;
 
 /** Batches that are read before everything else has its turn. */
 const batchesBetweenTurns = 16;
@@ -100,6 +106,8 @@ export class UnacknowledgedReceipts {
   readonly #ports: UnacknowledgedPorts;
   readonly #byHandle = new Map<string, Released>();
   readonly #byAgency = new Map<string, Unanswered>();
+  /** Batches of the last `closedBeforeMs`: what closes attempts whose receipts are still to come. */
+  #recent: (Unread & { readonly agency: string })[] = [];
   /** Of each attempt the handles that wait; by the attempt as a consumer's closing names it. */
   readonly #byAttempt = new Map<string, Set<string>>();
   /** Receipts answered in-band, by the leaf of their acknowledgement, until that is final. */
@@ -206,7 +214,23 @@ export class UnacknowledgedReceipts {
 
   /** A batch was included: it may hold answers to what is not answered in-band. */
   onIncluded({ header, index }: Pick<IncludedBatch, "header" | "index">): void {
-    this.#byAgency.get(agencyOf(header.gateway))?.included(index, this.#ports.clock.nowMs());
+    const agency = agencyOf(header.gateway);
+    const nowMs = this.#ports.clock.nowMs();
+    this.#recent.push({ agency, index, includedAtMs: nowMs });
+    const kept = this.#recent.findIndex(
+      ({ includedAtMs }) => includedAtMs >= nowMs - closedBeforeMs,
+    );
+    if (kept > 0) this.#recent.splice(0, kept);
+    this.#byAgency.get(agency)?.included(index, nowMs);
+  }
+
+  #unansweredOf(agency: string): Unanswered {
+    const known = this.#byAgency.get(agency);
+    if (known !== undefined) return known;
+    const unanswered = new Unanswered();
+    unanswered.unread = this.#recent.filter((batch) => batch.agency === agency);
+    this.#byAgency.set(agency, unanswered);
+    return unanswered;
   }
 
   /** Looks on the ledger for the answers to what is overdue; after each final checkpoint. */
@@ -259,8 +283,7 @@ export class UnacknowledgedReceipts {
     const attempt = released.attempt ?? attemptOf(released.record);
     const waiting = { ...released, attempt };
     const agency = agencyOf(released.peer);
-    const unanswered = this.#byAgency.get(agency) ?? new Unanswered();
-    this.#byAgency.set(agency, unanswered);
+    const unanswered = this.#unansweredOf(agency);
     this.#byHandle.set(released.handle, waiting);
     unanswered.fresh.set(released.handle, waiting);
     if (attempt === undefined) return;

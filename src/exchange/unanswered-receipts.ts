@@ -9,6 +9,7 @@ import { equalBytes, toHex, u64be } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { unansweredBatchesMax } from "../base/limits.ts";
 import { callTokenDigest, openCallToken } from "../credential/call-token.ts";
+import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import type { Begin } from "../gen/causeway/record/v1/parts_pb.ts";
 import { type Receipt, Side } from "../gen/causeway/record/v1/record_pb.ts";
 import type { JournalBatch, JournalReader } from "../ledger/journal/store.ts";
@@ -16,7 +17,7 @@ import type { Replica, StateChange } from "../ledger/ports.ts";
 import { formatHandle } from "../record/handle.ts";
 import { openLeaf } from "../record/leaf.ts";
 import { openRecord, recordHash } from "../record/record.ts";
-import type { UnacknowledgedReceipts } from "./unacknowledged.ts";
+import { closedBeforeMs, type UnacknowledgedReceipts } from "./unacknowledged.ts";
 import { attemptKey } from "./used-attempts.ts";
 
 const stateKey = "provider/unanswered";
@@ -67,17 +68,20 @@ export async function restoreUnanswered(
   const saved = journal.state(stateKey);
   const from = saved === undefined ? 0 : Number(new DataView(saved.slice().buffer).getBigUint64(0));
   const reader = new SealedReceipts();
-  let seenSize: bigint | undefined;
+  let first: Header | undefined;
   for (let number = Math.max(from, count - unansweredBatchesMax); number < count; number++) {
     const batch = journal.batch(number);
     if (batch === undefined) break;
-    seenSize ??= openLeaf(batch.leaf).header.seenSize;
+    first ??= openLeaf(batch.leaf).header;
     reader.read(batch);
     if (number % batchesBetweenTurns === 0) await turn();
   }
   const { waiting } = reader;
-  // An answer is sealed after its receipt, so that it lies above what the receipt's batch had seen.
-  for (let index = seenSize ?? 0n; waiting.size > 0 && index < replica.state().size; index++) {
+  for (
+    let index = answersFrom(first, replica);
+    waiting.size > 0 && index < replica.state().size;
+    index++
+  ) {
     const batch = replica.batch(index);
     if (batch === undefined) break;
     for (const bytes of batch.records) takeAnswer(bytes, batch.header.gateway, waiting);
@@ -86,6 +90,23 @@ export async function restoreUnanswered(
   for (const [handle, { peer, key, leaf, record, sealedAtMs }] of waiting) {
     unacknowledged.restored(peer, handle, { leaf, record, sealedAtMs, attempt: key });
   }
+}
+
+/**
+ * Where the first answer may lie: above what the receipt's batch had seen, or before it, where the consumer
+ * had closed the attempt already when its receipt was sealed.
+ */
+function answersFrom(
+  first: Pick<Header, "seenSize" | "sealedAt"> | undefined,
+  replica: UnansweredPorts["replica"],
+): bigint {
+  let index = first?.seenSize ?? 0n;
+  const sinceMs = Number(first?.sealedAt ?? 0n) - closedBeforeMs;
+  for (; index > 0n; index--) {
+    const before = replica.batch(index - 1n);
+    if (before === undefined || Number(before.header.sealedAt) < sinceMs) break;
+  }
+  return index;
 }
 
 /** Reads the own chain in its order: receipts, each with the attempt that it belongs to. */

@@ -175,5 +175,6 @@ export class UnknownAttempts {
       prevRecord,
     });
     await sealer.seal({ kind: "evidence", record, decidedAtMs: clock.nowMs(), states });
+    this.#known.sealed(states);
   }
 }

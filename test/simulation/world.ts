@@ -74,15 +74,31 @@ export class World {
 
   /** Runs what is due until then. */
   runUntil(endMs: number): void {
+    for (let next = this.#takeDue(endMs); next !== undefined; next = this.#takeDue(endMs)) {
+      next.run();
+    }
+    this.#nowMs = endMs;
+  }
+
+  /** As `runUntil`, for what also waits for promises: `settled` resolves when nothing more follows from an event. */
+  async runTurnsUntil(endMs: number, settled: () => Promise<void>): Promise<void> {
+    for (let next = this.#takeDue(endMs); next !== undefined; next = this.#takeDue(endMs)) {
+      next.run();
+      await settled();
+    }
+    this.#nowMs = endMs;
+  }
+
+  #takeDue(endMs: number): Event | undefined {
     for (let next = this.#heap[0]; next !== undefined; next = this.#heap[0]) {
-      if (next.atMs > endMs) break;
+      if (next.atMs > endMs) return undefined;
       this.#pop();
       if (next.isCancelled) continue;
       this.#nowMs = next.atMs;
       this.#events += 1;
-      next.run();
+      return next;
     }
-    this.#nowMs = endMs;
+    return undefined;
   }
 
   #push(event: Event): void {

@@ -1,0 +1,236 @@
+/** What a seed makes happen between three gateways, until a rule is seen broken or all is quiet and final. */
+import type { Finding } from "../../src/audit/findings.ts";
+import { type ReplayResult, replayLedger } from "../../src/audit/replay.ts";
+import { fastVerifier } from "./exchange-crypto.ts";
+import type { SimGateway } from "./exchange-gateway.ts";
+import type { ExchangeRules } from "./exchange-rules.ts";
+import { ExchangeSim } from "./exchange-sim.ts";
+import { theUniverse } from "./exchange-universe.ts";
+
+export interface ExchangeOutcome {
+  readonly seed: number;
+  readonly violation: string | undefined;
+  readonly logHash: string;
+  readonly lines: readonly string[];
+  readonly sim: ExchangeSim;
+}
+
+const faultMs = 40_000;
+/** Within this after the last fault everything is closed and final. */
+const calmMs = 240_000;
+const heartbeatMs = 5000;
+
+export interface ExchangeOptions {
+  readonly rules?: ExchangeRules;
+  readonly isTold?: boolean;
+}
+
+/** Nothing more follows from what has happened. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+export async function runExchangeSchedule(
+  seed: number,
+  options: ExchangeOptions = {},
+): Promise<ExchangeOutcome> {
+  const sim = new ExchangeSim(seed, await theUniverse(), options);
+  await new ExchangeSchedule(sim).run();
+  const { checker, world } = sim;
+  if (checker.violation === undefined) {
+    const { findings, attempts } = await audit(sim);
+    const [first] = findings;
+    if (first !== undefined) checker.fail(`the auditor finds ${describeFinding(first)}`);
+    if (attempts.open > 0) checker.fail(`the auditor finds ${attempts.open} attempts open`);
+  }
+  const { violation } = checker;
+  return { seed, violation, logHash: world.logHash, lines: world.lines, sim };
+}
+
+/** The auditor's replay of the schedule's whole ledger. */
+export async function audit({ ledger, universe }: ExchangeSim): Promise<ReplayResult> {
+  return replayLedger(iterate(ledger.entries), {
+    networkId: universe.network.id,
+    verifier: fastVerifier,
+    depth: "full",
+    engine: universe.engine,
+  });
+}
+
+export function describeFinding({ code, index, position, gateway, fields }: Finding): string {
+  return `${code} at ${index}/${position ?? ""} of ${gateway ?? ""} ${JSON.stringify(fields)}`;
+}
+
+async function* iterate<T>(items: Iterable<T>): AsyncGenerator<T> {
+  yield* items;
+}
+
+type Trouble = (schedule: ExchangeSchedule) => void;
+
+export class ExchangeSchedule {
+  readonly sim: ExchangeSim;
+
+  constructor(sim: ExchangeSim) {
+    this.sim = sim;
+  }
+
+  async run(): Promise<void> {
+    const { world, gateways } = this.sim;
+    const { random } = world;
+    for (const gateway of gateways) world.after(random.int(300), () => gateway.start());
+    this.#cosign();
+    this.#calls();
+    const kinds = troubles.filter(() => random.chance(0.5));
+    const count = random.between(0, 10);
+    for (let i = 0; i < count && kinds.length > 0; i++) {
+      const trouble = random.pick(kinds);
+      world.after(random.between(500, faultMs), () => trouble(this));
+    }
+    await world.runTurnsUntil(faultMs, settled);
+    this.#calm();
+    const { checker } = this.sim;
+    for (let ms = faultMs + 2000; checker.violation === undefined; ms += 2000) {
+      await world.runTurnsUntil(ms, settled);
+      const missing = checker.missing();
+      if (missing === undefined) return;
+      if (ms >= faultMs + calmMs) checker.fail(`when all is well again: ${missing}`);
+    }
+  }
+
+  pickGateway(): SimGateway {
+    return this.sim.world.random.pick(this.sim.gateways);
+  }
+
+  /** Agency systems call, in groups and alone. */
+  #calls(): void {
+    const { world, consumers, universe } = this.sim;
+    const { random } = world;
+    world.after(random.between(20, 12_000), () => {
+      if (world.nowMs > faultMs) return;
+      const consumer = random.pick(consumers);
+      for (let i = random.chance(0.3) ? random.between(2, 4) : 1; i > 0; i--) {
+        consumer.process?.call(random.pick(universe.methods));
+      }
+      this.#calls();
+    });
+  }
+
+  #cosign(): void {
+    const { world, ledger, universe } = this.sim;
+    world.after(world.random.between(100, 900), () => {
+      ledger.cosign(universe.startMs + world.nowMs, heartbeatMs);
+      this.#cosign();
+    });
+  }
+
+  #calm(): void {
+    const { sim } = this;
+    sim.isCalm = true;
+    sim.world.note("calm");
+    sim.ledger.isStalled = false;
+    for (const gateway of sim.gateways) {
+      gateway.isDeaf = false;
+      gateway.isSlow = false;
+      gateway.process?.journal.lift("CLOCK_OFF");
+      gateway.start();
+      gateway.follow();
+    }
+  }
+
+  /** For some time, unless the faults are over before. */
+  during(ms: number, undo: () => void): void {
+    this.sim.world.after(ms, () => {
+      if (!this.sim.isCalm) undo();
+    });
+  }
+}
+
+const crash: Trouble = (schedule) => {
+  const gateway = schedule.pickGateway();
+  gateway.crash();
+  // A machine that is down for longer than a batch may take to be included is late for a reason.
+  schedule.during(schedule.sim.world.random.between(20, 5000), () => gateway.start());
+};
+
+const shutDown: Trouble = (schedule) => {
+  const gateway = schedule.pickGateway();
+  gateway.process?.provider.interruptAll();
+  schedule.sim.world.note(`${gateway.name} shuts down`);
+  schedule.during(schedule.sim.world.random.between(1, 200), () => {
+    gateway.crash();
+    schedule.during(300, () => gateway.start());
+  });
+};
+
+const breakLink: Trouble = ({ sim }) => {
+  const links = [...sim.links];
+  if (links.length === 0) return;
+  sim.world.note("a link breaks");
+  sim.world.random.pick(links).break();
+};
+
+const breakStream: Trouble = ({ sim }) => {
+  const streams = [...sim.links].flatMap((link) => [...link.streams]);
+  if (streams.length === 0) return;
+  sim.world.note("a stream breaks");
+  sim.world.random.pick(streams).break();
+};
+
+const revoke: Trouble = ({ sim }) => {
+  const grant = sim.world.random.pick(sim.universe.grants);
+  sim.world.note(`grant ${grant.jti} is revoked`);
+  sim.provider.process?.revoke(grant);
+};
+
+const stall: Trouble = (schedule) => {
+  const { ledger, world } = schedule.sim;
+  if (ledger.isStalled) return;
+  ledger.isStalled = true;
+  world.note("the ledger stands still");
+  schedule.during(world.random.between(1000, 36_000), () => {
+    ledger.isStalled = false;
+  });
+};
+
+const deaf: Trouble = (schedule) => {
+  const gateway = schedule.pickGateway();
+  gateway.isDeaf = true;
+  schedule.sim.world.note(`${gateway.name} hears nothing of the ledger`);
+  schedule.during(schedule.sim.world.random.between(500, 36_000), () => {
+    gateway.isDeaf = false;
+    gateway.follow();
+  });
+};
+
+const slowDisk: Trouble = (schedule) => {
+  const gateway = schedule.pickGateway();
+  gateway.isSlow = true;
+  schedule.sim.world.note(`the disk of ${gateway.name} is slow`);
+  schedule.during(schedule.sim.world.random.between(500, 5000), () => {
+    gateway.isSlow = false;
+  });
+};
+
+/** Nothing is sealed for a while, as with a clock that is off. */
+const halt: Trouble = (schedule) => {
+  const gateway = schedule.pickGateway();
+  const { process } = gateway;
+  process?.journal.halt("CLOCK_OFF");
+  schedule.sim.world.note(`${gateway.name} seals nothing`);
+  schedule.during(schedule.sim.world.random.between(100, 3000), () =>
+    process?.journal.lift("CLOCK_OFF"),
+  );
+};
+
+const troubles: readonly Trouble[] = [
+  crash,
+  crash,
+  shutDown,
+  breakLink,
+  breakLink,
+  breakStream,
+  revoke,
+  revoke,
+  stall,
+  deaf,
+  slowDisk,
+  halt,
+];
