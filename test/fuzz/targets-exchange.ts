@@ -24,7 +24,12 @@ import type { FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
 import { checkProof, checkSeen } from "../../src/exchange/proof-check.ts";
 import { checkReceipt, responseSalt } from "../../src/exchange/receipt-check.ts";
 import { checkSentValues, readCallStatement } from "../../src/exchange/received-call.ts";
-import { readOpened, recordedReason, statedReason } from "../../src/exchange/received-proof.ts";
+import {
+  readOpened,
+  readRefusal,
+  recordedReason,
+  statedReason,
+} from "../../src/exchange/received-proof.ts";
 import { statusOf } from "../../src/exchange/status.ts";
 import {
   decodeStreamFrame,
@@ -53,6 +58,7 @@ import {
   FrameSchema,
   type Proof,
   ProofSchema,
+  RefusedFrameSchema,
 } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import {
   type CallStatement,
@@ -114,6 +120,20 @@ const receiptProof = proofs.find(({ record }) => openRecord(record).body.case ==
 if (receiptProof === undefined) throw new Error("the ledger has a receipt");
 const openedProof = proofs.find(({ record }) => openRecord(record).body.case === "opened");
 if (openedProof === undefined) throw new Error("the ledger has an opened record");
+
+/** Refusal and closing of the provider, each with the call that it is of. */
+const denials = proofs.flatMap((proof) => {
+  const { body } = openRecord(proof.record);
+  const begun = openRecord(openedProof.record).body;
+  const refused = body.case === "refusal" ? body.value.call : undefined;
+  const opened = begun.case === "opened" ? begun.value.begin?.call : undefined;
+  const isClosing =
+    body.case === "closed" && recordedReason(openRecord(proof.record)) !== undefined;
+  const call = refused ?? (isClosing ? opened : undefined);
+  const isProviders = openLeaf(proof.leaf).header.gateway === audit.provider.id;
+  return call === undefined || !isProviders ? [] : [{ proof, call }];
+});
+if (denials.length < 2) throw new Error("the ledger has a refusal and a closing");
 
 const headers = toBinary(
   MetadataSchema,
@@ -290,6 +310,26 @@ export const exchangeTargets: readonly Target[] = [
       if (checked.kind === "invalid") return undefined;
       recordedReason(checked.proof.record);
       return checkSeen(checked.proof.header, replica, link);
+    },
+    reasons: ["MALFORMED"],
+  },
+  {
+    name: "a refused frame",
+    covers: ["src/exchange/received-proof.ts readRefusal"],
+    samples: denials.map(({ proof }) =>
+      toBinary(
+        RefusedFrameSchema,
+        create(RefusedFrameSchema, { status, proof, opened: openedProof }),
+      ),
+    ),
+    read: (input) => {
+      const frame = received(RefusedFrameSchema, input);
+      const leaves = new LeafCache(network.verifier);
+      const context = { link: linkTo(audit.provider.id), replica, leaves };
+      const gateway = audit.consumer.id;
+      return denials
+        .map(({ call }) => readRefusal(frame, context, { call, gateway, previous: undefined }))
+        .find((refusal) => refusal !== undefined);
     },
     reasons: ["MALFORMED"],
   },
