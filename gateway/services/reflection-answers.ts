@@ -32,20 +32,31 @@ export class DescriptorSets {
   readonly builtIn: DescriptorIndex = builtInDescriptors();
   readonly #blob: (sha256: Uint8Array) => Uint8Array | undefined;
   readonly #opened = new Lru<string, DescriptorIndex>(reflectionSetsMax);
+  readonly #broken = new Lru<string, true>(reflectionSetsMax);
 
   constructor(replica: Pick<Replica, "blob">) {
     this.#blob = (sha256) => replica.blob(sha256);
   }
 
-  /** `undefined` while the blob is not here. It is checked against its digest when it comes in. */
+  /**
+   * `undefined` while the blob is not here, and for one that is no descriptor set: it was checked against its
+   * digest when it came in, and its publisher says what it holds.
+   */
   get(digest: string): DescriptorIndex | undefined {
     const known = this.#opened.get(digest);
     if (known !== undefined) return known;
+    if (this.#broken.get(digest) === true) return undefined;
     const blob = this.#blob(rawDigest(digest));
     if (blob === undefined) return undefined;
-    const index = new DescriptorIndex(blob);
-    this.#opened.set(digest, index);
-    return index;
+    try {
+      const index = new DescriptorIndex(blob);
+      this.#opened.set(digest, index);
+      return index;
+    } catch {
+      // The decoder throws errors of any kind; what one city publishes takes reflection from nobody.
+      this.#broken.set(digest, true);
+      return undefined;
+    }
   }
 }
 

@@ -14,10 +14,13 @@ const older = descriptorSetOf({ pack: "companies", name: "Companies", fields: ["
 const newer = descriptorSetOf({ pack: "permits", name: "Permits", fields: ["name", "seat"] });
 const secret = descriptorSetOf({ pack: "taxes", name: "Taxes", fields: ["name", "due"] });
 const absent = descriptorSetOf({ pack: "courts", name: "Courts", fields: [] });
-const blobs = new Map([older, newer, secret].map((set) => [digestOf(set), set]));
+// What no decoder reads stands on the ledger as well: its publisher alone has looked at it.
+const broken = Uint8Array.of(0x0a, 0x05, 0xff);
+const blobs = new Map([broken, older, newer, secret].map((set) => [digestOf(set), set]));
 const agency = "hangzhou/civil-affairs";
 
 const view = catalogueView([
+  { id: `${agency}/bad`, descriptor: broken, method: "/bad.Bad/Get", granted: true },
   {
     id: `${agency}/companies`,
     descriptor: older,
@@ -79,6 +82,14 @@ const errorCodeOf = (answer: ReturnType<ReflectionAnswers["answer"]>): number | 
   answer.case === "errorResponse" ? answer.value.errorCode : undefined;
 
 describe("reflection", () => {
+  test("of all else goes on beside a set that is none", () => {
+    const ask = session();
+    assert.equal(errorCodeOf(ask({ case: "fileContainingSymbol", value: "bad.Bad" })), 5);
+    const files = filesOf(ask({ case: "fileContainingSymbol", value: "permits.Permits" }));
+    assert.deepEqual(sharedFields(files), ["name", "seat"]);
+    assert.equal(errorCodeOf(ask({ case: "fileByFilename", value: "none.proto" })), 5);
+  });
+
   test("lists granted services whose descriptors are here, and the gateway's own", () => {
     const answer = session()({ case: "listServices", value: "" });
     assert.equal(answer.case, "listServicesResponse");
