@@ -5,7 +5,7 @@ import type { z } from "zod";
 import { CausewayError } from "../src/base/errors.ts";
 import { withValue } from "./config-values.ts";
 import { isOneKey, type Leaf, leavesOf } from "./config-walk.ts";
-import type { KeyPath } from "./config-yaml.ts";
+import { aliasFaults, type KeyPath } from "./config-yaml.ts";
 import { nearest } from "./nearest.ts";
 
 export interface Overridden {
@@ -73,7 +73,7 @@ function valueOf(text: string, { meta, schema }: Leaf): unknown {
   if (schema.type === "string" || schema.type === "enum") return text;
   const document = parseDocument(text, { prettyErrors: false });
   // What is no YAML is no value of the key either, and is told as such.
-  if (document.errors.length > 0) return text;
+  if (document.errors.length > 0 || aliasFaults(document).length > 0) return text;
   try {
     return document.toJS();
   } catch {

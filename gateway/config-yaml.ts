@@ -8,6 +8,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  visit,
 } from "yaml";
 import { CausewayError } from "../src/base/errors.ts";
 import { configBytesMax } from "../src/base/limits.ts";
@@ -27,10 +28,14 @@ export function parseYaml(text: string, file: string): YamlText {
   }
   const lines = new LineCounter();
   const document = documentOf(text, lines, file);
-  const problems = [...document.errors, ...document.warnings].map(
-    ({ pos, code, message }) =>
-      `${file}:${lines.linePos(pos[0]).line}: ${code === "DUPLICATE_KEY" ? duplicate(text, pos[0]) : message}`,
-  );
+  const lineAt = (offset: number): number => lines.linePos(offset).line;
+  const problems = [
+    ...[...document.errors, ...document.warnings].map(
+      ({ pos, code, message }) =>
+        `${file}:${lineAt(pos[0])}: ${code === "DUPLICATE_KEY" ? duplicate(text, pos[0]) : message}`,
+    ),
+    ...aliasFaults(document).map(({ offset, text: what }) => `${file}:${lineAt(offset)}: ${what}`),
+  ];
   if (problems.length > 0) throw new CausewayError("CONFIG_INVALID", problems.join("\n"));
   return {
     value: plainOf(document, file),
@@ -41,6 +46,25 @@ export function parseYaml(text: string, file: string): YamlText {
 function duplicate(text: string, offset: number): string {
   const key = /^[^:\s]*/.exec(text.slice(offset, offset + 80))?.[0] ?? "";
   return `${key}: the key is given twice`;
+}
+
+/** Aliases that lead nowhere, or to what they stand in themselves: such a value has no end. */
+export function aliasFaults(
+  document: Document.Parsed,
+): readonly { readonly offset: number; readonly text: string }[] {
+  const faults: { offset: number; text: string }[] = [];
+  visit(document, {
+    Alias: (_key, alias, above) => {
+      const named = alias.resolve(document);
+      const offset = alias.range?.[0] ?? 0;
+      const what = `*${alias.source}`;
+      if (named === undefined)
+        faults.push({ offset, text: `${what}: no such anchor is before it` });
+      else if (above.includes(named))
+        faults.push({ offset, text: `${what} stands in what it names` });
+    },
+  });
+  return faults;
 }
 
 // The parser recurses, and throws what is no error of its own for a text that is nested too deep.
@@ -57,7 +81,7 @@ function plainOf(document: Document.Parsed, file: string): unknown {
   try {
     return document.toJS();
   } catch (cause) {
-    throw new CausewayError("CONFIG_INVALID", `${file}: an alias cannot be resolved`, { cause });
+    throw new CausewayError("CONFIG_INVALID", `${file}: its aliases stand for too much`, { cause });
   }
 }
 

@@ -106,6 +106,11 @@ describe("a configuration", () => {
       "witness: {keys: w, passphrase_file: p}\n",
       "1: witness.listen: it is missing; expected host:port",
     ],
+    "an alias of nothing": ["log: *a\n", "1: *a: no such anchor is before it"],
+    "an alias inside of what it names": [
+      "http:\n  burst: &a [*a]\n",
+      "2: *a stands in what it names",
+    ],
     "a key that is given twice": ["log: info\nlog: warn\n", "2: log: the key is given twice"],
     "an address without a port": [
       "upstreams:\n  hangzhou/civil-affairs/a: localhost\n",
@@ -251,6 +256,12 @@ describe("the environment", () => {
     assert.deepEqual(problemsOf("", { CAUSEWAY_LISTENER_AGENCY: "x", CAUSEWAY_ZEBRA: "1" }), [
       "CAUSEWAY_LISTENER_AGENCY: no key has this variable; did you mean CAUSEWAY_LISTENERS_AGENCY?",
       "CAUSEWAY_ZEBRA: no key has this variable",
+    ]);
+  });
+
+  test("is refused for a value without an end, which is no YAML value", () => {
+    assert.deepEqual(problemsOf("", { CAUSEWAY_AGENCY_SYSTEMS: "&a [*a]" }), [
+      'CAUSEWAY_AGENCY_SYSTEMS: agency_systems: expected list, not "&a [*a]"',
     ]);
   });
 
