@@ -257,6 +257,7 @@ export class ProviderAttempt implements CarriageListener {
       messageBytesMax: ports.messageBytesMax,
       signal: this.#abort.signal,
       request: streaming ? this.#openRequest() : undefined,
+      oneAnswer: method?.server_streaming !== true,
       into: this.#segments,
       joined: this.#joined(),
       progressed: () => this.#progressed(),

@@ -10,7 +10,13 @@ import type { JoinedCall, JoinedCalls } from "./joined-calls.ts";
 import type { OpenRequest } from "./open-request.ts";
 import type { ConnectorKind } from "./provider-records.ts";
 import type { SentValues } from "./received-call.ts";
-import type { UnaryAnswer, UpstreamConnector, UpstreamStream } from "./transport/ports.ts";
+import type {
+  UnaryAnswer,
+  UpstreamConnector,
+  UpstreamListener,
+  UpstreamStream,
+} from "./transport/ports.ts";
+import { plainStatus } from "./transport/trailers.ts";
 import { withTraceparent } from "./trace-context.ts";
 import { upstreamHeaders } from "./upstream-frames.ts";
 
@@ -39,6 +45,8 @@ export interface UpstreamRunOptions {
   readonly signal: AbortSignal;
   /** Of an open call; a unary call's message is in its frame. */
   readonly request: OpenRequest | undefined;
+  /** The method's answer is one message. */
+  readonly oneAnswer: boolean;
   readonly into: AnswerSegments;
   /** Under an idempotency key: the call joins one in flight. */
   readonly joined:
@@ -64,6 +72,32 @@ const unusable: ReadonlySet<ReasonCode> = new Set([
   "IDEMPOTENCY_MISMATCH",
   "MASK_UNAPPLICABLE",
 ]);
+
+/** Where a method answers with one message, it is an answer only with OK, and OK is only with a message. */
+function oneAnswerFor(listener: UpstreamListener): UpstreamListener {
+  let answer: Uint8Array | undefined;
+  let isOver = false;
+  const over = (found: string): void => {
+    isOver = true;
+    listener.onEnd(plainStatus(13, `the data service answered with ${found}`));
+  };
+  return {
+    onHeaders: (headers) => listener.onHeaders(headers),
+    onMessage: (message) => {
+      if (answer !== undefined && !isOver) over("more than one message");
+      answer = message;
+    },
+    onEnd: (status) => {
+      if (isOver) return;
+      if (status.code === 0 && answer === undefined) return over("no message");
+      if (status.code === 0 && answer !== undefined) listener.onMessage(answer);
+      listener.onEnd(status);
+    },
+    onFailed: (error) => {
+      if (!isOver) listener.onFailed(error);
+    },
+  };
+}
 
 export function callOfUpstream(options: UpstreamRunOptions): UpstreamRun {
   const { connector, clock, request } = options;
@@ -132,18 +166,19 @@ export function callOfUpstream(options: UpstreamRunOptions): UpstreamRun {
       return undefined;
     }
     const { messageBytesMax } = options;
+    const listener: UpstreamListener = {
+      onHeaders: (headers) => {
+        if (take(() => options.into.addHeaders(headers))) options.progressed();
+      },
+      onMessage: (message) => {
+        if (take(() => options.into.addMessage(message))) options.progressed();
+      },
+      onEnd: end,
+      onFailed: fail,
+    };
     const opened = connector.open(
       { ...common(), messageBytesMax },
-      {
-        onHeaders: (headers) => {
-          if (take(() => options.into.addHeaders(headers))) options.progressed();
-        },
-        onMessage: (message) => {
-          if (take(() => options.into.addMessage(message))) options.progressed();
-        },
-        onEnd: end,
-        onFailed: fail,
-      },
+      options.oneAnswer ? oneAnswerFor(listener) : listener,
     );
     open.writeTo(opened);
     return opened;

@@ -34,6 +34,7 @@ const peer = "shenzhen/market-regulation/gw1";
 const service = "hangzhou/civil-affairs/divisions";
 const unary = "/divisions.v1.Divisions/Get";
 const stream = "/divisions.v1.Divisions/Chat";
+const collect = "/divisions.v1.Divisions/Collect";
 const bytes = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
 
 function turn(): Promise<void> {
@@ -75,6 +76,7 @@ class Provider {
     const methods = [
       { path: unary, writes: false, client_streaming: false, server_streaming: false },
       { path: stream, writes: false, client_streaming: true, server_streaming: true },
+      { path: collect, writes: false, client_streaming: true, server_streaming: false },
     ];
     const fact = { id: service, body: { methods, max_staleness_s: 900 } };
     const view = {
@@ -168,7 +170,7 @@ class Provider {
   }
 
   call(exchange: bigint, method: string): void {
-    const open = method === stream;
+    const open = method !== unary;
     const headers = new Uint8Array();
     const message = open ? new Uint8Array() : bytes(10);
     const salt = bytes(32);
@@ -381,6 +383,34 @@ describe("the provider's side of calls on a link", () => {
       );
       assert.equal(provider.side.openAttempts, 0);
       assert.ok(!provider.side.hasUnsealed);
+    });
+  }
+
+  for (const [messages, code, released, status] of [
+    [1, 0, 1, 0],
+    [0, 0, 0, 13],
+    [2, 0, 0, 13],
+    [1, 5, 0, 5],
+    [0, 5, 0, 5],
+  ] as const) {
+    it(`releases ${released} messages and status ${status} of a client stream's answer of ${messages} with ${code}`, async () => {
+      const provider = new Provider();
+      provider.call(1n, collect);
+      await settle();
+      const listener = provider.listener as UpstreamListener;
+      listener.onHeaders(create(MetadataSchema));
+      await settle();
+      for (let i = 0; i < messages; i++) listener.onMessage(bytes(10));
+      await settle();
+      listener.onEnd(create(StatusFrameSchema, { code, trailers: {} }));
+      await settle();
+      const answers = provider
+        .sent(1n)
+        .flatMap(({ case: kind, value }) => (kind === "answer" ? [value] : []));
+      assert.equal(answers.flatMap((answer) => answer.messages).length, released);
+      const last = provider.records().at(-1);
+      assert.ok(last?.case === "receipt" && last.value.final);
+      assert.equal(last.value.status?.grpcCode, status);
     });
   }
 });
