@@ -2,6 +2,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { equalBytes } from "../base/bytes.ts";
+import { openCallStatement } from "../record/call-tree.ts";
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
 import type { Proof, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
@@ -86,7 +87,9 @@ export function refusalReason(
     if (call !== undefined && !isSameCall(call, sent)) return undefined;
     return isReasonCode(reason) ? reason : undefined;
   }
-  if (body.case !== "closed") return undefined;
+  if (body.case !== "closed" || body.value.side !== Side.PROVIDER) return undefined;
+  const { xid, attempt } = openCallStatement(sent.statement);
+  if (body.value.attempt !== attempt || !equalBytes(body.value.xid, xid)) return undefined;
   const reason = body.value.status?.reason ?? "";
   const before =
     previous ??

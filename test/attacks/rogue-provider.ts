@@ -7,13 +7,14 @@ import { Server } from "@grpc/grpc-js";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { createKeyFolder, type GatewayKeys, openKeyFolder } from "../../gateway/keys/key-folder.ts";
 import { createLedgerClient } from "../../gateway/ledger/ledger-client.ts";
-import { systemRandom } from "../../gateway/runtime.ts";
+import { systemRandom, systemScheduler } from "../../gateway/runtime.ts";
+import { LinkedPeer } from "../../gateway/linked-peer.ts";
 import { certificatePem, spkiDigest } from "../../gateway/tls.ts";
-import { parseHex } from "../../src/base/bytes.ts";
+import { equalBytes, parseHex } from "../../src/base/bytes.ts";
 import { createUuidV7, formatUuid } from "../../src/base/ids.ts";
 import { createStatement } from "../../src/credential/statement.ts";
 import { createHello } from "../../src/exchange/hello.ts";
-import type { FrameBody } from "../../src/exchange/ports.ts";
+import type { Carriage, CarriageListener, FrameBody } from "../../src/exchange/ports.ts";
 import { answerFrame } from "../../src/exchange/frames.ts";
 import {
   type BuiltReceipt,
@@ -22,7 +23,8 @@ import {
 } from "../../src/exchange/provider-records.ts";
 import type { Link } from "../../src/exchange/transport/link.ts";
 import { createLinkService } from "../../src/exchange/transport/link-server.ts";
-import { PeerServerCredentials } from "../../src/exchange/transport/peer-credentials.ts";
+import { createStreamServer } from "../../src/exchange/transport/exchange-stream-server.ts";
+import { type LinkListener, listenForPeers } from "../../src/exchange/transport/link-listener.ts";
 import {
   DivisionSchema,
   GetDivisionResponseSchema,
@@ -44,9 +46,11 @@ import {
   ObligationsSchema,
   Verdict,
 } from "../../src/gen/causeway/record/v1/parts_pb.ts";
+import type { Acknowledgement } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { SubmitResult } from "../../src/ledger/ports.ts";
 import { type BatchFields, type CreatedBatch, sealBatch } from "../../src/record/batch.ts";
 import { openCallStatement } from "../../src/record/call-tree.ts";
+import { openRecord } from "../../src/record/record.ts";
 import { eventually } from "../support/admin-client.ts";
 import type { Running } from "../support/running.ts";
 import { freePort, passphrase } from "../support/two-cities.ts";
@@ -57,9 +61,20 @@ import { type EncodedAnswer, wholeSegment } from "../support/answers.ts";
 export interface Victim {
   readonly frame: CallFrame;
   readonly link: Link;
+  /** 0 on a stream of its own. */
   readonly exchange: bigint;
   send(body: FrameBody): void;
+  /** On a stream of its own what the consumer has sent behind the call. */
+  readonly heard: FrameBody[];
+  /** What the consumer has acknowledged of it. */
+  readonly acknowledged: Acknowledgement[];
+  /** Hears each of them, and the end of the stream. */
+  onHeard: (() => void) | undefined;
+  lost: boolean;
 }
+
+/** What a rogue needs of the network that it stands in. */
+export type RogueNetwork = Pick<Running, "cities" | "provider" | "grant">;
 
 export class RogueProvider {
   readonly id: string;
@@ -67,24 +82,27 @@ export class RogueProvider {
   /** What happens to the next calls. */
   behave: (victim: Victim) => void | Promise<void> = () => undefined;
   readonly calls: Victim[] = [];
-  readonly #running: Running;
+  readonly #running: RogueNetwork;
   readonly #boot = systemRandom(16);
   readonly #server = new Server();
   #links: ReadonlySet<Link> = new Set();
+  #newest: { readonly link: Link; readonly end: LinkedPeer } | undefined;
+  #listener: LinkListener | undefined;
+  #endStreams: (() => void) | undefined;
   #chain: { seq: bigint; prev: Uint8Array; seenSize: bigint } = {
     seq: 0n,
     prev: new Uint8Array(32),
     seenSize: 0n,
   };
 
-  private constructor(running: Running, keys: GatewayKeys) {
+  private constructor(running: RogueNetwork, keys: GatewayKeys) {
     this.#running = running;
     this.keys = keys;
     this.id = keys.card.id;
   }
 
   /** Enrols it under an id that comes before that of the honest gateway, so that it is called first. */
-  static async start(running: Running): Promise<RogueProvider> {
+  static async start(running: RogueNetwork): Promise<RogueProvider> {
     const { provider, networkId } = running.cities;
     const id = `${provider.agency.card.id}/gw0`;
     const folder = join(running.cities.folder, "rogue");
@@ -122,6 +140,13 @@ export class RogueProvider {
     const { cities } = this.#running;
     const consumer = cities.consumer.gateway;
     const self = { ...selfOf(cities, this.id), boot: this.#boot };
+    const streams = createStreamServer({
+      scheduler: systemScheduler,
+      linkOf: () => this.#newest?.end,
+      serve: (_, carriage) => this.#serveStream(this.#newest?.link as Link, carriage),
+      onRefused: () => undefined,
+    });
+    this.#endStreams = () => streams.close();
     const service = createLinkService({
       ...timing,
       hello: async () =>
@@ -135,25 +160,78 @@ export class RogueProvider {
         }),
       onHello: async () => undefined,
       refuses: () => undefined,
-      onLink: (link) => link.onFrame((frame) => this.#received(link, frame)),
+      onLink: (link) => {
+        const end = new LinkedPeer(link, consumer.card.id, new Uint8Array(16));
+        this.#newest = { link, end };
+        link.onClose(() => streams.lost(end));
+        link.onFrame((frame) => this.#received(link, frame));
+      },
     });
     this.#links = service.links;
     this.#server.addService(service.definition, service.implementation);
     const tls = peerTlsOf(this.keys, [consumer.tls.certificateDer]);
-    await new Promise<void>((resolve, reject) => {
-      this.#server.bindAsync(address, new PeerServerCredentials(tls), (error) =>
-        error === null ? resolve() : reject(error),
-      );
+    const at = address.lastIndexOf(":");
+    this.#listener = await listenForPeers({
+      host: address.slice(0, at),
+      port: Number(address.slice(at + 1)),
+      tls,
+      scheduler: systemScheduler,
+      grpc: this.#server,
+      onStreams: (socket) => streams.accept(socket),
     });
   }
 
+  #serveStream(link: Link, carriage: Carriage): CarriageListener {
+    let victim: Victim | undefined;
+    return {
+      onFrame: (body) => {
+        if (victim === undefined) {
+          if (body.case !== "call") return;
+          const send = (answer: FrameBody): void => carriage.send(answer);
+          const begun = { frame: body.value, link, exchange: 0n, send };
+          victim = { ...begun, heard: [], acknowledged: [], onHeard: undefined, lost: false };
+          this.calls.push(victim);
+          void this.behave(victim);
+        } else {
+          victim.heard.push(body);
+          victim.onHeard?.();
+        }
+      },
+      onLost: () => {
+        if (victim === undefined) return;
+        victim.lost = true;
+        victim.onHeard?.();
+      },
+    };
+  }
+
   #received(link: Link, { exchange, body }: Parameters<Parameters<Link["onFrame"]>[0]>[0]): void {
+    if (body.case === "acknowledgement") this.#acknowledged(body.value.proof);
     if (body.case !== "call") return;
     const send = (answer: FrameBody): void =>
       link.send(create(FrameSchema, { exchange, body: answer }));
-    const victim: Victim = { frame: body.value, link, exchange, send };
+    const called = { frame: body.value, link, exchange, send };
+    const victim: Victim = {
+      ...called,
+      heard: [],
+      acknowledged: [],
+      onHeard: undefined,
+      lost: false,
+    };
     this.calls.push(victim);
     void this.behave(victim);
+  }
+
+  /** An acknowledgement may come when its attempt has ended, and on another link. */
+  #acknowledged(proof: Proof | undefined): void {
+    const { body } = openRecord(proof?.record ?? new Uint8Array());
+    if (body.case !== "acknowledgement") throw new TypeError(String(body.case));
+    const { xid } = body.value;
+    for (const victim of this.calls) {
+      if (!equalBytes(openCallStatement(victim.frame.statement).xid, xid)) continue;
+      victim.acknowledged.push(body.value);
+      victim.onHeard?.();
+    }
   }
 
   /** Resolves when the consumer has a link to this gateway. */
@@ -292,10 +370,9 @@ export class RogueProvider {
   }
 
   async close(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#server.tryShutdown(() => resolve());
-      this.#server.forceShutdown();
-    });
+    this.#endStreams?.();
+    await this.#listener?.close();
+    this.#server.forceShutdown();
   }
 }
 

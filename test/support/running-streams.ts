@@ -31,6 +31,8 @@ export interface RunningStreams {
   readonly consumer: AdminClient;
   /** A stock grpc-js client before the consumer's gateway. */
   readonly client: Client;
+  /** `jti` of the grant. */
+  readonly grant: string;
   /** Revokes the grant; resolves once the provider's gateway has it. */
   revoke(): Promise<void>;
   settled(): Promise<void>;
@@ -137,6 +139,7 @@ export async function startStreams(
     provider,
     consumer,
     client,
+    grant,
     revoke: async () => {
       const revocation = cities.sign(cities.provider, "revocation", consumerAgency, {
         grant,
