@@ -4,11 +4,14 @@ import { createHash, X509Certificate } from "node:crypto";
 import { connect as connectHttp2 } from "node:http2";
 import { after, describe, test } from "node:test";
 import { connect, type SecureVersion } from "node:tls";
-import { status } from "@grpc/grpc-js";
+import { Client, status } from "@grpc/grpc-js";
+import type { AgencyTlsConfig } from "../../gateway/agency/config.ts";
+import { eventually } from "../support/admin-client.ts";
 import { createIdentity, type Identity } from "../transport/certificate.ts";
 import { createKey, createToken, goodClaims, keySetOf } from "./identity-provider.ts";
 import {
   bearer,
+  call,
   callOnce,
   channel,
   type Ended,
@@ -341,6 +344,46 @@ describe("a reload of the listener", () => {
     assert.equal((await call(desk, second)).reason, "CALLER_UNKNOWN");
     assert.equal((await call(archive, second)).system, "archive");
     assert.equal((await call(archive, first)).code, status.UNAVAILABLE);
+  });
+
+  test("takes no more calls on connections that began under an authority that is gone", async () => {
+    const [old, next] = ["old ca", "new ca"].map((name) =>
+      createIdentity(name, { isAuthority: true }),
+    ) as [Identity, Identity];
+    const tlsUnder = (authority: Identity): AgencyTlsConfig => ({
+      ...files.tls(first),
+      client_ca_file: files.write("authority.pem", authority.certificate),
+      min_version: "TLSv1.3",
+    });
+    const under = await startListener({
+      agency: { tls: tlsUnder(old) },
+      systems: [system("desk", { tls: { names: ["DNS:desk.example"] } })],
+    });
+    const { privateKey } = old;
+    const identity = createIdentity("client", {
+      authority: { name: "old ca", privateKey },
+      dnsNames: ["desk.example"],
+    });
+    const client = new Client(under.address, channel(identity, first), {
+      "grpc.use_local_subchannel_pool": 1,
+    });
+    const reload = async (authority: Identity): Promise<void> => {
+      const agency = { ...under.config.agency, tls: tlsUnder(authority) };
+      const commit = await under.listener.prepare({ ...under.config, agency } as never);
+      commit();
+    };
+    try {
+      assert.equal((await call(client)).system, "desk");
+      await reload(old);
+      assert.equal((await call(client)).system, "desk");
+      await reload(next);
+      await eventually("the connection is another one", async () => {
+        return (await call(client)).reason === "CERTIFICATE_INVALID";
+      });
+    } finally {
+      client.close();
+      await under.close();
+    }
   });
 
   test("is refused for a key that is not the certificate's, and changes nothing", async () => {

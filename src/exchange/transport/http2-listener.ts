@@ -15,6 +15,7 @@ import {
 } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { isDeepStrictEqual } from "node:util";
 import type { Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import {
@@ -57,7 +58,10 @@ export interface Http2Listener {
   readonly port: number;
   /** New connections use these certificates; open ones of a client that is trusted no more are ended. */
   updateTls(tls: PeerTls): void;
-  /** New connections use these options of `secure`; open ones go on. */
+  /**
+   * New connections use these options of `secure`. Open ones go on, but for those that began under other
+   * authorities: they take no more calls, and end with their last one.
+   */
   updateSecure(secure: SecureServerOptions): void;
   /** Accepts no more, lets open calls end for at most `graceMs`, then cuts them off. */
   readonly close: (graceMs: number) => Promise<void>;
@@ -88,10 +92,16 @@ export async function listenHttp2(options: Http2ListenerOptions): Promise<Http2L
     });
   });
   server.on("error", ignore);
+  let authorities = options.secure?.ca;
   return {
     port: (server.address() as AddressInfo).port,
     updateTls: (tls) => updateTls(server, sessions, tls),
-    updateSecure: (secure) => setSecureContext(server, secure),
+    updateSecure: (secure) => {
+      setSecureContext(server, secure);
+      // Whether a client's certificate counts was found when its connection began.
+      if (!isDeepStrictEqual(authorities, secure.ca)) for (const each of sessions) each.close();
+      authorities = secure.ca;
+    },
     close: (graceMs) => close(server, sessions, graceMs, options.scheduler),
   };
 }
