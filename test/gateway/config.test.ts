@@ -382,7 +382,7 @@ describe("a reload", () => {
     const agency = "hangzhou/civil-affairs";
     const opened: string[] = [];
     const open = (service: string, config: UpstreamConfig): UpstreamConnector => {
-      const name = `${service} ${String(config)}`;
+      const name = `${service} ${config as unknown as string}`;
       if (name.endsWith("bad")) throw new CausewayError("CONFIG_INVALID", name);
       opened.push(name);
       const close = async (): Promise<void> => void opened.splice(opened.indexOf(name), 1);

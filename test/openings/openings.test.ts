@@ -160,7 +160,11 @@ describe("openings", () => {
     const store = new SqliteOpenings(path, key);
     // Sizes at which pages are joined when their rows go, and keep copies of what was moved.
     for (const [i, one] of ids.entries()) {
-      store.put([0, 1].map((part) => ({ id: one, part: new Uint8Array(20 + ((i * 37) % 140)) })));
+      const part = new Uint8Array(20 + ((i * 37) % 140));
+      store.put([
+        { id: one, part },
+        { id: one, part },
+      ]);
     }
     store.close();
     const db = new Database(path, { readonly: true });
