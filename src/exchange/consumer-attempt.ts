@@ -39,8 +39,8 @@ export interface ExchangeOptions {
   readonly known: KnownAttempts;
   readonly leaves: LeafCache;
   exchangesOf(link: LinkEnd): LinkExchanges;
-  /** An acknowledgement of what came over a link is durable: the provider is to be told. */
-  acknowledged(link: LinkEnd, sealed: SealedRecord): void;
+  /** An acknowledgement of what came is durable: the provider is to be told. */
+  acknowledged(attempt: Attempt, sealed: SealedRecord): void;
   readonly incoming: IncomingCall;
   readonly system: AgencySystem;
   readonly resolved: ResolvedCall;
@@ -69,6 +69,8 @@ export interface CommittedCall {
 export interface Attempt extends CommittedCall {
   readonly link: LinkEnd;
   readonly carriage: Carriage;
+  /** The carriage is a number on the link. */
+  readonly shares: boolean;
   readonly received: ReceivedAnswer;
   readonly issued: IssuedCall;
   readonly name: AttemptName;

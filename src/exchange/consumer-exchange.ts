@@ -237,7 +237,7 @@ export class ConsumerExchange implements CarriageListener {
       const listener = this.#listenerOf(attempt);
       const carriage = shares ? exchanges.open(listener) : ports.openStream(link, listener);
       const received = new ReceivedAnswer();
-      this.#attempt = { link, carriage, received, issued, name, key, ...committed };
+      this.#attempt = { link, carriage, shares, received, issued, name, key, ...committed };
       this.#step({ kind: "connected" });
     });
   }

@@ -95,8 +95,7 @@ export class ConsumerSealing {
       this.#prevRecord = hash;
       this.#hears.acknowledged(answer.messages, final);
       if (result === "match") this.#frames = received.framesEnd;
-      // Any link to that gateway takes it: a stream may have ended with its last segment.
-      this.#o.acknowledged(attempt.link, sealed);
+      this.#o.acknowledged(attempt, sealed);
     });
   }
 

@@ -12,7 +12,7 @@ import { MetadataSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { AnswerMask } from "./answer-mask.ts";
 import { type CallMetadata, readCallMetadata, withoutReserved } from "./call-metadata.ts";
-import type { ConsumerPorts } from "./consumer-attempt.ts";
+import type { Attempt, ConsumerPorts } from "./consumer-attempt.ts";
 import { ConsumerExchange } from "./consumer-exchange.ts";
 import { encodeAggregate, encodeConsumerRefusal } from "./consumer-records.ts";
 import { acknowledgementOf } from "./consumer-sealing.ts";
@@ -99,7 +99,7 @@ export class ConsumerSide {
         known: this.#known,
         leaves: this.#leaves,
         exchangesOf: (link) => this.#exchangesOf(link),
-        acknowledged: (link, sealed) => this.#acknowledged(link, sealed),
+        acknowledged: (attempt, sealed) => this.#acknowledged(attempt, sealed),
         incoming: call,
         system,
         resolved,
@@ -186,10 +186,12 @@ export class ConsumerSide {
     }
   }
 
-  /** Tells the provider, on any link to it. */
-  #acknowledged(link: LinkEnd, sealed: SealedRecord): void {
+  /** Tells the provider: any link to it takes it, and a stream may have ended with its last segment. */
+  #acknowledged({ carriage, link, shares }: Attempt, sealed: SealedRecord): void {
     this.#ports.sent.add(link.peer, sealed);
-    link.send(0n, acknowledgementOf(sealed));
+    const frame = acknowledgementOf(sealed);
+    if (shares) carriage.send(frame);
+    else link.send(0n, frame);
   }
 
   /** Denies a call here: the refusal is durable before the answer, up to the limit of single records. */

@@ -10,6 +10,7 @@ import { CausewayError } from "../../src/base/errors.ts";
 import {
   linkAcknowledgeMs,
   linkBatchFramesMax,
+  linkExchangesMax,
   linkIdleMs,
   linkQueueBytesMax,
 } from "../../src/base/limits.ts";
@@ -566,6 +567,19 @@ describe("a link that takes no new exchanges", () => {
     assert.equal(activity.now, "acknowledging");
     activity.received(1n, refusedFrame(new Uint8Array(0), undefined, undefined));
     assert.equal(activity.now, "idle");
+  });
+
+  it("remembers no more of what is never acknowledged than a link holds open", () => {
+    const activity = new LinkActivity();
+    for (let exchange = 1n; exchange <= 100_000n; exchange++) {
+      activity.sent(exchange, call);
+      activity.sent(exchange, cancelFrame());
+    }
+    let acknowledged = 0n;
+    for (; activity.now !== "idle"; acknowledged++) {
+      activity.sent(100_000n - acknowledged, acknowledgementFrame(create(ProofSchema)));
+    }
+    assert.equal(acknowledged, BigInt(linkExchangesMax));
   });
 
   it("is closed once it is idle, or when acknowledgements do not come", () => {
