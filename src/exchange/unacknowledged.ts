@@ -321,8 +321,17 @@ export class UnacknowledgedReceipts {
   }
 }
 
-function isAnswer(named: Released, { receiptRecord }: Acknowledgement, gateway: string): boolean {
-  return named.peer === gateway && equalBytes(recordHash(named.record), receiptRecord);
+/** Whether an acknowledgement is of this very receipt, and of its attempt as far as that is known here. */
+function isAnswer(
+  { attempt, peer, record }: Released,
+  { index, receiptRecord, tokenDigest }: Acknowledgement,
+  gateway: string,
+): boolean {
+  return (
+    peer === gateway &&
+    (attempt === undefined || attempt === attemptKey(tokenDigest, index)) &&
+    equalBytes(recordHash(record), receiptRecord)
+  );
 }
 
 /** The attempt of a receipt that holds its call; of one that follows another record it is not known here. */

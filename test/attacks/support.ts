@@ -251,6 +251,11 @@ export class RogueLink {
     return answer;
   }
 
+  /** Number of the newest exchange. */
+  get lastExchange(): bigint {
+    return this.#next - 1n;
+  }
+
   call(parts: CallParts = {}): Promise<Frame["body"]> {
     return this.exchange({ case: "call", value: this.make(parts) });
   }
