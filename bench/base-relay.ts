@@ -11,12 +11,13 @@ import {
   type Metadata,
   type sendUnaryData,
   type ServerUnaryCall,
+  type ServerWritableStream,
   type StatusObject,
 } from "@grpc/grpc-js";
 import { isMain, serveParent } from "./child.ts";
-import { benchMethod, serveBenchMethod } from "./raw-grpc.ts";
+import { benchMethod, benchStreamMethod, serveBenchMethods } from "./raw-grpc.ts";
 
-/** Relays the benchmark's method to `target`; the port on which it listens. */
+/** Relays the benchmark's methods to `target`; the port on which it listens. */
 export function startBaseRelay(options: { target: string; port: number }): Promise<number> {
   const client = new Client(options.target, credentials.createInsecure());
   const { path, requestSerialize, responseDeserialize } = benchMethod;
@@ -41,7 +42,29 @@ export function startBaseRelay(options: { target: string; port: number }): Promi
     });
     call.on("cancelled", () => onward.cancel());
   };
-  return serveBenchMethod(relay, options.port);
+  const relayStream = (call: ServerWritableStream<Buffer, Buffer>): void => {
+    const onward = client.makeServerStreamRequest(
+      benchStreamMethod.path,
+      benchStreamMethod.requestSerialize,
+      benchStreamMethod.responseDeserialize,
+      call.request,
+      call.metadata.clone(),
+      { deadline: call.getDeadline() },
+    );
+    onward.on("metadata", (metadata: Metadata) => call.sendMetadata(metadata));
+    onward.on("data", (message: Buffer) => {
+      if (!call.write(message)) onward.pause();
+    });
+    call.on("drain", () => onward.resume());
+    onward.on("status", (status: StatusObject) => {
+      if (status.code === 0) call.end(status.metadata);
+      else call.emit("error", status);
+    });
+    // The status has told of it.
+    onward.on("error", () => undefined);
+    call.on("cancelled", () => onward.cancel());
+  };
+  return serveBenchMethods({ getDivision: relay, expand: relayStream }, options.port);
 }
 
 if (isMain(import.meta.url)) {

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type AdminClient, adminClient, eventually } from "../test/support/admin-client.ts";
 import { grantAccess } from "../test/support/granted.ts";
+import { grantStreams } from "../test/support/running-streams.ts";
 import type { Member, TwoCities } from "../test/support/two-cities.ts";
 import { certificatePem } from "../gateway/tls.ts";
 import { type Child, startChild } from "./child.ts";
@@ -93,22 +94,22 @@ export async function startEvidenceOff(
   };
 }
 
-/** Both gateways of the product, with a published service and a grant. */
+/** Both gateways of the product, with a published service and a grant for all of it. */
 export async function startEvidenceOn(
-  { nodeFlags }: Pick<ChainOptions, "nodeFlags">,
+  options: Pick<ChainOptions, "nodeFlags"> & { readonly grants?: "divisions" | "streams" },
   cities: TwoCities,
 ): Promise<Chain> {
+  const { nodeFlags, grants = "divisions" } = options;
   const start = ({ configFile }: Member): Promise<Child> =>
     startChild(moduleAt("gateway"), ["--config", configFile], nodeFlags);
-  const provider = await start(cities.provider);
-  const consumer = await start(cities.consumer);
+  const [provider, consumer] = await Promise.all([start(cities.provider), start(cities.consumer)]);
   const admins = { provider: adminClient(cities.provider), consumer: adminClient(cities.consumer) };
   const both: readonly AdminClient[] = [admins.provider, admins.consumer];
   await eventually("both gateways are ready", async () => {
     const states = await Promise.all(both.map((admin) => admin.status()));
     return states.every(({ notReady }) => notReady.length === 0);
   });
-  await grantAccess(cities, admins);
+  await (grants === "streams" ? grantStreams : grantAccess)(cities, admins);
   const hops = { consumer, provider };
   return {
     name: "evidence on",

@@ -25,7 +25,11 @@ export async function startChild(
   args: readonly string[],
   nodeFlags: readonly string[],
 ): Promise<Child> {
-  const process_ = fork(file, args, { execArgv: [...nodeFlags] });
+  const process_ = fork(file, args, {
+    execArgv: [...nodeFlags],
+    // The standard output is the report's alone.
+    stdio: ["ignore", 2, 2, "ipc"],
+  });
   const { port } = (await reply(process_)) as { port: number };
   const ask = (message: unknown): Promise<unknown> => {
     const answer = reply(process_);

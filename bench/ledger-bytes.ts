@@ -47,6 +47,16 @@ export function countLedgerBytes(
   }
 }
 
+/** Batches in the data folder of a gateway that has ended. */
+export function ledgerSize(dataFolder: string): bigint {
+  const store = new SqliteLedgerStore(join(dataFolder, ledgerFile));
+  try {
+    return store.reader.size();
+  } finally {
+    store.close();
+  }
+}
+
 function isReceipt(record: Uint8Array): boolean {
   return openRecord(record).body.case === "receipt";
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- [--only exchanges|seal|replay|ledger] [--rounds N] [--seconds N] [--warm N]
- *  [--in-flight 1,32] [--size 4|5|6|7] [--node-flag FLAG]... [--json FILE]`
+ * `npm run bench -- [--only exchanges|stream|seal|replay|ledger] [--rounds N] [--seconds N] [--warm N]
+ *  [--in-flight 1,8,32,128] [--size 4|5|6|7] [--node-flag FLAG]... [--json FILE]`
  *
  * `--size` is the power of ten of the leaves in the largest stored ledger; 7 takes a quarter of an hour or more, and 10 GB.
  */
@@ -18,12 +18,12 @@ const { rowNames, run } = await import("./run.ts");
 const { values } = parseArgs({
   options: {
     only: { type: "string", multiple: true },
-    rounds: { type: "string", default: "5" },
-    seconds: { type: "string", default: "3" },
-    warm: { type: "string", default: "15" },
-    "in-flight": { type: "string", default: "1,32" },
+    rounds: { type: "string", default: "3" },
+    seconds: { type: "string", default: "2" },
+    warm: { type: "string", default: "10" },
+    "in-flight": { type: "string", default: "1,8,32,128" },
     "node-flag": { type: "string", multiple: true, default: [] },
-    size: { type: "string", default: "6" },
+    size: { type: "string", default: "5" },
     json: { type: "string" },
   },
 });

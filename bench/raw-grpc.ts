@@ -1,4 +1,4 @@
-/** The one method that the benchmark calls, with undecoded messages, on stock grpc-js. */
+/** The methods that the benchmark calls, with undecoded messages, on stock grpc-js. */
 import {
   type MethodDefinition,
   Server,
@@ -6,6 +6,7 @@ import {
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
 import { DivisionService } from "../src/gen/causeway/demo/v1/division_pb.ts";
+import { streamMethods } from "../test/support/stream-service.ts";
 
 const raw = (bytes: Buffer): Buffer => bytes;
 
@@ -19,10 +20,27 @@ export const benchMethod: MethodDefinition<Buffer, Buffer> = {
   responseDeserialize: raw,
 };
 
-/** Serves the method on plaintext with default options; the port it got. */
+export const benchStreamMethod: MethodDefinition<Buffer, Buffer> = {
+  ...benchMethod,
+  path: streamMethods.expand,
+  responseStream: true,
+};
+
+/** Serves the unary method on plaintext with default options; the port it got. */
 export function serveBenchMethod(handler: UntypedHandleCall, port: number): Promise<number> {
+  return serveBenchMethods({ getDivision: handler }, port);
+}
+
+/** Serves one or both on plaintext with default options; the port it got. */
+export function serveBenchMethods(
+  handlers: { readonly getDivision: UntypedHandleCall; readonly expand?: UntypedHandleCall },
+  port: number,
+): Promise<number> {
   const server = new Server();
-  server.addService({ getDivision: benchMethod }, { getDivision: handler });
+  server.addService({ getDivision: benchMethod }, { getDivision: handlers.getDivision });
+  if (handlers.expand !== undefined) {
+    server.addService({ expand: benchStreamMethod }, { expand: handlers.expand });
+  }
   return new Promise((resolve, reject) => {
     server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),

@@ -2,18 +2,27 @@
 import type { ChainFigures, Comparison } from "./figures.ts";
 import { formatLedgerReport } from "./ledger-report.ts";
 import type { ReplayMeasurement } from "./replay.ts";
-import type { RunFigures } from "./run.ts";
+import type { DiskUse } from "./disk.ts";
+import type { ExchangeFigures, RunFigures } from "./run.ts";
+import type { StreamFigures } from "./stream.ts";
 import { table } from "./table.ts";
 
 /** What is aimed at. A figure that misses its aim is printed all the same. */
-const aims = { throughput: 1, addedP50Ms: 1, addedP99Ms: 3, evidence: 0.55 } as const;
+const aims = {
+  throughput: 1,
+  addedP50Ms: 1,
+  addedP99Ms: 3,
+  evidence: 0.55,
+  stream: 1.2,
+  residentMib: 250,
+} as const;
 
 export function formatReport(run: RunFigures): string {
   const { machine, plan } = run;
   const lines = [
     `Node ${machine.node}, ${machine.cpus} x ${machine.cpu}, ${machine.platform}; flags ${plan.nodeFlags.join(" ")}`,
   ];
-  const { exchanges, seal, replay, ledger } = run;
+  const { exchanges, stream, seal, replay, ledger } = run;
   if (exchanges !== undefined) {
     lines.push(
       `${plan.rounds} rounds of ${plan.seconds} s for each chain, interleaved, after ${plan.warmSeconds} s of warm-up; medians.`,
@@ -49,9 +58,13 @@ export function formatReport(run: RunFigures): string {
           `${f.recordsPerBatch.toFixed(1)} records in a batch`,
       ),
       ...exchanges.chains.filter(({ chain }) => chain === "evidence on").map(residentLine),
+      "",
+      ...costSheet(exchanges),
     );
   } else lines.push("exchanges: not measured");
   lines.push(
+    "",
+    ...(stream === undefined ? ["a stream: not measured"] : streamLines(stream)),
     "",
     seal === undefined
       ? "records sealed/s: not measured"
@@ -94,11 +107,61 @@ function aimOf({ chain, against, inFlight }: Comparison): string {
   return `exchanges/s >= ${aims.throughput.toFixed(2)}`;
 }
 
+/** What a million exchanges cost both parties. A byte of one exchange is a megabyte of a million. */
+function costSheet({ chains, ledger, disk }: ExchangeFigures): string[] {
+  const rows = chains.flatMap(({ chain, inFlight, cpuSecondsPer1000 }) => {
+    if (chain !== "evidence on") return [];
+    const onLedger = ledger.find((figures) => figures.inFlight === inFlight);
+    const { consumer, provider } = cpuSecondsPer1000;
+    return [
+      [
+        String(inFlight),
+        (consumer * 1000).toFixed(0),
+        (provider * 1000).toFixed(0),
+        (onLedger?.bytesPerExchange ?? Number.NaN).toFixed(0),
+      ],
+    ];
+  });
+  const use = (name: string, of: DiskUse): string =>
+    `  ${name}: journal ${of.journal.toFixed(0)} MB, ledger ${of.ledger.toFixed(0)} MB, ` +
+    `openings and what is held ${of.other.toFixed(0)} MB`;
+  return [
+    "cost of a million exchanges",
+    ...table(["in flight", "CPU s consumer", "CPU s provider", "MB on the ledger"], rows),
+    `on disk, by all ${disk.exchanges} exchanges of this run`,
+    use("consumer", disk.consumer),
+    use("provider", disk.provider),
+  ];
+}
+
+function streamLines({ messageBytes, messages, chains, throughput }: StreamFigures): string[] {
+  return [
+    `one server stream of ${messages} messages of ${messageBytes} bytes`,
+    ...table(
+      ["chain", "MB/s", "first ms", "CPU s/GB: client", "consumer", "provider", "upstream", "MiB"],
+      chains.map((f) => {
+        const { client, consumer, provider, upstream } = f.cpuSecondsPerGigabyte;
+        return [
+          f.chain,
+          f.megabytesPerSecond.toFixed(0),
+          f.firstMs.toFixed(1),
+          ...[client, consumer, provider, upstream].map((seconds) => seconds.toFixed(2)),
+          `${mib(f.residentBytes.consumer)} + ${mib(f.residentBytes.provider)}`,
+        ];
+      }),
+    ),
+    `evidence on / base: ${throughput.toFixed(2)} (aim >= ${aims.stream.toFixed(2)})`,
+  ];
+}
+
+function mib(bytes: number): string {
+  return (bytes / 1024 / 1024).toFixed(0);
+}
+
 function residentLine({ inFlight, residentBytes, settleSeconds }: ChainFigures): string {
-  const mib = (bytes: number): string => (bytes / 1024 / 1024).toFixed(0);
   return (
     `gateways at ${inFlight} in flight: resident ${mib(residentBytes.consumer)} MiB consumer, ` +
-    `${mib(residentBytes.provider)} MiB provider with the sequencer; ` +
+    `${mib(residentBytes.provider)} MiB provider with the sequencer (aim <= ${aims.residentMib}); ` +
     `all final ${settleSeconds.toFixed(2)} s after the last call`
   );
 }

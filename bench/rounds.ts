@@ -126,7 +126,8 @@ async function runLoad(
   return figures;
 }
 
-async function cpuOf(
+/** CPU seconds of each process so far. */
+export async function cpuOf(
   processes: Readonly<Record<ProcessName, Child>>,
 ): Promise<Record<ProcessName, number>> {
   const { client, consumer, provider, upstream } = processes;

@@ -10,6 +10,7 @@ import { createCedarEngine } from "../src/policy/cedar-engine.ts";
 import { createTwoCities } from "../test/support/two-cities.ts";
 import { type Chain, startBase, startEvidenceOff, startEvidenceOn } from "./chains.ts";
 import { type Child, startChild } from "./child.ts";
+import { type DiskFigures, diskFigures } from "./disk.ts";
 import {
   type ChainFigures,
   chainFigures,
@@ -22,8 +23,9 @@ import { type LedgerMeasurement, ledgerPlan, measureLedger } from "./ledger.ts";
 import { measureReplay, type ReplayMeasurement } from "./replay.ts";
 import { measureRounds, type RoundPlan, type Sample } from "./rounds.ts";
 import { measureSeal, type SealFigures } from "./seal.ts";
+import { measureStream, type StreamFigures, type StreamPlan } from "./stream.ts";
 
-export const rowNames = ["exchanges", "seal", "replay", "ledger"] as const;
+export const rowNames = ["exchanges", "stream", "seal", "replay", "ledger"] as const;
 export type RowName = (typeof rowNames)[number];
 
 export interface RunPlan extends RoundPlan {
@@ -48,6 +50,7 @@ export interface ExchangeFigures {
   readonly chains: readonly ChainFigures[];
   readonly comparisons: readonly Comparison[];
   readonly ledger: readonly LedgerFigures[];
+  readonly disk: DiskFigures;
 }
 
 export interface RunFigures {
@@ -55,6 +58,7 @@ export interface RunFigures {
   readonly machine: Machine;
   readonly plan: RunPlan;
   readonly exchanges: ExchangeFigures | undefined;
+  readonly stream: StreamFigures | undefined;
   readonly seal: SealFigures | undefined;
   /** Of the ledger that the exchanges of this run have made; each depth once. */
   readonly replay: readonly ReplayMeasurement[] | undefined;
@@ -89,6 +93,7 @@ export async function run(plan: RunPlan, progress: (what: string) => void): Prom
   const made = exchanges?.ledger;
   if (made !== undefined) progress("replaying the ledger of these exchanges");
   const replay = made === undefined ? undefined : await replayBoth(made);
+  const stream = wants("stream") ? await measureStream(streamPlan(plan), progress) : undefined;
   if (wants("seal")) progress("sealing");
   const seal = wants("seal")
     ? await measureSeal({
@@ -102,7 +107,14 @@ export async function run(plan: RunPlan, progress: (what: string) => void): Prom
     : undefined;
   const at = new Date().toISOString();
   const machine = describeMachine();
-  return { at, machine, plan, exchanges: exchanges?.figures, seal, replay, ledger };
+  return { at, machine, plan, exchanges: exchanges?.figures, stream, seal, replay, ledger };
+}
+
+/** About as long for each stream as a measurement of exchanges, at a hundred million bytes a second. */
+function streamPlan({ rounds, seconds, nodeFlags }: RunPlan): StreamPlan {
+  const messageBytes = 64 * 1024;
+  const messages = Math.max(16, Math.ceil((seconds * 100e6) / messageBytes));
+  return { rounds, messageBytes, messages, nodeFlags };
 }
 
 async function replayBoth(
@@ -151,6 +163,10 @@ async function measureExchanges(
       chains: chainFigures(samples),
       comparisons: comparisons(samples),
       ledger: ledgerFigures(samples, join(cities.provider.folder, "data")),
+      disk: diskFigures({
+        consumer: join(cities.consumer.folder, "data"),
+        provider: join(cities.provider.folder, "data"),
+      }),
     };
     return { figures, ledger };
   } finally {
