@@ -115,7 +115,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
   const known = new KnownAttempts();
   known.load(journal.states("consumer/"));
   const unknown = new UnknownAttempts(
-    { ...ports, ownTokenKeys: () => [keys.token.publicKey] },
+    { ...ports, ownTokenKeys: () => [keys.token.publicKey], journal },
     known,
   );
   const links: Links = new Links({

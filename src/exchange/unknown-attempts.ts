@@ -11,12 +11,15 @@ import { type LedgerRecord, openRecord } from "../record/record.ts";
 import type { IncludedBatch, StateChange } from "../ledger/ports.ts";
 import { type AttemptName, encodeConsumerClosed } from "./consumer-records.ts";
 import type { KnownAttempts } from "./known-attempts.ts";
+import { type OwnJournal, wasClosed } from "./own-closings.ts";
 import type { ExchangePorts } from "./ports.ts";
 import { attemptKey } from "./used-attempts.ts";
 
 export interface UnknownPorts extends ExchangePorts {
   /** Raw token keys that were ever this gateway's own. */
   ownTokenKeys(): readonly Uint8Array[];
+  /** The own batches, in which an attempt may have been closed long ago. */
+  readonly journal: OwnJournal;
 }
 
 interface Found {
@@ -132,6 +135,7 @@ export class UnknownAttempts {
   }
 
   async #answer(key: string, { name, genuine, issuedAt }: UnknownAttempt): Promise<void> {
+    if (genuine && (await this.#wasClosed(name, issuedAt))) return;
     const forgotten = genuine && issuedAt * 1000 < this.#ports.self.startedAtMs;
     const outcome = forgotten ? "unknown-after-restart" : "disputed";
     const states = this.#known.closing(key);
@@ -141,6 +145,13 @@ export class UnknownAttempts {
       this.#known.notSealed(key, states);
       throw error;
     }
+  }
+
+  /** A record that comes again is the provider's second one: this side has said what it has to say. */
+  #wasClosed(name: AttemptName, issuedAt: number): Promise<boolean> {
+    const { journal } = this.#ports;
+    // Nothing about it was sealed before its token was issued, give or take a step of the clock.
+    return wasClosed({ journal, turn: () => this.#turn() }, name, (issuedAt - 5) * 1000);
   }
 
   /** Closes what an earlier start left open, and what of this one found no way into the journal. */

@@ -140,7 +140,10 @@ export class SimProcess {
     const known = new KnownAttempts();
     known.load(reader.states("consumer/"));
     const token = fastSigner(gateway.keys.token);
-    this.unknown = new UnknownAttempts({ ...ports, ownTokenKeys: () => [token.publicKey] }, known);
+    this.unknown = new UnknownAttempts(
+      { ...ports, ownTokenKeys: () => [token.publicKey], journal: reader },
+      known,
+    );
     const pool = new LinkPool(this);
     const consumerPorts: ConsumerPorts = {
       ...ports,
@@ -228,10 +231,10 @@ export class SimProcess {
   }
 
   /** What leaves on a link or a stream. */
-  says(body: FrameBody, at: unknown): readonly FrameBody[] {
+  says(body: FrameBody): readonly FrameBody[] {
     const { lies } = this.gateway;
     if (lies === undefined) this.sim.checker.sends(this, body);
-    return lies?.frames(body, at, this) ?? [body];
+    return lies?.frames(body) ?? [body];
   }
 
   /** Own batches go to the ledger in their order. */
