@@ -336,8 +336,8 @@ export class ProviderAttempt implements CarriageListener {
   }
 
   #release(): void {
-    const { segment: sealedSegment, sealed } = this.#sealing;
-    const proof = sealed === undefined ? undefined : proofOf(sealed);
+    const { segment: sealedSegment, sealed, withheld } = this.#sealing;
+    const proof = sealed === undefined || withheld ? undefined : proofOf(sealed);
     if (sealedSegment !== undefined && sealed !== undefined && proof !== undefined) {
       const { segment, receipt } = sealedSegment;
       this.#sealing.segment = undefined;

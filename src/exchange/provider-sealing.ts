@@ -41,6 +41,8 @@ export class ProviderSealing {
   segment: SealedSegment | undefined;
   /** A receipt of the attempt is durable. */
   receipted = false;
+  /** A receipt of the attempt is durable and was not sent: the consumer cannot follow what follows it. */
+  withheld = false;
   /** Why the closing record is not a receipt. */
   closingReason: ReasonCode | undefined;
 
@@ -113,6 +115,7 @@ export class ProviderSealing {
       (isFinal) => {
         if (isFinal) return then();
         this.segment = undefined;
+        this.withheld = true;
         step({ kind: "withheld", reason: "LEDGER_UNAVAILABLE" });
       },
       report,

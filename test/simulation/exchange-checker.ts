@@ -14,6 +14,7 @@ import {
   type Acknowledgement,
   Check,
   type Closed,
+  Outcome,
   type Receipt,
   Side,
 } from "../../src/gen/causeway/record/v1/record_pb.ts";
@@ -71,6 +72,8 @@ export class ExchangeChecker {
   readonly #written = new Map<string, number>();
   /** Grants whose revocation the provider's gateway has accepted, with how many submissions stand. */
   readonly #revoked = new Map<string, number>();
+  /** What honest gateways have recorded against a liar. */
+  readonly doubts: string[] = [];
   /** Of which two leaves stand at one place. */
   readonly forks: Set<string> = new Set();
 
@@ -103,6 +106,11 @@ export class ExchangeChecker {
   forked(gateway: string, _leaf: Uint8Array): void {
     this.forks.add(gateway);
     if (this.#sim.gatewayOf(gateway).lies === undefined) this.fail(`${gateway} is seen to fork`);
+    else this.doubts.push("fork");
+  }
+
+  isRevoked(grant: string): boolean {
+    return (this.#revoked.get(grant) ?? 0) > 0;
   }
 
   revoked({ statement }: VerifiedStatement): void {
@@ -169,7 +177,18 @@ export class ExchangeChecker {
         case "receipt":
           this.#receipt(gateway, record, body.value);
           break;
+        case "receiptMissing":
+          if (this.#sim.provider.lies !== undefined) this.doubts.push("receipt missing");
+          else this.fail(`${gateway.name} misses a record of an honest gateway`);
+          break;
         case "refusal":
+          if (
+            body.value.reason === "TOKEN_REPLAYED" &&
+            body.value.caller.case === "peer" &&
+            this.#sim.gatewayOf(body.value.caller.value.gateway).lies !== undefined
+          ) {
+            this.doubts.push("token replayed");
+          }
           if (body.value.side === Side.PROVIDER && body.value.call !== undefined) {
             const { token, index } = body.value.call;
             this.#closeProvided(this.#provide(keyOf(token, index), token, "", 0));
@@ -282,7 +301,10 @@ export class ExchangeChecker {
     }
     if (said.final || !isMatch) this.#closeConsumed(gateway, consumed);
     if (!isMatch) {
-      if (!this.#sim.isLying) this.fail(`${gateway.name} doubts an honest provider: ${said.check}`);
+      if (this.#sim.provider.lies === undefined) {
+        if (gateway.lies === undefined)
+          this.fail(`${gateway.name} doubts an honest provider: ${said.check}`);
+      } else this.doubts.push(`check ${said.check}`);
       return;
     }
     const provided = this.#provided.get(attemptKey(said.tokenDigest, said.index));
@@ -297,6 +319,11 @@ export class ExchangeChecker {
 
   #closedRecord(gateway: SimGateway, closed: Closed): void {
     if (closed.side === Side.CONSUMER) {
+      const isProofInvalid = closed.outcome === Outcome.PROOF_INVALID;
+      if (isProofInvalid && gateway.lies === undefined) {
+        if (this.#sim.provider.lies !== undefined) this.doubts.push("proof invalid");
+        else this.fail(`${gateway.name} takes the proof of an honest provider for invalid`);
+      }
       this.#closeConsumed(gateway, this.#consume(gateway, closed));
       return;
     }

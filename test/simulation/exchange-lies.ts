@@ -1,17 +1,190 @@
-/** What a lying gateway does otherwise. */
+/** What a lying gateway does otherwise, and what convicts it. */
+import { create } from "@bufbuild/protobuf";
+import { type Finding, severityOf } from "../../src/audit/findings.ts";
+import { utf8 } from "../../src/base/bytes.ts";
 import type { FrameBody } from "../../src/exchange/ports.ts";
 import type { LocalTakings } from "../../src/exchange/recheck.ts";
-import type { Sealer } from "../../src/ledger/ports.ts";
+import { AnswerFrameSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
+import { Outcome, RecordSchema, Side } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import type { QueuedRecord, Sealer } from "../../src/ledger/ports.ts";
+import { encodeRecord, openRecord } from "../../src/record/record.ts";
+import { statusRecord } from "../support/ledger.ts";
+import type { SimGateway } from "./exchange-gateway.ts";
 import type { SimSealerOptions } from "./exchange-journal.ts";
 import type { SimProcess } from "./exchange-process.ts";
 
 export interface Lies {
   readonly kind: string;
+  /** How often it lied. */
+  count: number;
   /** Its batches do not reach the ledger any more. */
   readonly withholds?: boolean;
   /** In the place of the revocations that it has accepted. */
   readonly takings?: LocalTakings;
   sealer(honest: Sealer, process: SimProcess): Sealer;
-  frames(body: FrameBody, at: unknown, process: SimProcess): readonly FrameBody[];
+  /** In the place of what leaves; a second frame leaves as one of another exchange. */
+  frames(body: FrameBody): readonly FrameBody[];
   journal(process: SimProcess): Pick<SimSealerOptions, "swaps"> | undefined;
+}
+
+type Made = Partial<Omit<Lies, "kind" | "count">>;
+
+/** `once` tells that there is an occasion, and says whether it is taken. */
+type Lie = (once: () => boolean) => Made;
+
+/** Records are sealed as `change` gives them; `undefined` for one that is only said to be sealed. */
+function sealing(change: (queued: QueuedRecord) => QueuedRecord | undefined): Made {
+  return {
+    sealer: (honest) => ({
+      seal: (queued) => {
+        const changed = change(queued);
+        // A record of no weight stands in its place, so that whoever waits goes on.
+        return honest.seal(changed ?? { ...queued, record: statusRecord() });
+      },
+    }),
+  };
+}
+
+function altered(
+  queued: QueuedRecord,
+  change: (body: ReturnType<typeof openRecord>) => void,
+): QueuedRecord {
+  const record = openRecord(queued.record.slice());
+  change(record);
+  return { ...queued, record: encodeRecord(record) };
+}
+
+const providerLies: Readonly<Record<string, Lie>> = {
+  "other bytes than it receipted": (once) => ({
+    frames: (body) => {
+      const isWhole = body.case === "answer" && body.value.messages.length > 0;
+      if (!isWhole || !once()) return [body];
+      const [, ...rest] = body.value.messages;
+      const messages = [utf8("something else"), ...rest];
+      return [{ case: "answer", value: create(AnswerFrameSchema, { ...body.value, messages }) }];
+    },
+  }),
+  "an answer without a receipt": (once) => ({
+    frames: (body) => {
+      if (body.case !== "answer" || !once()) return [body];
+      const { proof: _proof, ...rest } = body.value;
+      return [{ case: "answer", value: create(AnswerFrameSchema, rest) }];
+    },
+  }),
+  "no closing of what it opened": (once) =>
+    sealing((queued) => {
+      const { body } = openRecord(queued.record);
+      return body.case === "closed" && once() ? undefined : queued;
+    }),
+  "another commitment to the request": (once) =>
+    sealing((queued) => {
+      const { body } = openRecord(queued.record);
+      const isEnd = body.case === "receipt" && body.value.final;
+      if (!isEnd || !once()) return queued;
+      return altered(queued, ({ body: said }) => {
+        if (said.case === "receipt" && said.value.progress !== undefined) {
+          said.value.progress.request = new Uint8Array(32).fill(7);
+        }
+      });
+    }),
+  "another record at the place of a receipt": (once) => ({
+    journal: () => ({
+      swaps: (batch, sealAgain) => {
+        const isReceipt = batch.records.some(
+          (record) => openRecord(record).body.case === "receipt",
+        );
+        if (isReceipt && once()) sealAgain([statusRecord(7)]);
+      },
+    }),
+  }),
+};
+
+const consumerLies: Readonly<Record<string, Lie>> = {
+  "no record of what it received": (once) =>
+    sealing((queued) => {
+      const { body } = openRecord(queued.record);
+      return body.case === "acknowledgement" && once() ? undefined : queued;
+    }),
+  "more than it was sent": (once) =>
+    sealing((queued) => {
+      const { body } = openRecord(queued.record);
+      if (body.case !== "acknowledgement" || !once()) return queued;
+      return altered(queued, ({ body: said }) => {
+        if (said.case === "acknowledgement" && said.value.progress !== undefined) {
+          said.value.progress.framesEnd += 3n;
+        }
+      });
+    }),
+  "another response than it got": (once) =>
+    sealing((queued) => {
+      const { body } = openRecord(queued.record);
+      if (body.case !== "acknowledgement" || !once()) return queued;
+      return altered(queued, ({ body: said }) => {
+        if (said.case === "acknowledgement" && said.value.progress !== undefined) {
+          said.value.progress.response = new Uint8Array(32).fill(9);
+        }
+      });
+    }),
+  "a dispute of what it asked for": (once) =>
+    sealing((queued) => {
+      const { body } = openRecord(queued.record);
+      if (body.case !== "acknowledgement" || !body.value.final || !once()) return queued;
+      const { xid, attempt, tokenDigest, index } = body.value;
+      const names = { side: Side.CONSUMER, xid, attempt, tokenDigest, index };
+      const value = { ...names, outcome: Outcome.DISPUTED };
+      return {
+        ...queued,
+        record: encodeRecord(create(RecordSchema, { body: { case: "closed", value } })),
+      };
+    }),
+  "one call twice": (once) => ({
+    frames: (body) => (body.case === "call" && once() ? [body, body] : [body]),
+  }),
+};
+
+export function pickLies(gateway: SimGateway): Lies {
+  const { random } = gateway.sim.world;
+  const isProvider = gateway === gateway.sim.provider;
+  const table = isProvider ? providerLies : consumerLies;
+  const kind = random.pick(Object.keys(table));
+  const lies: Lies = {
+    kind,
+    count: 0,
+    sealer: (honest) => honest,
+    frames: (body) => [body],
+    journal: () => undefined,
+  };
+  const once = (): boolean => {
+    const isTaken = random.chance(0.5);
+    if (isTaken) lies.count += 1;
+    return isTaken;
+  };
+  return Object.assign(lies, (table[kind] as Lie)(once));
+}
+
+/** Findings that stand at a record of one side and are the other's doing, or leave open whose. */
+const ofTheOther: ReadonlySet<string> = new Set([
+  "CONSUMER_CLOSING_MISSING",
+  "PROVIDER_RECORD_MISSING",
+  "HANDLE_DIFFERS",
+  "REQUEST_DIFFERS",
+  "RESPONSE_DIFFERS",
+  "CHECK_FAILED",
+  "ACKNOWLEDGED_BEYOND_RECEIPT",
+]);
+
+/** What names the liar, and violations that can only be those of an honest gateway. */
+export function judgeFindings(
+  findings: readonly Finding[],
+  liar: string,
+): { readonly convictions: readonly string[]; readonly wrongly: readonly Finding[] } {
+  const convictions: string[] = [];
+  const wrongly: Finding[] = [];
+  for (const finding of findings) {
+    const { code, gateway, fields } = finding;
+    const named = [gateway, ...Object.values(fields)];
+    if (named.includes(liar) || ofTheOther.has(code)) convictions.push(code);
+    else if (severityOf(code) !== "notice") wrongly.push(finding);
+  }
+  return { convictions, wrongly };
 }

@@ -71,9 +71,11 @@ class End implements LinkEnd {
   send(exchange: bigint, body: FrameBody): void {
     const { process, link } = this;
     if (this.lost || !process.isAlive) return;
-    for (const said of process.says(body, exchange)) {
+    for (const [copy, said] of process.says(body).entries()) {
+      // What is said again comes as another exchange.
+      const number = exchange + BigInt(copy) * 1_000_000n;
       this.out.send(() =>
-        link.otherOf(this).received(create(FrameSchema, { exchange, body: said })),
+        link.otherOf(this).received(create(FrameSchema, { exchange: number, body: said })),
       );
     }
   }
@@ -191,7 +193,7 @@ class StreamEnd implements Carriage {
   send(body: FrameBody): void {
     const { process, lost } = this.#end;
     if (this.#isClosed || lost || !process.isAlive) return;
-    for (const said of process.says(body, this)) {
+    for (const said of process.says(body)) {
       this.out.send(() => this.pair.otherOf(this).#received(said));
     }
   }

@@ -4,6 +4,7 @@ import { type ReplayResult, replayLedger } from "../../src/audit/replay.ts";
 import { fastVerifier } from "./exchange-crypto.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
 import type { ExchangeRules } from "./exchange-rules.ts";
+import { judgeFindings, pickLies } from "./exchange-lies.ts";
 import { ExchangeSim } from "./exchange-sim.ts";
 import { theUniverse } from "./exchange-universe.ts";
 
@@ -23,6 +24,44 @@ const heartbeatMs = 5000;
 export interface ExchangeOptions {
   readonly rules?: ExchangeRules;
   readonly isTold?: boolean;
+}
+
+export interface LyingOutcome extends ExchangeOutcome {
+  /** What the liar did. */
+  readonly kind: string;
+  /** It has lied: there was an occasion. */
+  readonly hasLied: boolean;
+  /** What says that it lied. */
+  readonly convictions: readonly string[];
+}
+
+/** A schedule in which one gateway lies about its part of the exchanges; all others are honest. */
+export async function runLyingSchedule(
+  seed: number,
+  options: ExchangeOptions = {},
+): Promise<LyingOutcome> {
+  const sim = new ExchangeSim(seed, await theUniverse(), options);
+  const liar = sim.world.random.chance(0.5) ? sim.provider : sim.world.random.pick(sim.consumers);
+  const lies = pickLies(liar);
+  liar.lies = lies;
+  sim.world.note(`${liar.name} lies: ${lies.kind}`);
+  await new ExchangeSchedule(sim).run();
+  const { checker, world } = sim;
+  const { findings } = await audit(sim);
+  const { convictions, wrongly } = judgeFindings(findings, liar.id);
+  const [first] = wrongly;
+  if (first !== undefined)
+    checker.fail(`the auditor convicts the honest: ${describeFinding(first)}`);
+  return {
+    seed,
+    violation: checker.violation,
+    logHash: world.logHash,
+    lines: world.lines,
+    sim,
+    kind: lies.kind,
+    hasLied: lies.count > 0,
+    convictions: [...convictions, ...checker.doubts],
+  };
 }
 
 /** Nothing more follows from what has happened. */
@@ -175,7 +214,14 @@ const breakStream: Trouble = ({ sim }) => {
 };
 
 const revoke: Trouble = ({ sim }) => {
-  const grant = sim.world.random.pick(sim.universe.grants);
+  const { grants } = sim.universe;
+  const { consumer, service } = sim.world.random.pick(grants);
+  // The newest is the one that calls rest on.
+  const grant = grants.findLast(
+    (one) =>
+      one.consumer === consumer && one.service === service && !sim.checker.isRevoked(one.jti),
+  );
+  if (grant === undefined) return;
   sim.world.note(`grant ${grant.jti} is revoked`);
   sim.provider.process?.revoke(grant);
 };
