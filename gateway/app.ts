@@ -5,8 +5,10 @@ import { type Logger, pino } from "pino";
 import type { Clock, RandomBytes, Scheduler } from "../src/base/clock.ts";
 import type { CausewayError } from "../src/base/errors.ts";
 import { agencyOf } from "../src/base/ids.ts";
+import { signaturesVerifiedMax } from "../src/base/limits.ts";
 import type { ReasonCode } from "../src/base/reasons.ts";
 import { createNodeVerifier } from "../src/crypto/node.ts";
+import { rememberVerified } from "../src/crypto/remember-verified.ts";
 import type { Self } from "../src/exchange/ports.ts";
 import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
 import type { SealWorkerData } from "../src/ledger/journal/seal-message.ts";
@@ -107,7 +109,7 @@ async function build(
   opened.push(() => telemetry.close());
   const identity = await openIdentity(config);
   const { keys, network } = identity;
-  const verifier = createNodeVerifier();
+  const verifier = rememberVerified(createNodeVerifier(), signaturesVerifiedMax);
   mkdirSync(config.data, { recursive: true, mode: 0o700 });
 
   const self: Self = {

@@ -21,7 +21,8 @@ import type {
 } from "../../src/ledger/embedded/ports.ts";
 import type { SealedBatch, SubmitResult } from "../../src/ledger/ports.ts";
 import { acceptExactly, certificatePem, pinCertificate } from "../tls.ts";
-import { toFollowItem, toSubmitResult } from "./ledger-messages.ts";
+import { BatchGroups } from "./batch-groups.ts";
+import { toFollowItems, toSubmitResults } from "./ledger-messages.ts";
 
 export interface TlsIdentity {
   readonly keyPem: string;
@@ -51,6 +52,9 @@ const putBlobDefinition = grpcDefinition(LedgerService)["putBlob"];
 
 class GrpcLedgerClient implements LedgerClient {
   readonly #options: LedgerClientOptions;
+  readonly #submitted: BatchGroups<SubmitResult> = new BatchGroups((batches) =>
+    this.#submit(batches),
+  );
   #client: Promise<Client> | undefined;
   #isClosed = false;
 
@@ -58,12 +62,8 @@ class GrpcLedgerClient implements LedgerClient {
     this.#options = options;
   }
 
-  async submit({ leaf, records }: SealedBatch): Promise<SubmitResult> {
-    const request = { batch: { leaf, records: [...records] } };
-    const client = await this.#connected();
-    return toSubmitResult(
-      await this.#answered(unaryCall(client, LedgerService.method.submit, request, this.#call())),
-    );
+  submit(batch: SealedBatch): Promise<SubmitResult> {
+    return this.#submitted.add(batch);
   }
 
   async putBlob(sha256: Uint8Array, content: Uint8Array): Promise<void> {
@@ -87,6 +87,15 @@ class GrpcLedgerClient implements LedgerClient {
     this.#drop();
   }
 
+  async #submit(batches: readonly SealedBatch[]): Promise<readonly SubmitResult[]> {
+    const request = {
+      batches: batches.map(({ leaf, records }) => ({ leaf, records: [...records] })),
+    };
+    const client = await this.#connected();
+    const call = unaryCall(client, LedgerService.method.submit, request, this.#call());
+    return toSubmitResults(await this.#answered(call), batches.length);
+  }
+
   async #follow(start: FollowStart, listener: FollowListener, stream: Following): Promise<void> {
     const { signal } = stream;
     try {
@@ -95,7 +104,8 @@ class GrpcLedgerClient implements LedgerClient {
       const { follow } = LedgerService.method;
       for await (const response of serverStreamCall(client, follow, { ...start }, options)) {
         if (signal.aborted) return;
-        listener.onItem(toFollowItem(response));
+        const items = toFollowItems(response);
+        for (const [i, item] of items.entries()) listener.onItem(item, i < items.length - 1);
         await stream.whenRunning();
       }
     } catch (error) {

@@ -1,13 +1,17 @@
 /** Between the messages of `causeway.ledger.v1` and the ledger's own types. */
 import { create } from "@bufbuild/protobuf";
 import { CausewayError } from "../../src/base/errors.ts";
+import { batchMessageBytesMax, groupBatchesMax } from "../../src/base/limits.ts";
 import { isReasonCode } from "../../src/base/reasons.ts";
 import {
   type Batch,
   type FollowResponse,
   FollowResponseSchema,
+  type SubmitRequest,
   type SubmitResponse,
   SubmitResponseSchema,
+  type SubmitResult as SubmitResultMessage,
+  SubmitResultSchema,
 } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import type { FollowItem } from "../../src/ledger/embedded/ports.ts";
 import type { SealedBatch, SubmitResult } from "../../src/ledger/ports.ts";
@@ -17,13 +21,25 @@ function kept(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-export function toSealedBatch(batch: Batch | undefined): SealedBatch {
-  if (batch === undefined) throw new CausewayError("MALFORMED", "there is no batch");
+export function toSealedBatch(batch: Batch): SealedBatch {
   return { leaf: kept(batch.leaf), records: batch.records.map(kept) };
 }
 
-export function fromSubmitResult(result: SubmitResult): SubmitResponse {
-  return create(SubmitResponseSchema, {
+/** Throws MALFORMED when there are none, or more than travel together. */
+export function toSealedBatches({ batches }: SubmitRequest): readonly SealedBatch[] {
+  if (batches.length === 0) throw new CausewayError("MALFORMED", "there is no batch");
+  if (batches.length > groupBatchesMax) {
+    throw new CausewayError("MALFORMED", `at most ${groupBatchesMax} batches come together`);
+  }
+  return batches.map(toSealedBatch);
+}
+
+export function fromSubmitResults(results: readonly SubmitResult[]): SubmitResponse {
+  return create(SubmitResponseSchema, { results: results.map(fromSubmitResult) });
+}
+
+function fromSubmitResult(result: SubmitResult): SubmitResultMessage {
+  return create(SubmitResultSchema, {
     result:
       result.kind === "included"
         ? { case: "included", value: { index: result.index } }
@@ -31,7 +47,18 @@ export function fromSubmitResult(result: SubmitResult): SubmitResponse {
   });
 }
 
-export function toSubmitResult({ result }: SubmitResponse): SubmitResult {
+/** Throws MALFORMED, as when there is not one result for each of `count` batches. */
+export function toSubmitResults(
+  { results }: SubmitResponse,
+  count: number,
+): readonly SubmitResult[] {
+  if (results.length !== count) {
+    throw new CausewayError("MALFORMED", "the sequencer gave no result for each batch");
+  }
+  return results.map(toSubmitResult);
+}
+
+function toSubmitResult({ result }: SubmitResultMessage): SubmitResult {
   switch (result.case) {
     case "included":
       return { kind: "included", index: result.value.index };
@@ -45,17 +72,48 @@ export function toSubmitResult({ result }: SubmitResponse): SubmitResult {
   }
 }
 
-export function fromFollowItem(item: FollowItem): FollowResponse {
+/** The items in as few messages as hold them: batches that follow each other share one, up to a limit. */
+export function fromFollowItems(items: readonly FollowItem[]): readonly FollowResponse[] {
+  const messages: FollowResponse[] = [];
+  for (let at = 0; at < items.length; ) {
+    const run = batchRun(items, at);
+    messages.push(run.length === 0 ? fromNote(items[at] as NoteItem) : fromBatches(run));
+    at += Math.max(1, run.length);
+  }
+  return messages;
+}
+
+type BatchItem = Extract<FollowItem, { kind: "batch" }>;
+type NoteItem = Exclude<FollowItem, BatchItem>;
+
+/** Batches from `at` on whose indexes ascend by one and that fit into one message; at least one if one stands there. */
+function batchRun(items: readonly FollowItem[], at: number): readonly BatchItem[] {
+  const run: BatchItem[] = [];
+  let bytes = 0;
+  for (const item of items.slice(at, at + groupBatchesMax)) {
+    const [first] = run;
+    if (item.kind !== "batch") break;
+    if (first !== undefined && item.index !== first.index + BigInt(run.length)) break;
+    bytes += messageBytesOf(item.batch);
+    if (first !== undefined && bytes > batchMessageBytesMax) break;
+    run.push(item);
+  }
+  return run;
+}
+
+function fromBatches(run: readonly BatchItem[]): FollowResponse {
+  const index = run[0]?.index ?? 0n;
+  const batches = run.map(({ batch: { leaf, records } }) => ({ leaf, records: [...records] }));
+  return create(FollowResponseSchema, { item: { case: "batches", value: { index, batches } } });
+}
+
+/** Bytes of a batch in a message, with the framing of each record. */
+export function messageBytesOf({ leaf, records }: SealedBatch): number {
+  return records.reduce((bytes, record) => bytes + record.length + 8, leaf.length + 16);
+}
+
+function fromNote(item: NoteItem): FollowResponse {
   switch (item.kind) {
-    case "batch": {
-      const { leaf, records } = item.batch;
-      return create(FollowResponseSchema, {
-        item: {
-          case: "batch",
-          value: { index: item.index, batch: { leaf, records: [...records] } },
-        },
-      });
-    }
     case "head":
       return create(FollowResponseSchema, {
         item: { case: "head", value: { note: item.note, registryDigest: item.registryDigest } },
@@ -69,20 +127,28 @@ export function fromFollowItem(item: FollowItem): FollowResponse {
   }
 }
 
-export function toFollowItem({ item }: FollowResponse): FollowItem {
+/** What one message of the stream holds, in order. Throws MALFORMED for one that holds nothing. */
+export function toFollowItems({ item }: FollowResponse): readonly FollowItem[] {
   switch (item.case) {
-    case "batch":
-      return { kind: "batch", index: item.value.index, batch: toSealedBatch(item.value.batch) };
-    case "head":
-      return {
-        kind: "head",
-        note: kept(item.value.note),
-        registryDigest: kept(item.value.registryDigest),
-      };
+    case "batches": {
+      const { index, batches } = item.value;
+      if (batches.length === 0) {
+        throw new CausewayError("MALFORMED", "an item of the stream has no batches");
+      }
+      return batches.map((batch, i) => ({
+        kind: "batch",
+        index: index + BigInt(i),
+        batch: toSealedBatch(batch),
+      }));
+    }
+    case "head": {
+      const { note, registryDigest } = item.value;
+      return [{ kind: "head", note: kept(note), registryDigest: kept(registryDigest) }];
+    }
     case "final":
-      return { kind: "final", note: kept(item.value.note) };
+      return [{ kind: "final", note: kept(item.value.note) }];
     case "termOpened":
-      return { kind: "term opened", term: item.value.term, start: item.value.start };
+      return [{ kind: "term opened", term: item.value.term, start: item.value.start }];
     case undefined:
       throw new CausewayError("MALFORMED", "an item of the stream is empty");
   }

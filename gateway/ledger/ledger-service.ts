@@ -16,6 +16,7 @@ import {
   blobChunkBytesMax,
   followStreamsMax,
   followStreamsPerMemberMax,
+  groupBatchesMax,
 } from "../../src/base/limits.ts";
 import {
   type FollowRequest,
@@ -30,8 +31,8 @@ import {
   type SubmitResponse,
 } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { toServiceError } from "../../src/exchange/transport/grpc-errors.ts";
-import type { LedgerHost } from "../../src/ledger/embedded/ports.ts";
-import { fromFollowItem, fromSubmitResult, toSealedBatch } from "./ledger-messages.ts";
+import type { FollowItem, LedgerHost } from "../../src/ledger/embedded/ports.ts";
+import { fromFollowItems, fromSubmitResults, toSealedBatches } from "./ledger-messages.ts";
 
 export interface LedgerServiceOptions {
   readonly host: LedgerHost;
@@ -56,7 +57,8 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
   const submit: handleUnaryCall<SubmitRequest, SubmitResponse> = (call, callback) => {
     const run = async (): Promise<SubmitResponse> => {
       assertMember(options, call);
-      return fromSubmitResult(await host.submit(toSealedBatch(call.request.batch)));
+      const batches = toSealedBatches(call.request);
+      return fromSubmitResults(await Promise.all(batches.map((batch) => host.submit(batch))));
     };
     void respond(run, callback, statusOf);
   };
@@ -168,8 +170,34 @@ async function sendItems(
   call.once("close", onGone);
   call.once("error", onGone);
   const { fromIndex, fromFinalSize, term } = call.request;
-  for await (const item of host.follow({ fromIndex, fromFinalSize, term }, stop.signal)) {
-    await write(call, fromFollowItem(item), stop.signal);
+  const items = host.follow({ fromIndex, fromFinalSize, term }, stop.signal);
+  try {
+    for await (const group of inTurns(items)) {
+      for (const message of fromFollowItems(group)) await write(call, message, stop.signal);
+    }
+  } finally {
+    stop.abort();
+  }
+}
+
+/** What comes in one turn of the event loop, together. */
+async function* inTurns(
+  items: AsyncIterable<FollowItem>,
+): AsyncGenerator<readonly FollowItem[], void, undefined> {
+  const source = items[Symbol.asyncIterator]();
+  for (let next = source.next(); ; ) {
+    const first = await next;
+    if (first.done === true) return;
+    const group = [first.value];
+    const endOfTurn = new Promise<undefined>((resolve) => setImmediate(resolve, undefined));
+    next = source.next();
+    while (group.length < groupBatchesMax) {
+      const more = await Promise.race([next, endOfTurn]);
+      if (more === undefined || more.done === true) break;
+      group.push(more.value);
+      next = source.next();
+    }
+    yield group;
   }
 }
 

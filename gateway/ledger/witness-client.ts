@@ -4,7 +4,7 @@ import { Agent, request as httpsRequest } from "node:https";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { CausewayError } from "../../src/base/errors.ts";
 import { addCheckpointBytesMax, submissionsInFlightMax } from "../../src/base/limits.ts";
-import { BatchSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
+import { SubmitRequestSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import type {
   CheckpointWitness,
   WitnessAnswer,
@@ -12,6 +12,7 @@ import type {
 } from "../../src/ledger/embedded/ports.ts";
 import type { SealedBatch } from "../../src/ledger/ports.ts";
 import { acceptExactly, certificatePem, parseHostPort, pinCertificate } from "../tls.ts";
+import { BatchGroups } from "./batch-groups.ts";
 import { addCheckpointPath, batchesPath, readBody } from "./witness-paths.ts";
 
 const timeoutMs = 30_000;
@@ -43,6 +44,7 @@ class HttpsWitness implements WitnessPort {
   readonly #cosigning: PinnedConnections;
   /** Apart from the others: what is held back or slow here keeps no checkpoint waiting. */
   readonly #holding: PinnedConnections;
+  readonly #handed: BatchGroups<WitnessAnswer> = new BatchGroups((batches) => this.#hand(batches));
   #handing = 0;
 
   constructor(options: WitnessClientOptions) {
@@ -62,18 +64,27 @@ class HttpsWitness implements WitnessPort {
     return this.#cosigning.ask({ method: "POST", path: `/terms/${term}/start`, body });
   }
 
-  async holdBatch({ leaf, records }: SealedBatch): Promise<WitnessAnswer> {
+  async holdBatch(batch: SealedBatch): Promise<WitnessAnswer> {
     if (this.#handing >= submissionsInFlightMax) {
       throw new CausewayError("BUSY", "batches wait for the witness already");
     }
     this.#handing++;
     try {
-      const body = toBinary(BatchSchema, create(BatchSchema, { leaf, records: [...records] }));
-      const contentType = "application/octet-stream";
-      return await this.#holding.ask({ method: "POST", path: batchesPath, body, contentType });
+      return await this.#handed.add(batch);
     } finally {
       this.#handing--;
     }
+  }
+
+  async #hand(batches: readonly SealedBatch[]): Promise<readonly WitnessAnswer[]> {
+    const message = create(SubmitRequestSchema, {
+      batches: batches.map(({ leaf, records }) => ({ leaf, records: [...records] })),
+    });
+    const body = toBinary(SubmitRequestSchema, message);
+    const contentType = "application/octet-stream";
+    const asked = { method: "POST", path: batchesPath, body, contentType } as const;
+    const answer = await this.#holding.ask(asked);
+    return batches.map(() => answer);
   }
 
   close(): void {

@@ -5,8 +5,8 @@
  * - `GET /<hex SHA-256 of an origin>/checkpoint`: the newest note of that origin that it cosigned, its own
  *   cosignature included; 404 when it never did (C2SP monitoring). After a restart that of an ended term
  *   comes as its log signed it: nothing of such a term is cosigned again.
- * - `POST /batches`: an encoded `causeway.ledger.v1.Batch`, to be held until it is final. 202; 400 for
- *   what is no batch, 403 for a gateway or signature that is not known, 413, and 429 at a limit.
+ * - `POST /batches`: an encoded `causeway.ledger.v1.SubmitRequest`; its batches are to be held until they
+ *   are final. 202, or the answer for the first that is not held: 400 for what is no batch, 403 for a gateway or signature that is not known, 413, and 429 at a limit.
  * - `POST /terms/<term>/start`: why a term begins below the highest checkpoint of its votes. 202; 400, 404
  *   for a term that is not known here, 413, and 422 when it shows nothing.
  */
@@ -19,12 +19,12 @@ import {
   heldBatchesPerSecond,
   startEvidenceBytesMax,
 } from "../../src/base/limits.ts";
-import { BatchSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
+import { SubmitRequestSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import type { WitnessAnswer, WitnessPort } from "../../src/ledger/embedded/ports.ts";
 import type { SealedBatch } from "../../src/ledger/ports.ts";
 import { parseTreeSize } from "../../src/merkle/size.ts";
 import { systemClock } from "../runtime.ts";
-import { toSealedBatch } from "./ledger-messages.ts";
+import { toSealedBatches } from "./ledger-messages.ts";
 import { createRateLimiter, type RateLimiter } from "./rate-limit.ts";
 import { addCheckpointPath, batchesPath, readBody } from "./witness-paths.ts";
 
@@ -82,8 +82,8 @@ function findRoute(witness: WitnessPort, path: string): Route | undefined {
       bodyBytesMax: batchMessageBytesMax,
       isLimited: true,
       answer: async (body) => {
-        const batch = readBatch(body);
-        return batch === undefined ? plain(400, "malformed batch\n") : witness.holdBatch(batch);
+        const batches = readBatches(body);
+        return batches === undefined ? plain(400, "malformed batch\n") : holdAll(witness, batches);
       },
     };
   }
@@ -115,9 +115,18 @@ async function answer(
   return body === undefined ? plain(413, "too large\n") : route.answer(body);
 }
 
-function readBatch(body: Uint8Array): SealedBatch | undefined {
+async function holdAll(
+  witness: WitnessPort,
+  batches: readonly SealedBatch[],
+): Promise<WitnessAnswer> {
+  const answers = await Promise.all(batches.map((batch) => witness.holdBatch(batch)));
+  const refusal = answers.find(({ status }) => status !== 202);
+  return refusal ?? (answers[0] as WitnessAnswer);
+}
+
+function readBatches(body: Uint8Array): readonly SealedBatch[] | undefined {
   try {
-    return toSealedBatch(fromBinary(BatchSchema, body));
+    return toSealedBatches(fromBinary(SubmitRequestSchema, body));
   } catch {
     // The decoder throws errors of no common kind, and nothing else.
     return undefined;

@@ -58,6 +58,8 @@ export const jsonDepthMax: number = 16;
 export const certificateBytesMax: number = 4096;
 /** Compact JWS whose signature is remembered as right: those of the last second under load. */
 export const signaturesRememberedMax: number = 4096;
+/** Signatures of leaves and notes that are remembered as right: a few seconds of a busy ledger. */
+export const signaturesVerifiedMax: number = 4096;
 /** Certificates of peers whose key digest is remembered: a few for each gateway of a large network. */
 export const certificatesRememberedMax: number = 1024;
 /** Imported verification keys that are kept: the token keys and signers of a large network. */
@@ -94,6 +96,13 @@ export const journalRebuildGroup: number = 256;
 export const journalDeferMs: number = 250;
 /** Batches of the own chain that are submitted at one time: as many as fill a group at the sequencer. */
 export const submissionsInFlightMax: number = 64;
+/**
+ * Milliseconds that sealed batches are gathered behind one that was submitted, before they are submitted
+ * together: a fraction of a round of the witnesses, and no exchange waits for it.
+ */
+export const submitGatherMs: number = 50;
+/** Batches that travel in one message between members, of at most `batchMessageBytesMax` unless it is one. */
+export const groupBatchesMax: number = 64;
 /** Milliseconds that a sequencer lets a batch wait for those of its chain that it has overtaken. */
 export const submitGapWaitMs: number = 2000;
 /** Milliseconds before the first new attempt at the ledger; doubled after each failure. */

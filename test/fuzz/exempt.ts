@@ -54,7 +54,7 @@ export const exempt: Readonly<Record<string, string>> = {
   "src/ledger/embedded/checkpoints.ts readOwnCosignature":
     "it reads a note that was verified before it was stored",
   "src/ledger/embedded/branch.ts readBranch":
-    "it follows another member, whose items are read by toFollowItem",
+    "it follows another member, whose items are read by toFollowItemss",
   "src/ledger/embedded/sequencer-cities.ts acceptOutside": "it moves the state of a machine",
   "src/ledger/embedded/sequencer-start.ts acceptTold": "it moves the state of a machine",
   "src/ledger/journal/sealer.ts openJournal": resource,

@@ -1,6 +1,6 @@
 /** What members say to each other of the ledger, what lies on disks, and the files that people pass on. */
 import { create, toBinary } from "@bufbuild/protobuf";
-import { toFollowItem, toSubmitResult } from "../../gateway/ledger/ledger-messages.ts";
+import { toFollowItems, toSubmitResults } from "../../gateway/ledger/ledger-messages.ts";
 import { utf8 } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { decodeExport, type ExportEntry } from "../../src/audit/export-file.ts";
@@ -47,8 +47,8 @@ const first = ledger.batches[0] as (typeof ledger.batches)[number];
 const follow = [
   create(FollowResponseSchema, {
     item: {
-      case: "batch",
-      value: { index: 0n, batch: { leaf: first.leaf, records: [...first.records] } },
+      case: "batches",
+      value: { index: 0n, batches: [{ leaf: first.leaf, records: [...first.records] }] },
     },
   }),
   create(FollowResponseSchema, {
@@ -58,11 +58,11 @@ const follow = [
 ].map((item) => toBinary(FollowResponseSchema, item));
 
 const submitted = [
-  create(SubmitResponseSchema, { result: { case: "included", value: { index: 7n } } }),
-  create(SubmitResponseSchema, {
-    result: { case: "rejected", value: { reason: "CHAIN_GAP", atSize: 9n } },
-  }),
-].map((response) => toBinary(SubmitResponseSchema, response));
+  { case: "included" as const, value: { index: 7n } },
+  { case: "rejected" as const, value: { reason: "CHAIN_GAP", atSize: 9n } },
+]
+  .map((result) => create(SubmitResponseSchema, { results: [{ result }] }))
+  .map((response) => toBinary(SubmitResponseSchema, response));
 
 const [hash, other] = [sha256(utf8("hash")), sha256(utf8("other"))];
 const startEvidence: StartEvidence = {
@@ -124,16 +124,16 @@ const sealJob = encodeSealJob({
 export const ledgerTargets: readonly Target[] = [
   {
     name: "an item of the follow stream",
-    covers: ["gateway/ledger/ledger-messages.ts toFollowItem"],
+    covers: ["gateway/ledger/ledger-messages.ts toFollowItems"],
     samples: follow,
-    read: (input) => toFollowItem(received(FollowResponseSchema, input)),
+    read: (input) => toFollowItems(received(FollowResponseSchema, input)),
     reasons: ["MALFORMED"],
   },
   {
     name: "the answer to a submit",
-    covers: ["gateway/ledger/ledger-messages.ts toSubmitResult"],
+    covers: ["gateway/ledger/ledger-messages.ts toSubmitResults"],
     samples: submitted,
-    read: (input) => toSubmitResult(received(SubmitResponseSchema, input)),
+    read: (input) => toSubmitResults(received(SubmitResponseSchema, input), 1),
     reasons: ["MALFORMED"],
   },
   {

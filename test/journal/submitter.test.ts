@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
+import type { Scheduler } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
+import { submitGatherMs } from "../../src/base/limits.ts";
 import type { Journal } from "../../src/ledger/journal/journal.ts";
 import { openJournal } from "../../src/ledger/journal/sealer.ts";
 import { startSubmitter, type Submitter } from "../../src/ledger/journal/submitter.ts";
@@ -85,12 +87,13 @@ function submitTo(
   ledger: Ledger,
   journal: Journal,
   onRefused?: (reason: string) => void,
+  scheduler: Scheduler = realScheduler,
 ): Submitter {
   return startSubmitter({
     journal,
     engine: ledger,
     replica: ledger,
-    scheduler: realScheduler,
+    scheduler,
     term: () => ledger.term,
     onRefused: ({ number, reason }) => {
       if (onRefused === undefined) assert.fail(`${number} was refused: ${reason}`);
@@ -131,6 +134,31 @@ describe("the submitter", () => {
     assert.equal(submitter.unfinishedCount(), 3);
     ledger.finalise();
     assert.equal(submitter.unfinishedCount(), 0);
+  });
+
+  it("submits the first batch after a pause at once, and together what is sealed soon after it", async (t) => {
+    const ledger = new Ledger();
+    const journal = await openTestJournal(t, temporaryFolder(t));
+    const gathered: (() => void)[] = [];
+    const submitter = submitTo(ledger, journal, undefined, {
+      after: (delayMs, run) => {
+        if (delayMs !== submitGatherMs) return realScheduler.after(delayMs, run);
+        gathered.push(run);
+        return () => undefined;
+      },
+    });
+    t.after(() => submitter.stop());
+    await seal(journal, "a");
+    assert.equal(ledger.leaves.length, 1);
+    await seal(journal, "b", "c");
+    assert.equal(ledger.leaves.length, 1);
+    assert.equal(submitter.unfinishedCount(), 3);
+    assert.equal(gathered.length, 1);
+    gathered.shift()?.();
+    assert.equal(ledger.leaves.length, 3);
+    gathered.shift()?.();
+    await seal(journal, "d");
+    assert.equal(ledger.leaves.length, 4);
   });
 
   it("submits after a restart what an earlier process left, and finds what is final by itself", async (t) => {

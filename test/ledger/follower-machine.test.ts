@@ -67,6 +67,19 @@ test("batches that come while one is applied are applied together next", () => {
   );
 });
 
+test("batches that come together are applied together", () => {
+  const more = (value: FollowItem): FollowerEvent => {
+    return { kind: "item", stream: 1, item: value, hasMore: true };
+  };
+  const before = run(opened(), more(batch(5n)), more(batch(6n)));
+  assert.deepEqual(before.effects, []);
+  const { effects } = run(before.state, item(1, batch(7n)));
+  assert.deepEqual(
+    effects.map((effect) => (effect.kind === "apply" ? effect.batches.length : effect.kind)),
+    [3],
+  );
+});
+
 test("a head is looked at only after the batches before it", () => {
   const { effects } = run(opened(), item(1, batch(5n)), item(1, head), done(6n, 4n));
   assert.deepEqual(

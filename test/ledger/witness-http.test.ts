@@ -9,7 +9,7 @@ import { heldBatchesBurst } from "../../src/base/limits.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type { Signer } from "../../src/crypto/ports.ts";
 import { signHead } from "../../src/ledger/embedded/checkpoints.ts";
-import { BatchSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
+import { SubmitRequestSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import { createLedgerNode, type LedgerNode } from "../../src/ledger/embedded/ledger-node.ts";
 import type { SealedBatch } from "../../src/ledger/ports.ts";
 import { readLedgerNetwork } from "../../src/ledger/embedded/network.ts";
@@ -348,7 +348,10 @@ test("after a restart the promise is shown with a cosignature that verifies", as
 });
 
 const encoded = ({ leaf, records }: SealedBatch): Uint8Array =>
-  toBinary(BatchSchema, create(BatchSchema, { leaf, records: [...records] }));
+  toBinary(
+    SubmitRequestSchema,
+    create(SubmitRequestSchema, { batches: [{ leaf, records: [...records] }] }),
+  );
 
 test("a batch that is withheld past the bound: 503 until the checkpoint has it", async (t) => {
   const { cities, node, time, forwarded, head, ask, proof } = await witnessed(t);

@@ -37,7 +37,13 @@ export interface FollowerState {
 
 export type FollowerEvent =
   | { readonly kind: "start" }
-  | { readonly kind: "item"; readonly stream: number; readonly item: FollowItem }
+  | {
+      readonly kind: "item";
+      readonly stream: number;
+      readonly item: FollowItem;
+      /** The next item is at hand, so that nothing is begun without it. */
+      readonly hasMore?: boolean;
+    }
   | { readonly kind: "ended"; readonly stream: number }
   /** What was handed to the driver is verified, and stored up to `storedSize`. */
   | {
@@ -114,7 +120,7 @@ export function stepFollower(state: FollowerState, event: FollowerEvent): Follow
       return state.phase === "waiting" && !state.isBusy ? connect(state) : { state, effects: [] };
     case "item":
       if (state.phase !== "open" || event.stream !== state.stream) return { state, effects: [] };
-      return work({ ...state, inbox: [...state.inbox, event.item] }, []);
+      return takeIn({ ...state, inbox: [...state.inbox, event.item] }, event.hasMore === true);
     case "ended":
       if (state.phase !== "open" || event.stream !== state.stream) return { state, effects: [] };
       return wait(state, []);
@@ -182,6 +188,11 @@ function afterWork(state: FollowerState): FollowerStep {
   if (idle.phase === "open") return work(idle, []);
   // The delay may have passed while the driver was at work: it is asked for again.
   return { state: idle, effects: [{ kind: "wait", delayMs: retryMsMin }] };
+}
+
+/** What comes together is applied together. */
+function takeIn(state: FollowerState, hasMore: boolean): FollowerStep {
+  return hasMore ? { state, effects: [] } : work(state, []);
 }
 
 function work(state: FollowerState, before: readonly FollowerEffect[]): FollowerStep {

@@ -167,7 +167,7 @@ export class Follower {
     this.#stream = source.client.follow(
       { fromIndex, fromFinalSize, term: replica.term().term },
       {
-        onItem: (item) => this.#take({ kind: "item", stream, item }),
+        onItem: (item, hasMore = false) => this.#take({ kind: "item", stream, item, hasMore }),
         onEnd: () => this.#take({ kind: "ended", stream }),
       },
     );

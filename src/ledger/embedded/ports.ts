@@ -27,7 +27,8 @@ export interface LedgerPeer {
 }
 
 export interface FollowListener {
-  onItem(item: FollowItem): void;
+  /** @param hasMore another item came with this one, and is told of next. */
+  onItem(item: FollowItem, hasMore?: boolean): void;
   /** Once, whatever ended the stream. */
   onEnd(): void;
 }

@@ -1,5 +1,6 @@
 import type { Scheduler } from "../../base/clock.ts";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
+import { submitGatherMs } from "../../base/limits.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { Engine, FinalCheckpoint, Replica } from "../ports.ts";
 import type { Journal } from "./journal.ts";
@@ -49,6 +50,9 @@ class SubmissionDriver implements Submitter {
   readonly #state: ReturnType<typeof createSubmissionState>;
   readonly #stopListening: readonly (() => void)[];
   #cancelTimer: (() => void) | undefined;
+  /** Batches that were sealed behind one that was submitted just now are gathered. */
+  #cancelGathering: (() => void) | undefined;
+  #sealedCount: number;
   #term: bigint;
 
   constructor(options: SubmitterOptions) {
@@ -56,12 +60,13 @@ class SubmissionDriver implements Submitter {
     const { journal, replica } = options;
     const { reader } = journal;
     this.#term = options.term();
+    this.#sealedCount = reader.batchCount();
     this.#state = createSubmissionState({
       sealedCount: reader.batchCount(),
       finalCount: reader.finalCount(),
     });
     this.#stopListening = [
-      journal.onSealed((batch) => this.#dispatch({ kind: "sealed", count: batch.number + 1 })),
+      journal.onSealed((batch) => this.#gather(batch.number + 1)),
       replica.onIncluded(() => this.#lookAtTerm()),
       replica.onFinal((checkpoint) => {
         this.#lookAtTerm();
@@ -74,13 +79,25 @@ class SubmissionDriver implements Submitter {
   }
 
   unfinishedCount(): number {
-    return this.#state.sealedCount - this.#state.finalCount;
+    return this.#sealedCount - this.#state.finalCount;
   }
 
   stop(): void {
     for (const stop of this.#stopListening) stop();
     this.#cancelTimer?.();
+    this.#cancelGathering?.();
     this.#dispatch({ kind: "stop" });
+  }
+
+  /** The first batch after a pause is submitted at once, those that are sealed soon after it together. */
+  #gather(sealedCount: number): void {
+    this.#sealedCount = sealedCount;
+    if (this.#cancelGathering !== undefined) return;
+    this.#dispatch({ kind: "sealed", count: sealedCount });
+    this.#cancelGathering = this.#options.scheduler.after(submitGatherMs, () => {
+      this.#cancelGathering = undefined;
+      if (this.#sealedCount > this.#state.sealedCount) this.#gather(this.#sealedCount);
+    });
   }
 
   /** A new term goes on from an earlier size: what was included above it has to come again. */
