@@ -154,6 +154,11 @@ export class ProviderAttemptRecords {
     this.#frames = segment.framesEnd;
   }
 
+  /** Whether the consumer has a receipt of the attempt. */
+  get hasReleased(): boolean {
+    return this.#frames > 0;
+  }
+
   closingStates(): readonly StateChange[] {
     return this.#prevRecord === undefined ? [] : [{ key: openStateKey(this.#judged.key) }];
   }

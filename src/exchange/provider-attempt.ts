@@ -353,7 +353,11 @@ export class ProviderAttempt implements CarriageListener {
     }
     const reason = this.#sealing.closingReason ?? "INTERNAL";
     const status = this.#sealing.status(reason);
-    this.#send(refusedFrame(toBinary(StatusFrameSchema, status), proof, this.#openedProof(true)));
+    // Behind a receipt nothing is a refusal that has no record to show.
+    const isUnshown = withheld && this.#records.hasReleased;
+    const encoded = toBinary(StatusFrameSchema, status);
+    const refused = refusedFrame(encoded, proof, this.#openedProof(true));
+    this.#send(isUnshown ? failedFrame(reason) : refused);
     this.#trace.ended(reason, status.code);
   }
 

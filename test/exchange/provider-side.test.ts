@@ -50,6 +50,8 @@ class Provider {
   /** What is sealed next is durable when one of these is called; without, in the next turn. */
   seals: (() => void)[] | undefined;
   reserved = 0;
+  /** Whether what is sealed is final at once. */
+  isFinal = false;
   acknowledged: (() => void) | undefined;
   answer: (answer: UnaryAnswer) => void = () => assert.fail("the upstream is not called");
   listener: UpstreamListener | undefined;
@@ -106,7 +108,7 @@ class Provider {
       replica: {
         view: () => view,
         final: () => ({ size: 100n, timeMs: Date.now() }),
-        indexOfLeaf: () => undefined,
+        indexOfLeaf: () => (this.isFinal ? 1n : undefined),
         onFinal: () => () => undefined,
       },
       sealer: { seal: (record: QueuedRecord) => this.#seal(record) },
@@ -413,4 +415,25 @@ describe("the provider's side of calls on a link", () => {
       assert.equal(last.value.status?.grpcCode, status);
     });
   }
+
+  it("shows no refusal without a record behind a receipt that was released", async () => {
+    const provider = new Provider({ durability: Durability.LEDGER });
+    provider.isFinal = true;
+    provider.call(1n, stream);
+    await settle();
+    provider.listener?.onHeaders(create(MetadataSchema));
+    await settle();
+    provider.isFinal = false;
+    provider.listener?.onMessage(bytes(10));
+    await settle();
+    provider.cancel(1n);
+    await settle();
+    assert.deepEqual(
+      provider.records().map((body) => body.case),
+      ["receipt", "receipt", "closed"],
+    );
+    const [released, ended] = provider.sent(1n);
+    assert.equal(released?.case, "answer");
+    assert.ok(ended?.case === "failed" && ended.value.reason === "CANCELLED");
+  });
 });
