@@ -144,6 +144,12 @@ describe("SIGKILL during an appointment of a sequencer", () => {
     );
   }
 
+  async function allVote(voters: readonly GatewayProcess[]): Promise<void> {
+    for (const { code, stderr } of await Promise.all(voters.map(vote))) {
+      assert.equal(code, 0, stderr);
+    }
+  }
+
   function open({ member }: GatewayProcess, voters: readonly GatewayProcess[]): Promise<Ran> {
     const votes = voters.map(voteFile);
     return causeway("ledger", "appoint", "open", ...votes, "--admin", member.addresses.admin);
@@ -205,10 +211,7 @@ describe("SIGKILL during an appointment of a sequencer", () => {
       const cut = await killedDuring(victim, point, () => vote(victim));
       assert.notEqual(cut.code, 0);
     }
-    for (const voter of voters) {
-      const voted = await vote(voter);
-      assert.equal(voted.code, 0, voted.stderr);
-    }
+    await allVote(voters);
     if (during === "vote") {
       const opened = await open(appointee, voters);
       assert.equal(opened.code, 0, opened.stderr);
@@ -239,7 +242,7 @@ describe("SIGKILL during an appointment of a sequencer", () => {
     const [before, appointee] = [sequencer, other];
     const voters = [provider, consumer, before];
     await prepare(appointee);
-    for (const voter of voters) assert.equal((await vote(voter)).code, 0);
+    await allVote(voters);
     await appointee.arm("after commit", 0);
     const cut = open(appointee, voters);
     await appointee.isAt("after commit");
@@ -249,7 +252,7 @@ describe("SIGKILL during an appointment of a sequencer", () => {
 
     term++;
     await prepare(before);
-    for (const voter of voters) assert.equal((await vote(voter)).code, 0);
+    await allVote(voters);
     const opened = await open(before, voters);
     assert.equal(opened.code, 0, opened.stderr);
     await appointee.start();

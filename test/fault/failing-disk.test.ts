@@ -22,11 +22,13 @@ describe(`a disk that fails under load, seed ${seed}`, { skip }, () => {
 
   before(async () => {
     network = await startNetwork({ program: "product" });
-    for (const gateway of network.gateways) {
-      disks.set(gateway, new FailingDisk());
-      await gateway.end("SIGTERM");
-      await startOnDisk(gateway);
-    }
+    await Promise.all(
+      network.gateways.map(async (gateway) => {
+        disks.set(gateway, new FailingDisk());
+        await gateway.end("SIGTERM");
+        await startOnDisk(gateway);
+      }),
+    );
     load = new Load(network, { callers: 3, writes: true });
   });
 
@@ -76,12 +78,17 @@ describe(`a disk that fails under load, seed ${seed}`, { skip }, () => {
   }
 
   it("may lose its power at any moment", async () => {
-    for (let round = 0; round < 2 * failures; round++) {
-      for (const gateway of network.gateways) {
+    const { gateways } = network;
+    for (let round = 0; round < failures; round++) {
+      for (const gateway of gateways) {
         await goesOn();
         await gateway.end("SIGKILL");
         await comesBack(gateway);
       }
+      // And with all of them in one place.
+      await goesOn();
+      await Promise.all(gateways.map((gateway) => gateway.end("SIGKILL")));
+      await Promise.all(gateways.map(comesBack));
     }
     await goesOn();
   });

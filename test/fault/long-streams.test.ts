@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { Client } from "@grpc/grpc-js";
+import { defaultBounds } from "../../src/credential/statements.ts";
 import { streamMessage } from "../support/stream-service.ts";
 import type { ManyCities } from "../support/many-cities.ts";
 import { FinalLedger } from "./final-ledger.ts";
@@ -177,10 +178,15 @@ describe(`streams of ${streamBytes / 2 ** 20} MiB, seed ${seed}`, () => {
     }
   }
 
-  it("leave records that say what was handed over, closed on both sides by the same cause", async () => {
+  it("leave records that say what was handed over, closed on both sides by the same cause", async (t) => {
     const ledger = new FinalLedger(network.consumer.member.addresses.http);
     const attempts = await settled(network, ledger);
     assertStreamed(calls, attempts, window);
+    const [whole] = attemptsOf(calls[0] as StreamCall, attempts);
+    const segments = whole?.acknowledged.segments ?? 0;
+    t.diagnostic(`${segments} segments of the server's stream`);
+    // A segment that is full holds up the upstream, but for what is on its way already.
+    assert.ok(segments >= streamBytes / (2 * defaultBounds.segment_bytes), String(segments));
     for (const { call, by } of broken) {
       const own = attemptsOf(call, attempts);
       const closed = own.map(({ provider, consumer }) => `${provider} | ${consumer}`);

@@ -228,7 +228,7 @@ export interface FaultOptions {
   readonly ownSequencer?: boolean;
   /** What is published and granted: the division service, unless it is the one with every call type. */
   readonly service?: "divisions" | "streams";
-  /** Of the grant of the latter. */
+  /** Of the service and of the grant. */
   readonly purposes?: readonly string[];
 }
 
@@ -358,7 +358,7 @@ async function startGateways<C extends TwoCities>(
     const grant =
       service === "streams"
         ? await grantStreams(cities, admins, detail, staleness)
-        : await grantAccess(cities, admins, staleness);
+        : await grantAccess(cities, admins, { ...staleness, ...detail });
     return { ...network, grant };
   } catch (error) {
     await network.close();

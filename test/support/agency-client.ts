@@ -57,7 +57,12 @@ export class AgencyClient {
   readonly #client: Client;
 
   constructor(address: string, channel: ChannelCredentials = credentials.createInsecure()) {
-    this.#client = new Client(address, channel, { "grpc.enable_retries": 0 });
+    this.#client = new Client(address, channel, {
+      "grpc.enable_retries": 0,
+      // A gateway that was away is dialled again without the delay of a second that is usual.
+      "grpc.initial_reconnect_backoff_ms": 50,
+      "grpc.max_reconnect_backoff_ms": 250,
+    });
   }
 
   getDivision(code: string, options: CallOptions = {}): Promise<Answer<GetDivisionResponse>> {

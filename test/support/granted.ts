@@ -21,23 +21,28 @@ async function applied(admin: AdminClient, jws: readonly string[]): Promise<void
 export async function grantAccess(
   cities: TwoCities,
   admins: { readonly provider: AdminClient; readonly consumer: AdminClient },
-  options: { readonly maxStalenessS?: number } = {},
+  options: { readonly maxStalenessS?: number; readonly purposes?: readonly string[] } = {},
 ): Promise<string> {
   const { provider, blobs } = cities;
   for (const blob of [blobs.descriptor, blobs.policy, blobs.schema])
     await admins.provider.putBlob(blob);
   const { service: published, policy } = publication(cities);
-  const { maxStalenessS = published.max_staleness_s } = options;
-  const service = { ...published, max_staleness_s: maxStalenessS };
+  const { maxStalenessS = published.max_staleness_s, purposes } = options;
+  const service = {
+    ...published,
+    max_staleness_s: maxStalenessS,
+    purposes: purposes ?? published.purposes,
+  };
   await applied(admins.provider, cities.sign(provider, "service", divisionsService, service).jws);
   await applied(admins.provider, cities.sign(provider, "policy", divisionsService, policy).jws);
-  return grantAgain(cities, admins);
+  return grantAgain(cities, admins, purposes);
 }
 
 /** Another request and grant for the service, once it is published; the `jti` of the grant. */
 export async function grantAgain(
   cities: TwoCities,
   admins: { readonly provider: AdminClient; readonly consumer: AdminClient },
+  purposes: readonly string[] = ["address-check"],
 ): Promise<string> {
   const { provider, consumer } = cities;
   const details: AuthorizationDetail[] = [
@@ -45,7 +50,7 @@ export async function grantAgain(
       type: "causeway-service",
       service: divisionsService,
       methods: [getDivision, listVillages, reportCorrection].toSorted(),
-      purposes: ["address-check"],
+      purposes,
       legal_basis: "order-809-12",
     },
   ];
