@@ -4,7 +4,7 @@ import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
 import { requestCreditBytes, timerMsMax } from "../base/limits.ts";
-import type { ReasonCode } from "../base/reasons.ts";
+import { type ReasonCode, reason } from "../base/reasons.ts";
 import { defaultBounds, type ServiceMethod } from "../credential/statements.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
@@ -163,7 +163,8 @@ export class ProviderAttempt implements CarriageListener {
       case "release":
         return this.#release();
       case "send-failed":
-        return this.#send(failedFrame(effect.reason));
+        this.#send(failedFrame(effect.reason));
+        return this.#trace.ended(effect.reason, reason(effect.reason).grpcCode);
       case "forget":
         this.#cancelDeadline?.();
         // Without a reason each abort makes an exception, with its stack.
