@@ -10,8 +10,10 @@ test("a gateway that lies about its part is convicted, and nobody who is honest 
   for (let seed = first; seed < first + count; seed++) {
     const { violation, kind, hasLied, convictions } = await runLyingSchedule(seed);
     assert.equal(violation, undefined, `seed ${seed}, ${kind}: ${violation}`);
-    if (!hasLied) continue;
-    assert.notEqual(convictions.length, 0, `seed ${seed}: nothing says that there was ${kind}`);
+    if (hasLied) {
+      assert.notEqual(convictions.length, 0, `seed ${seed}: nothing says that there was ${kind}`);
+    }
+    if (convictions.length === 0) continue;
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   }
   if (count >= 50) assert.equal(kinds.size, 10, [...kinds.keys()].join(", "));

@@ -17,6 +17,8 @@ export interface Lies {
   readonly kind: string;
   /** How often it lied. */
   count: number;
+  /** The honest may not even have heard it: it was lost, or had no effect. */
+  readonly mayBeIgnored?: boolean;
   /** Its batches do not reach the ledger any more. */
   readonly withholds?: boolean;
   /** In the place of the revocations that it has accepted. */
@@ -138,6 +140,7 @@ const consumerLies: Readonly<Record<string, Lie>> = {
       };
     }),
   "one call twice": (once) => ({
+    mayBeIgnored: true,
     frames: (body) => (body.case === "call" && once() ? [body, body] : [body]),
   }),
 };

@@ -105,8 +105,8 @@ export class SimProcess {
     });
     const honest: Sealer = {
       seal: (queued) => {
-        const { recheck: _recheck, ...unchecked } = queued;
-        const checked = rules.rechecked ? queued : unchecked;
+        const { kind, record, decidedAtMs, states } = queued;
+        const checked = rules.rechecked ? queued : { kind, record, decidedAtMs, states };
         return this.journal.seal(
           rules.openKept ? checked : { ...checked, states: checked.states.filter(isNotOpen) },
         );
@@ -132,7 +132,7 @@ export class SimProcess {
       clock: ports.clock,
       replica,
       leaves: this.leaves,
-      defer: ports.defer,
+      defer: (work) => ports.defer(work),
       unansweredMax: () => universe.network.body.bounds.unacknowledged_receipts,
       onForked: ({ leaf, place }) => sim.checker.forked(place.gateway, leaf),
     });

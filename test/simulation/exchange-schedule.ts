@@ -1,6 +1,7 @@
 /** What a seed makes happen between three gateways, until a rule is seen broken or all is quiet and final. */
 import type { Finding } from "../../src/audit/findings.ts";
 import { type ReplayResult, replayLedger } from "../../src/audit/replay.ts";
+import { statusRecord } from "../support/ledger.ts";
 import { fastVerifier } from "./exchange-crypto.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
 import type { ExchangeRules } from "./exchange-rules.ts";
@@ -20,6 +21,8 @@ const faultMs = 40_000;
 /** Within this after the last fault everything is closed and final. */
 const calmMs = 240_000;
 const heartbeatMs = 5000;
+/** The auditor gives a closing this long: the staleness, two inclusions and the skew. */
+const overdueMs = 1_030_000;
 
 export interface ExchangeOptions {
   readonly rules?: ExchangeRules;
@@ -29,7 +32,7 @@ export interface ExchangeOptions {
 export interface LyingOutcome extends ExchangeOutcome {
   /** What the liar did. */
   readonly kind: string;
-  /** It has lied: there was an occasion. */
+  /** It has lied, in a way that cannot pass without a trace. */
   readonly hasLied: boolean;
   /** What says that it lied. */
   readonly convictions: readonly string[];
@@ -45,7 +48,9 @@ export async function runLyingSchedule(
   const lies = pickLies(liar);
   liar.lies = lies;
   sim.world.note(`${liar.name} lies: ${lies.kind}`);
-  await new ExchangeSchedule(sim).run();
+  const schedule = new ExchangeSchedule(sim);
+  await schedule.run();
+  await schedule.waitUntilOverdue(sim.gateways.filter((gateway) => gateway !== liar));
   const { checker, world } = sim;
   const { findings } = await audit(sim);
   const { convictions, wrongly } = judgeFindings(findings, liar.id);
@@ -59,7 +64,7 @@ export async function runLyingSchedule(
     lines: world.lines,
     sim,
     kind: lies.kind,
-    hasLied: lies.count > 0,
+    hasLied: lies.count > 0 && lies.mayBeIgnored !== true,
     convictions: [...convictions, ...checker.doubts],
   };
 }
@@ -132,6 +137,17 @@ export class ExchangeSchedule {
       if (missing === undefined) return;
       if (ms >= faultMs + calmMs) checker.fail(`when all is well again: ${missing}`);
     }
+  }
+
+  /** What was to be closed is overdue by the ledger's own times: the honest go on, and so does the ledger. */
+  async waitUntilOverdue(honest: readonly SimGateway[]): Promise<void> {
+    const { world } = this.sim;
+    await world.runTurnsUntil(world.nowMs + overdueMs, settled);
+    for (const { process, nowMs: decidedAtMs } of honest) {
+      const queued = { kind: "evidence", record: statusRecord(), decidedAtMs, states: [] } as const;
+      process?.journal.seal(queued).catch(() => undefined);
+    }
+    await world.runTurnsUntil(world.nowMs + 10_000, settled);
   }
 
   pickGateway(): SimGateway {
