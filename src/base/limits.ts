@@ -208,7 +208,7 @@ export const heldBatchesBytesMax: number = 16 * 1024 * 1024;
 export const heldBytesMax: number = 128 * 1024 * 1024;
 /** Bytes of a batch that is handed to a witness: leaf and records with the framing of each record. */
 export const batchMessageBytesMax: number = batchBytesMax + leafBytesMax + 8 * batchRecordsMax;
-/** Batches a second that a witness takes, and how many at once: above what the gateways of a city seal. */
+/** Messages with batches a second that a witness takes, and how many at once: above what the gateways of a city send. */
 export const heldBatchesPerSecond: number = 100;
 export const heldBatchesBurst: number = 400;
 /** Bytes of a tlog-policy: its longest keys in base64, a few hundred times. */
