@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { runLyingSchedule } from "./exchange-schedule.ts";
 
-const count = Math.ceil(Number(process.env["CAUSEWAY_SIM_SCHEDULES"] ?? 1000) / 20);
+const count = Math.ceil(Number(process.env["CAUSEWAY_SIM_SCHEDULES"] ?? 800) / 20);
 const first = Number(process.env["CAUSEWAY_SIM_FIRST"] ?? 0);
 
 test("a gateway that lies about its part is convicted, and nobody who is honest is", async () => {

@@ -3,7 +3,7 @@ import { register } from "node:module";
 import test from "node:test";
 import { brokenSources, portProofs, sourceProofs } from "./exchange-mutants.ts";
 import { allExchangeRules, type ExchangeRules } from "./exchange-rules.ts";
-import { runExchangeSchedule } from "./exchange-schedule.ts";
+import { runExchangeSchedule, runLyingSchedule } from "./exchange-schedule.ts";
 
 register(new URL("./exchange-mutant-hooks.js", import.meta.url), { data: brokenSources });
 
@@ -41,3 +41,16 @@ for (const [rule, first] of Object.entries(sourceProofs)) {
     t.diagnostic(`${broken?.seed}: ${broken?.violation}`);
   });
 }
+
+test("in the code of the exchange, without singleUse an honest provider is convicted for a consumer that says a call twice", async (t) => {
+  const url = new URL("./exchange-schedule.js?mutant=singleUse", import.meta.url).href;
+  const mutant = (await import(url)) as { runLyingSchedule: typeof runLyingSchedule };
+  for (let seed = 0; seed < searched; seed++) {
+    const { violation, kind } = await mutant.runLyingSchedule(seed);
+    if (kind !== "one call twice" || violation === undefined) continue;
+    assert.equal((await runLyingSchedule(seed)).violation, undefined);
+    t.diagnostic(`${seed}: ${violation}`);
+    return;
+  }
+  assert.fail("no schedule breaks");
+});

@@ -44,6 +44,19 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
   windowIsKept: [
     { file: "provider-machine.js", from: "state.unacknowledged < state.window", to: "true" },
   ],
+  openedBeforeWriting: [
+    { file: "provider-machine.js", from: "return event.writes\n", to: "return false\n" },
+  ],
+  creditAfterReceipt: [
+    {
+      file: "provider-attempt.js",
+      from: "messages: isSealing ? 0 : this.#untold",
+      to: "messages: this.#untold",
+    },
+  ],
+  singleUse: [
+    { file: "used-attempts.js", from: "if (this.#forgetAtMs.has(key))", to: "if (false)" },
+  ],
 };
 
 /** For each rule around the two sides a schedule that went wrong without it, and was all well with it. */
@@ -68,4 +81,6 @@ export const sourceProofs: Readonly<Record<string, number>> = {
   unsealedIsClosed: 72,
   closingFollowsWhatIsSealed: 98,
   windowIsKept: 0,
+  creditAfterReceipt: 2,
+  openedBeforeWriting: 0,
 };

@@ -101,7 +101,7 @@ export class SimProcess {
       clock: { nowMs: () => gateway.nowMs, monotonicMs: () => world.nowMs },
       gateway: gateway.id,
       replica,
-      journal: rules.takingsRestored ? reader : { ...reader, unfinished: () => [] },
+      journal: reader,
     });
     const honest: Sealer = {
       seal: (queued) => {

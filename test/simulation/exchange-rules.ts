@@ -14,8 +14,6 @@ export interface ExchangeRules {
   readonly nonceChecked: boolean;
   /** An accepted revocation acts before the ledger has it. */
   readonly takingsAct: boolean;
-  /** And it does so again after a restart. */
-  readonly takingsRestored: boolean;
 }
 
 export const allExchangeRules: ExchangeRules = {
@@ -26,5 +24,4 @@ export const allExchangeRules: ExchangeRules = {
   answersAwaited: true,
   nonceChecked: true,
   takingsAct: true,
-  takingsRestored: true,
 };
