@@ -231,8 +231,10 @@ class Matching {
       const sent = progressOf(receipt);
       assert.equal(progress?.segment, sent?.segment);
       assert.deepEqual(progress?.response, sent?.response, "both ends saw one answer");
-      assert.equal(progress?.requestFrames, sent?.requestFrames);
-      assert.deepEqual(progress?.request, sent?.request, "both ends saw one request");
+      // The consumer says what it has sent by then, which is on its way in part.
+      const [own = 0n, other = 0n] = [progress?.requestFrames, sent?.requestFrames];
+      assert.ok(own >= other, "a receipt covers no request that was not sent");
+      if (own === other) assert.deepEqual(progress?.request, sent?.request, "one request");
       assert.equal(progress?.framesEnd, sent?.framesEnd);
     }
   }

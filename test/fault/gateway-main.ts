@@ -12,6 +12,7 @@ import { readConfig } from "../../gateway/config.ts";
 import { systemClock } from "../../gateway/runtime.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { UpstreamConnector } from "../../src/exchange/transport/ports.ts";
+import { Outcome } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { createSealWorker, type SealWorker } from "../../src/ledger/journal/sealer.ts";
 import type { Engine, Sealer } from "../../src/ledger/ports.ts";
 import { openRecord } from "../../src/record/record.ts";
@@ -77,8 +78,14 @@ function stepOf(record: Uint8Array): SealedStep | undefined {
   const { body } = openRecord(record);
   switch (body.case) {
     case "opened":
-    case "closed":
-      return body.case;
+      return "opened";
+    case "closed": {
+      // What an earlier start has left is closed at any time.
+      const { outcome } = body.value;
+      const isLeft =
+        outcome === Outcome.GATEWAY_RESTARTED || outcome === Outcome.UNKNOWN_AFTER_RESTART;
+      return isLeft ? undefined : "closed";
+    }
     case "receipt":
     case "acknowledgement":
       return body.value.final ? `final ${body.case}` : body.case;

@@ -10,6 +10,8 @@ const pauseMaxMs = 40;
 const messagesMax = 30;
 /** A gateway that is down answers at once. */
 const afterFailureMs = 250;
+/** A gateway that was away is dialled, and follows the ledger, with delays that have grown. */
+const goesOnMsMax = 60_000;
 
 export interface StreamLoadOptions {
   readonly client: Client;
@@ -37,12 +39,14 @@ export class StreamLoad {
   /** Resolves when so many more calls have ended OK. */
   async goesOn(calls: number): Promise<void> {
     const before = this.whole;
-    await eventually("streams go on", () => this.whole >= before + calls, 30_000).catch(
-      (cause: unknown) => {
-        const last = this.calls.findLast(({ status }) => (status?.code ?? 0) !== 0);
-        throw new Error(`${String(cause)}: ${last?.status?.details}`, { cause });
-      },
-    );
+    const isSoFar = (): boolean => this.whole >= before + calls;
+    await eventually("streams go on", isSoFar, goesOnMsMax).catch((cause: unknown) => {
+      const open = this.calls.filter(({ status }) => status === undefined);
+      const waiting = open.map(({ method, received }) => `${method} with ${received}`).join(", ");
+      const last = this.calls.findLast(({ status }) => (status?.code ?? 0) !== 0);
+      const told = `open are ${waiting}; the last that failed: ${last?.status?.details}`;
+      throw new Error(`${String(cause)}: ${told}`, { cause });
+    });
   }
 
   async stop(): Promise<void> {
