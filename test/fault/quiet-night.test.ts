@@ -10,7 +10,7 @@ const hourMs = 3_600_000;
 
 // Both wait most of the time.
 describe("networks that are left alone", { concurrency: 2 }, () => {
-  describe("a night of quiet and a restart of everything", () => {
+  describe("a night of quiet and a restart of everything", { concurrency: 1 }, () => {
     let network: FaultNetwork;
     let ledger: FinalLedger;
 
@@ -57,7 +57,7 @@ describe("networks that are left alone", { concurrency: 2 }, () => {
     });
   });
 
-  describe("a sequencer that is away", () => {
+  describe("a sequencer that is away", { concurrency: 1 }, () => {
     let network: FaultNetwork;
     let sequencer: GatewayProcess;
 

@@ -311,7 +311,7 @@ describe(`SIGKILL of gateways, upstream and sequencer with streams under way, se
   }
 
   const stops = providerStops.map((stop, index) => ({ stop, index }));
-  for (const { stop, index } of some(stops, 2)) {
+  for (const { stop, index } of some(stops, 3)) {
     const { moment, point } = stop;
     it(`at ${moment}, ${point}, and a step of the consumer: what was under way is closed and streams go on`, async () => {
       for (let round = 0; round < rounds(1); round++) await interrupt(index, round);

@@ -10,7 +10,7 @@ import { assertOnLedger, settled } from "./settled.ts";
 import { assertStreamed, streamClient } from "./stream-calls.ts";
 import { StreamLoad } from "./stream-load.ts";
 
-const kills = rounds(8);
+const kills = rounds(5);
 const window = 4;
 const underLoadMs = 400;
 /** As many as a grant may name. */
