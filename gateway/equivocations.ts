@@ -20,7 +20,7 @@ export interface EquivocationOptions {
   readonly sealer: Sealer;
   readonly clock: Clock;
   /** A leaf of this gateway that came in-band and contradicts the final one at its place. */
-  heldFork(gateway: string): Uint8Array | undefined;
+  readonly heldFork: (gateway: string) => Uint8Array | undefined;
   /** A report could not be sealed; it is tried again with the next final size. */
   onFailure(error: unknown): void;
 }

@@ -55,7 +55,7 @@ export interface ExchangeSidesOptions {
 const tokenLifeS = 60;
 
 export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSides {
-  const { config, identity, journal, logger } = options;
+  const { identity, journal, logger } = options;
   const descriptors = new DescriptorSets((digest) => options.ports.replica.blob(digest));
   const masks = new Masks(descriptors);
   const ports: ExchangePorts = { ...options.ports, masks };

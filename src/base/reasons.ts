@@ -42,7 +42,7 @@ const rows = {
   TOKEN_HEADER_INVALID: ["UNAUTHENTICATED", "The token's header lacks a member, or has one that is not taken.", "令牌头部缺少成员，或含有不接受的成员。", "Use alg, kid and typ, and no key, URL, certificate or extension.", "请使用 alg、kid 和 typ，不要携带密钥、网址、证书或扩展。"],
   TOKEN_ALG_NOT_ALLOWED: ["UNAUTHENTICATED", "The token's signature algorithm is not allowed here.", "不允许的签名算法。", "Sign with Ed25519; an agency's identity provider may use ES256.", "请使用 Ed25519 签名；机构的身份提供方也可使用 ES256。"],
   TOKEN_TYP_WRONG: ["UNAUTHENTICATED", "The token is of another type.", "令牌类型不符。", "Send a token of the expected type.", "请发送所要求类型的令牌。"],
-  TOKEN_KEY_UNKNOWN: ["UNAUTHENTICATED", "The token's key is not bound to its issuer: on the ledger, or in the identity provider's key set.", "令牌密钥未登记在账本上，也不在身份提供方的密钥集中。", "Use a key that is bound; a new one counts once it is final, or published.", "请使用已登记的密钥；新密钥在最终确认或发布后生效。"],
+  TOKEN_KEY_UNKNOWN: ["UNAUTHENTICATED", "The token's key is bound to its issuer neither on the ledger nor in a key set.", "令牌密钥未登记在账本上，也不在身份提供方的密钥集中。", "Use a bound key; a new one counts once final or published.", "请使用已登记的密钥；新密钥在最终确认或发布后生效。"],
   TOKEN_SIGNATURE_INVALID: ["UNAUTHENTICATED", "The token's signature does not verify.", "令牌签名无效。", "Sign again.", "请重新签名。"],
   TOKEN_CLAIMS_INVALID: ["UNAUTHENTICATED", "A claim is missing, given twice, unknown or of the wrong kind.", "令牌声明缺失、重复或错误。", "Send exactly the documented claims.", "请恰好发送文档规定的声明。"],
   TOKEN_ISSUER_WRONG: ["UNAUTHENTICATED", "The token's issuer is not the one that is expected here.", "令牌签发者与要求不符。", "Send a token of your own gateway, or of the configured identity provider.", "请发送本方网关或已配置的身份提供方签发的令牌。"],
