@@ -44,7 +44,7 @@ interface RecordRow {
 export async function recordsOf(office: Office): Promise<readonly RecordRow[]> {
   const { stdout } = await causeway(
     office,
-    words`exchange list --limit 100 --admin admin.sock --output json`,
+    words`record list --limit 100 --admin admin.sock --output json`,
     { inProcess, silent: true },
   );
   return JSON.parse(stdout) as RecordRow[];
