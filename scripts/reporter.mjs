@@ -2,8 +2,8 @@
  * What a run of the tests prints: whatever a test wrote by itself, every skipped test with its reason, the slowest
  * files, and at the very end each failure in full, so that the tail of a log names what went wrong.
  */
-import { writeSync } from "node:fs";
-import { relative } from "node:path";
+import { mkdirSync, writeFileSync, writeSync } from "node:fs";
+import { join, relative } from "node:path";
 
 /** Written at once: the end of a run does not wait for what a stream still holds. */
 function print(text) {
@@ -35,6 +35,10 @@ async function* report(events) {
   // The runner may end the process without asking for what comes last.
   process.once("exit", () => {
     const slowest = [...files].sort(([, a], [, b]) => b.ms - a.ms).slice(0, 10);
+    // For whoever wants to know where the time of a run goes.
+    const times = Object.fromEntries([...files].map(([file, { ms }]) => [file, Math.round(ms)]));
+    mkdirSync(".cache", { recursive: true });
+    writeFileSync(join(".cache", "test-times.json"), JSON.stringify(times, undefined, 1));
     for (const [file, { ms }] of slowest) print(`slow: ${file} ${(ms / 1000).toFixed(1)} s\n`);
     const seconds = ((Date.now() - started) / 1000).toFixed(0);
     const { pass, skipped, fail } = counts;
