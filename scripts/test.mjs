@@ -1,4 +1,5 @@
-// Runs the compiled tests: all, or those whose path contains one of the arguments; `--rounds=N` times, until one fails.
+// Runs the compiled tests: the usual ones, with `--all` the long ones too, or those whose path contains one of the
+// arguments; `--rounds=N` times, until one fails.
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -7,8 +8,26 @@ import { fileURLToPath } from "node:url";
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const options = process.argv.slice(2).filter((argument) => argument.startsWith("--"));
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+// Whole processes killed many times, large streams, other people's programs: what the usual run has no time for.
+const long = [
+  "bench/exchanges",
+  "fault/appointment-kills",
+  "fault/failing-disk",
+  "fault/long-streams",
+  "fault/stream-kill-points",
+  "fault/stream-random-kills",
+  "gateway/recovered",
+  "quickstarts/",
+  "simulation/exchange-mutants",
+  "thirdparty/",
+];
 let rounds = 1;
+let all = false;
 for (const option of options) {
+  if (option === "--all") {
+    all = true;
+    continue;
+  }
   const [, count] = /^--rounds=([1-9]\d{0,5})$/.exec(option) ?? [];
   if (count === undefined) {
     process.stderr.write(`unknown option ${option}\n`);
@@ -25,9 +44,15 @@ function testsBelow(folder) {
   });
 }
 
+const isLong = (path) => long.some((part) => path.includes(part));
 const files = testsBelow("dist/test")
-  .filter((path) => wanted.length === 0 || wanted.some((part) => path.includes(part)))
+  .filter((path) =>
+    wanted.length === 0 ? all || !isLong(path) : wanted.some((part) => path.includes(part)),
+  )
   .sort();
+if (wanted.length === 0 && !all) {
+  process.stderr.write(`left to \`npm test -- --all\`, which .ci/run calls: ${long.join(", ")}\n`);
+}
 if (files.length === 0) {
   process.stderr.write(`no test matches ${wanted.join(" ")}\n`);
   process.exit(1);
