@@ -10,12 +10,15 @@ const options = process.argv.slice(2).filter((argument) => argument.startsWith("
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
 // Whole processes killed many times, large streams, other people's programs: what the usual run has no time for.
 const long = [
-  "bench/exchanges",
+  "bench/",
   "fault/appointment-kills",
   "fault/failing-disk",
   "fault/long-streams",
+  "fault/quiet-night",
+  "fault/revoked-in-flight",
   "fault/stream-kill-points",
   "fault/stream-random-kills",
+  "gateway/links-rotation",
   "gateway/recovered",
   "quickstarts/",
   "simulation/exchange-mutants",
@@ -73,7 +76,7 @@ for (let round = 1; round <= rounds; round += 1) {
       "--test-force-exit",
       ...files,
     ],
-    { stdio: "inherit" },
+    { stdio: "inherit", env: { ...process.env, ...(all ? { CAUSEWAY_TEST_LONG: "1" } : {}) } },
   );
   if (status !== 0) process.exit(status ?? 1);
 }

@@ -16,6 +16,11 @@ export function some<T>(cases: readonly T[], nth: number): readonly T[] {
   return factor > 1 ? cases : cases.filter((_, i) => i % nth === seed % nth);
 }
 
+/** All of these where the long tests run too, else every `nth` as with `some`. */
+export function most<T>(cases: readonly T[], nth: number): readonly T[] {
+  return process.env["CAUSEWAY_TEST_LONG"] === "1" ? cases : some(cases, nth);
+}
+
 export const seed: number = Number(process.env["CAUSEWAY_FAULT_SEED"] ?? randomInt(2 ** 31));
 
 /** Numerical Recipes' linear congruential generator: enough to spread moments. */
