@@ -11,6 +11,7 @@ const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("
 // Whole processes killed many times, large streams, other people's programs: what the usual run has no time for.
 const long = [
   "bench/",
+  "dev/dev-up",
   "fault/appointment-kills",
   "fault/failing-disk",
   "fault/long-streams",
