@@ -22,6 +22,7 @@ import { type LedgerRecord, openRecord, recordHash } from "../../src/record/reco
 import { beginOf, closingOf, previousOf, statementOf } from "./exchange-parts.ts";
 import { type FindPorts, namingRecord } from "./find-exchange.ts";
 import { recordState } from "./records.ts";
+import { grpcCodeNames } from "../transcoding/http-status.ts";
 
 /** Batches that one list goes through. */
 const batchesMax = 64 * 1024;
@@ -29,27 +30,6 @@ const batchesMax = 64 * 1024;
 const beyondMax = 256;
 const batchesBetweenTurns = 16;
 const pageBatches = 64;
-
-/** gRPC's names of its status codes, by number. */
-const statusNames = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED",
-];
 
 /** At most `limit` entries that the request asks for. */
 export async function listExchanges(
@@ -221,7 +201,7 @@ function outcomeOf(record: LedgerRecord): string {
   if (closingOf(record) === undefined) return "OPEN";
   switch (body.case) {
     case "receipt":
-      return statusNames[body.value.status?.grpcCode ?? 2] ?? "UNKNOWN";
+      return grpcCodeNames[body.value.status?.grpcCode ?? 2] ?? "UNKNOWN";
     case "acknowledgement":
       return CheckSchema.value[body.value.check]?.localName ?? "";
     case "refusal":

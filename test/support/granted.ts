@@ -10,7 +10,8 @@ import {
   type TwoCities,
 } from "./two-cities.ts";
 
-async function applied(admin: AdminClient, jws: readonly string[]): Promise<void> {
+/** Submits a statement; throws unless it is final and has its effect. */
+export async function applied(admin: AdminClient, jws: readonly string[]): Promise<void> {
   const state = await admin.submit(jws);
   if (!state.final || state.voidReason !== "") {
     throw new Error(`final ${state.final}, void ${state.voidReason}`);

@@ -6,6 +6,7 @@ import { toHex } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type { AuthorizationDetail, Bounds } from "../../src/credential/statements.ts";
 import { type AdminClient, adminClient, eventually } from "./admin-client.ts";
+import { applied } from "./granted.ts";
 import {
   startStreamUpstream,
   streamDescriptors,
@@ -37,13 +38,6 @@ export interface RunningStreams {
   revoke(): Promise<void>;
   settled(): Promise<void>;
   close(): Promise<void>;
-}
-
-async function applied(admin: AdminClient, jws: readonly string[]): Promise<void> {
-  const state = await admin.submit(jws);
-  if (!state.final || state.voidReason !== "") {
-    throw new Error(`final ${state.final}, void ${state.voidReason}`);
-  }
 }
 
 /** Publishes the service and grants all of it; the `jti` of the grant. */
