@@ -1,12 +1,8 @@
 /** The product's seal worker on a journal that stands still, or fails, at the second batch. */
 import { writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import { CausewayError } from "../../src/base/errors.ts";
-import {
-  type OpenJournal,
-  runSealWorker,
-  type WorkerPort,
-} from "../../src/ledger/journal/seal-work.ts";
+import { assertInvariant, CausewayError } from "../../src/base/errors.ts";
+import { type OpenJournal, runSealWorker } from "../../src/ledger/journal/seal-work.ts";
 import type { SealWorkerData } from "../../src/ledger/journal/seal-message.ts";
 import { openSqliteJournal } from "../../src/ledger/journal/sqlite-journal.ts";
 
@@ -39,4 +35,5 @@ const openStandingJournal: OpenJournal = (path, options) => {
   };
 };
 
-runSealWorker(parentPort as WorkerPort, workerData as SealWorkerData, openStandingJournal);
+assertInvariant(parentPort !== null, "the worker runs in a thread of its own");
+runSealWorker(parentPort, workerData as SealWorkerData, openStandingJournal);

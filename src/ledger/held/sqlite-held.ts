@@ -3,7 +3,7 @@ import { concatBytes } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { assertPragma } from "../journal/sqlite-open.ts";
 import { storing } from "../store/sqlite-errors.ts";
-import type { HeldRecord, StoredLeaf } from "./held-message.ts";
+import type { HeldRecord, StoredLeaf } from "./held-record.ts";
 
 type Statement = Database.Statement<unknown[]>;
 

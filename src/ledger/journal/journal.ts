@@ -3,6 +3,7 @@ import type { Clock, Scheduler } from "../../base/clock.ts";
 import type { CausewayError } from "../../base/errors.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { SealedBatch, Sealer, Seen, StateChange } from "../ports.ts";
+import type { Thread } from "../thread/thread.ts";
 import type { FromSealWorker, SealWorkerData, ToSealWorker } from "./seal-message.ts";
 import type { ChainTip, JournalReader, Mark } from "./store.ts";
 
@@ -16,11 +17,7 @@ export interface NewBatch extends SealedBatch {
 }
 
 /** The main thread's end of a seal worker. */
-export interface SealWorker {
-  post(message: ToSealWorker): void;
-  /** `onEnd` is called when the thread is gone, with why if it failed. */
-  listen(onMessage: (message: FromSealWorker) => void, onEnd: (cause: unknown) => void): void;
-}
+export type SealWorker = Thread<ToSealWorker, FromSealWorker>;
 
 export interface SealerOptions {
   /** Path of the journal's database; its lock stands beside it. */

@@ -4,8 +4,8 @@
  */
 import { parseUtf8, utf8 } from "../../base/bytes.ts";
 import { AssertionError, assertInvariant } from "../../base/errors.ts";
-import type { ReasonCode } from "../../base/reasons.ts";
 import type { StateChange } from "../ports.ts";
+import type { ThreadFailure } from "../thread/thread.ts";
 import type { ClosedBatch, RecordKind } from "./close-machine.ts";
 import { frame, framedBytes, unframe } from "./framing.ts";
 import type { ChainTip, Deferred } from "./store.ts";
@@ -54,7 +54,7 @@ export type FromSealWorker =
   | { readonly kind: "flushed" }
   | { readonly kind: "closed" }
   /** Nothing after this: before `ready` the journal could not be opened, later the process must end. */
-  | { readonly kind: "failed"; readonly code: ReasonCode; readonly message: string };
+  | ThreadFailure;
 
 /** A closed batch as the worker reads it; records and body are views of the message. */
 export interface SealJob {

@@ -5,13 +5,13 @@
  */
 import { concatBytes } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
-import type { ReasonCode } from "../../base/reasons.ts";
 import type { Signer, Verifier } from "../../crypto/ports.ts";
 import { createNodeVerifier, importSigner } from "../../crypto/node.ts";
 import { hashBytes, leafHash } from "../../merkle/hash.ts";
 import { createHeader } from "../../record/batch.ts";
 import { encodeHeader } from "../../record/header.ts";
 import { signedBytes } from "../../record/leaf.ts";
+import { guardThread, type ThreadPort } from "../thread/thread.ts";
 import { packedRoot, packTree } from "./packed-tree.ts";
 import {
   decodeSealJob,
@@ -23,13 +23,6 @@ import {
 import { openSqliteJournal } from "./sqlite-journal.ts";
 import type { ChainTip, Deferred, JournalIdentity, JournalWriter } from "./store.ts";
 
-/** The worker's end of its connection to the main thread. */
-export interface WorkerPort {
-  postMessage(message: FromSealWorker): void;
-  on(event: "message", listener: (message: ToSealWorker) => void): unknown;
-  close(): void;
-}
-
 /** Opens the journal of a worker; a parameter so that a test can stand between the worker and its disk. */
 export type OpenJournal = (
   path: string,
@@ -38,22 +31,14 @@ export type OpenJournal = (
 
 /** Serves one main thread until it says `close` or something fails. After a failure nothing is answered. */
 export function runSealWorker(
-  port: WorkerPort,
+  port: ThreadPort<ToSealWorker, FromSealWorker>,
   data: SealWorkerData,
   openJournal: OpenJournal = openSqliteJournal,
 ): void {
-  const guarded = (work: () => void): void => {
-    try {
-      work();
-    } catch (error) {
-      port.postMessage(failure(error));
-      port.close();
-    }
-  };
-  guarded(() => {
+  guardThread(port, () => {
     const worker = new SealWorker(data, openJournal);
     port.on("message", (message) =>
-      guarded(() => {
+      guardThread(port, () => {
         const answer = worker.handle(message);
         if (answer !== undefined) port.postMessage(answer);
         if (answer?.kind === "closed") port.close();
@@ -161,15 +146,4 @@ class SealWorker {
       states: taken.flatMap((deferred) => deferred.states),
     };
   }
-}
-
-/** What crosses to the main thread of an error; its cause cannot. */
-function failure(error: unknown): FromSealWorker {
-  const code: ReasonCode = error instanceof CausewayError ? error.code : "INTERNAL";
-  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return {
-    kind: "failed",
-    code,
-    message: error instanceof CausewayError ? error.message : message,
-  };
 }

@@ -1,4 +1,4 @@
-import { Worker } from "node:worker_threads";
+import { startThread } from "../thread/thread.ts";
 import type { Journal, SealerOptions, SealWorker } from "./journal.ts";
 import { SealDriver } from "./seal-driver.ts";
 import type { SealWorkerData } from "./seal-message.ts";
@@ -31,16 +31,5 @@ export function createSealWorker(
   data: SealWorkerData,
   script: URL = new URL("./seal-worker.js", import.meta.url),
 ): SealWorker {
-  const worker = new Worker(script, { workerData: data });
-  return {
-    post: (message) => worker.postMessage(message),
-    listen: (onMessage, onEnd) => {
-      let cause: unknown;
-      worker.on("message", onMessage);
-      worker.on("error", (error) => {
-        cause = error;
-      });
-      worker.on("exit", () => onEnd(cause));
-    },
-  };
+  return startThread(script, data);
 }

@@ -10,6 +10,15 @@ import { leafHash } from "../../merkle/hash.ts";
 
 export const erasureSecretBytes: number = 32;
 
+/** What was erased at one time, as the ledger says it. */
+export interface Erasure {
+  /** In the order of the erasures, from 1. */
+  readonly number: number;
+  readonly count: number;
+  /** RFC 6962 root over the salted hashes of the ids. */
+  readonly root: Uint8Array;
+}
+
 const zero = Uint8Array.of(0);
 const saltLabel = concatBytes(utf8("causeway/erased-salt/v1"), zero);
 const hashLabel = concatBytes(utf8("causeway/erased/v1"), zero);

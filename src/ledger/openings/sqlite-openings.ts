@@ -3,9 +3,8 @@ import { emptyBytes, utf8 } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { assertPragma } from "../journal/sqlite-open.ts";
 import { storing } from "../store/sqlite-errors.ts";
-import type { Erasure, IdRange } from "./openings-message.ts";
 import { frame } from "../journal/framing.ts";
-import { erasureRoot } from "./erasure.ts";
+import { type Erasure, erasureRoot } from "./erasure.ts";
 import {
   createOpeningsCipher,
   createRowKey,
@@ -50,6 +49,13 @@ CREATE TABLE IF NOT EXISTS key_check (
 `;
 
 const checkRow = { id: utf8("key check"), rowKey: emptyBytes };
+
+/** Ids from `from` on and below `to`, by their bytes: at most `countMax`, the lowest first. */
+export interface IdRange {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array;
+  readonly countMax: number;
+}
 
 /** One part of an opening, in the clear. */
 export interface OpeningPart {
