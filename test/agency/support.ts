@@ -26,7 +26,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import { createNodeVerifier } from "../../src/crypto/node.ts";
 import { MetadataSchema, StatusFrameSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import { errorInfo } from "../support/agency-client.ts";
-import { freePort } from "../support/two-cities.ts";
+import { freeAddress } from "../support/free-port.ts";
 import { createIdentity, type Identity } from "../transport/certificate.ts";
 import { audience, issuer } from "./identity-provider.ts";
 
@@ -100,7 +100,7 @@ export async function startListener(options: {
   const unauthenticated: string[] = [];
   const keysUnavailable: string[] = [];
   const clock = new MovableClock();
-  const address = `127.0.0.1:${await freePort()}`;
+  const address = await freeAddress();
   const config: AgencyListenerConfig = {
     listeners: { agency: address, peer: "", admin: "", http: "" },
     limits: { message_bytes_max: 4 * 1024 * 1024, drain_ms: 0 },

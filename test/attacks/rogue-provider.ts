@@ -53,7 +53,8 @@ import { openCallStatement } from "../../src/record/call-tree.ts";
 import { openRecord } from "../../src/record/record.ts";
 import { eventually } from "../support/admin-client.ts";
 import type { Running } from "../support/running.ts";
-import { freePort, passphrase } from "../support/two-cities.ts";
+import { freeAddress } from "../support/free-port.ts";
+import { passphrase } from "../support/two-cities.ts";
 import { peerTlsOf, selfOf, sleep, timing } from "./support.ts";
 import { type EncodedAnswer, wholeSegment } from "../support/answers.ts";
 
@@ -107,8 +108,8 @@ export class RogueProvider {
     const id = `${provider.agency.card.id}/gw0`;
     const folder = join(running.cities.folder, "rogue");
     const endpoints = {
-      peer: `127.0.0.1:${await freePort()}`,
-      http: `127.0.0.1:${await freePort()}`,
+      peer: await freeAddress(),
+      http: await freeAddress(),
     };
     await createKeyFolder({ kind: "gateway", id, endpoints, sequencer: false }, folder, {
       passphrase,

@@ -11,7 +11,8 @@ import { createNodeVerifier } from "../../src/crypto/node.ts";
 import { evaluatePolicy } from "../../src/note/evaluate-policy.ts";
 import { parseTlogPolicy } from "../../src/note/tlog-policy.ts";
 import { parseNoteKey } from "../../src/note/verifier-key.ts";
-import { administer, freePorts, runLoneGateway, service } from "./lone-gateway.ts";
+import { freeAddress } from "../support/free-port.ts";
+import { administer, runLoneGateway, service } from "./lone-gateway.ts";
 import { assertRefused, causeway, type Ran } from "./support.ts";
 import { cardOf } from "./two-cities.ts";
 
@@ -149,14 +150,13 @@ describe("joining", () => {
   });
 
   test("a bootstrap that does not answer is unavailable", async () => {
-    const [port] = await freePorts(1);
     const ran = await causeway(
       "network",
       "join",
       "--founding",
       founding,
       "--bootstrap",
-      `127.0.0.1:${port}`,
+      await freeAddress(),
       "--data",
       join(root, "nowhere"),
     );

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
+import { freeAddress } from "../support/free-port.ts";
 import { causeway, Machine, type Ran, temporaryRoot } from "./support.ts";
 import { cardOf, type CityOnMachine, enrolMembers, initCity } from "./two-cities.ts";
 
@@ -52,25 +52,20 @@ export function runLoneGateway(name: string): LoneGateway {
   return lone;
 }
 
-/** Ports of loopback that were free just now. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  await Promise.all(servers.map((server) => once(server.listen(0, "127.0.0.1"), "listening")));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
-}
-
 async function found(lone: LoneGateway): Promise<void> {
   const { machine, founding, data, socket } = lone;
-  const [witness, peer, web, agency] = (await freePorts(4)) as [number, number, number, number];
-  const http = `127.0.0.1:${web}`;
+  const [witness, peer, http, agency] = await Promise.all([
+    freeAddress(),
+    freeAddress(),
+    freeAddress(),
+    freeAddress(),
+  ]);
   const city = await initCity(machine, {
     id: "hangzhou",
     division: "330100",
     agency: "hangzhou/civil-affairs",
-    witness: `127.0.0.1:${witness}`,
-    peer: `127.0.0.1:${peer}`,
+    witness,
+    peer,
     http,
     sequencer: true,
   });
@@ -117,14 +112,14 @@ passphrase_file: ${machine.passphraseFile}
 founding: ${founding}
 data: ${data}
 listeners:
-  agency: 127.0.0.1:${agency}
-  peer: 127.0.0.1:${peer}
+  agency: ${agency}
+  peer: ${peer}
   admin: ${socket}
   http: ${http}
 witness:
   keys: ${city.city}
   passphrase_file: ${machine.passphraseFile}
-  listen: 127.0.0.1:${witness}
+  listen: ${witness}
 ledger:
   quiet_ms: 0
 log: error

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { realpathSync } from "node:fs";
-import { freePort } from "../support/two-cities.ts";
+import { freePort } from "../support/free-port.ts";
 
 /** PostgreSQL does not run as root. */
 const nobody = 65_534;

@@ -9,7 +9,8 @@ import { createGrpcClient, unaryCall } from "../../src/exchange/transport/grpc-c
 import { AdminService } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
 import { openRecord } from "../../src/record/record.ts";
 import { type Running, startTwoCities } from "../support/running.ts";
-import { divisionsService, freePort, writeConfig } from "../support/two-cities.ts";
+import { freeAddress } from "../support/free-port.ts";
+import { divisionsService, writeConfig } from "../support/two-cities.ts";
 import { buildDescriptorSet } from "./library.ts";
 
 const rules: Readonly<Record<string, string>> = {
@@ -76,7 +77,7 @@ describe("a REST program and a REST service, through two gateways", () => {
       });
     });
     await new Promise<void>((resolve) => service.listen(0, "127.0.0.1", resolve));
-    const listen = `127.0.0.1:${await freePort()}`;
+    const listen = await freeAddress();
     base = `http://${listen}`;
     running = await startTwoCities({
       configure: (cities) => {

@@ -9,7 +9,8 @@ import { type FaultNetwork, type GatewayProcess, startManyCities } from "../faul
 import { assertReplays } from "../fault/replayed.ts";
 import { eventually } from "../support/admin-client.ts";
 import type { ManyCities } from "../support/many-cities.ts";
-import { freePort, type Member } from "../support/two-cities.ts";
+import { freeAddress } from "../support/free-port.ts";
+import { type Member } from "../support/two-cities.ts";
 
 const inJson = ["--output", "json"] as const;
 
@@ -71,7 +72,7 @@ describe("four cities, by the command line", () => {
     const [wuhan] = [memberOf("wuhan")];
     const made = await causeway(
       ...["city", "init", "--id", "suzhou", "--division", "320500"],
-      ...["--witness-address", `127.0.0.1:${await freePort()}`],
+      ...["--witness-address", await freeAddress()],
       ...["--folder", newcomer, "--card", `${newcomer}.card`, ...passphraseOf("wuhan")],
     );
     assert.equal(made.code, 0, made.stderr);

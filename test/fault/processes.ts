@@ -14,7 +14,8 @@ import { AgencyClient, type Answer } from "../support/agency-client.ts";
 import { grantAccess } from "../support/granted.ts";
 import { grantStreams } from "../support/running-streams.ts";
 import { createManyCities, type ManyCities } from "../support/many-cities.ts";
-import { createTwoCities, freePort, type Member, type TwoCities } from "../support/two-cities.ts";
+import { freePort } from "../support/free-port.ts";
+import { createTwoCities, type Member, type TwoCities } from "../support/two-cities.ts";
 import type { Arm, KillPoint, SealedStep } from "./gateway-main.ts";
 
 /** On a machine that is busy with other tests. */

@@ -10,7 +10,7 @@ import { eventually } from "../support/admin-client.ts";
 import { errorInfo } from "../support/agency-client.ts";
 import type { StreamMethod } from "../support/stream-service.ts";
 import { Proxy } from "../support/proxies.ts";
-import { freePort } from "../support/two-cities.ts";
+import { freeAddress } from "../support/free-port.ts";
 import type { Attempt } from "./attempts.ts";
 import { FinalLedger } from "./final-ledger.ts";
 import type { KillPoint, SealedStep } from "./gateway-main.ts";
@@ -158,7 +158,7 @@ describe(`SIGKILL of gateways, upstream and sequencer with streams under way, se
       }
       case "closed": {
         // A call that is cancelled is half-closed first by grpc-js, and may end by itself: this caller is gone.
-        const listen = `127.0.0.1:${await freePort()}`;
+        const listen = await freeAddress();
         const wire = await Proxy.open(listen, addressOf(network), () => false);
         const own = streamClient(listen);
         const call = open(method, { client: own });

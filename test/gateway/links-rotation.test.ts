@@ -15,10 +15,10 @@ import { createStatement } from "../../src/credential/statement.ts";
 import { type AdminClient, adminClient, eventually } from "../support/admin-client.ts";
 import { AgencyClient } from "../support/agency-client.ts";
 import { grantAccess } from "../support/granted.ts";
+import { freeAddress } from "../support/free-port.ts";
 import {
   createTwoCities,
   divisionsService,
-  freePort,
   type Member,
   newJti,
   nowS,
@@ -189,12 +189,11 @@ describe("a network whose provider has two gateways", () => {
     const { provider: first, consumer } = cities;
     const folder = join(first.folder, "gw2");
     mkdirSync(folder);
-    const [agency, peer, http] = await Promise.all([freePort(), freePort(), freePort()]);
     const addresses = {
       ...first.addresses,
-      agency: `127.0.0.1:${agency}`,
-      peer: `127.0.0.1:${peer}`,
-      http: `127.0.0.1:${http}`,
+      agency: await freeAddress(),
+      peer: await freeAddress(),
+      http: await freeAddress(),
       admin: join(folder, "admin.sock"),
     };
     const id = `${first.agency.card.id}/gw2`;

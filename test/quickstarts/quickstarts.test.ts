@@ -4,7 +4,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type DevUp, freePort, program, run, startDevUp, startProgram } from "../support/dev-up.ts";
+import { freeAddress } from "../support/free-port.ts";
+import { type DevUp, program, run, startDevUp, startProgram } from "../support/dev-up.ts";
 
 const optional = (...names: readonly string[]): string => resolve(".cache/optional", ...names);
 const page = join("docs", "quickstarts");
@@ -59,7 +60,7 @@ describe("the quickstarts", () => {
   let dev: DevUp;
 
   before(async () => {
-    const address = `127.0.0.1:${await freePort()}`;
+    const address = await freeAddress();
     server = startProgram(process.execPath, [join(page, "grpc-js/server.mjs"), address]);
     await server.printed((stdout) => stdout.includes("serving"));
     const proto = "proto/causeway/demo/v1/division.proto";

@@ -1,7 +1,6 @@
 /** `causeway dev up` as a developer runs it: a process, its ready line, its end. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { DevReadyRow } from "../../gateway/cli/dev-ready.ts";
 
@@ -108,13 +107,4 @@ export async function run(
   const { child, ended } = startProgram(command, argv, options);
   const late = setTimeout(() => child.kill("SIGKILL"), options.endMs ?? 15_000);
   return ended.finally(() => clearTimeout(late));
-}
-
-/** A port of loopback that nothing listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address() as { port: number };
-  await once(server.close(), "close");
-  return port;
 }

@@ -3,9 +3,7 @@
  * the founding document, batch 0 and the configurations; gateways are started by the test, in this
  * process or as programs of their own.
  */
-import { randomInt } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -41,6 +39,7 @@ import {
 } from "../../gateway/keys/key-folder.ts";
 import { systemClock, systemRandom, systemScheduler } from "../../gateway/runtime.ts";
 import { writeStatementFile } from "../../gateway/statement-file.ts";
+import { freeAddress } from "./free-port.ts";
 
 export const passphrase: string = "correct horse battery";
 const scryptLogN = 4;
@@ -48,39 +47,6 @@ export const divisionsService: string = "hangzhou/civil-affairs/divisions";
 export const getDivision: string = "/causeway.demo.v1.DivisionService/GetDivision";
 export const reportCorrection: string = "/causeway.demo.v1.DivisionService/ReportCorrection";
 export const listVillages: string = "/causeway.demo.v1.DivisionService/ListVillages";
-
-/** Ports below those that the system gives to outgoing connections, in parts for processes that run at one time. */
-const portsFrom = 10_000;
-const portsOfProcess = 500;
-const processesApart = 44;
-const givenPorts = new Set<number>();
-
-/**
- * A free TCP port of the loopback interface that nobody else is given meanwhile: a gateway that is started
- * later, or again, finds it free.
- */
-export async function freePort(): Promise<number> {
-  const first = portsFrom + (process.pid % processesApart) * portsOfProcess;
-  while (givenPorts.size < portsOfProcess) {
-    const port = first + randomInt(portsOfProcess);
-    if (givenPorts.has(port)) continue;
-    givenPorts.add(port);
-    if (await isFree(port)) return port;
-  }
-  throw new Error("every port of this process was given");
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
-}
-
-async function loopback(): Promise<string> {
-  return `127.0.0.1:${await freePort()}`;
-}
 
 export interface Member {
   readonly city: CityKeys;
@@ -141,14 +107,14 @@ export async function createMember(root: string, names: Names): Promise<Member> 
   const folder = join(root, names.beside === undefined ? names.city : names.agency);
   mkdirSync(folder, { recursive: true });
   const [agency, peer, http, witness] = await Promise.all([
-    loopback(),
-    loopback(),
-    loopback(),
-    loopback(),
+    freeAddress(),
+    freeAddress(),
+    freeAddress(),
+    freeAddress(),
   ]);
   const published =
     names.proxied === true
-      ? { peer: await loopback(), witness: await loopback() }
+      ? { peer: await freeAddress(), witness: await freeAddress() }
       : { peer, witness };
   const options = { passphrase, nowMs: Date.now() - 60_000, scryptLogN };
   const id = `${names.city}/${names.agency}`;

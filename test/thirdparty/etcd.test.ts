@@ -5,14 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import {
-  type DevUp,
-  type Ended,
-  freePort,
-  run,
-  startDevUp,
-  startProgram,
-} from "../support/dev-up.ts";
+import { freeAddress } from "../support/free-port.ts";
+import { type DevUp, type Ended, run, startDevUp, startProgram } from "../support/dev-up.ts";
 import { built, missing } from "./built.ts";
 
 const services = ["KV", "Watch", "Lease"].map((name) => `etcdserverpb.${name}`);
@@ -23,9 +17,8 @@ describe("etcd, through two gateways", { skip: missing("etcd", "etcdctl", "descr
   let dev: DevUp;
 
   before(async () => {
-    const [client, peer] = [await freePort(), await freePort()].map(
-      (port) => `http://127.0.0.1:${port}`,
-    ) as [string, string];
+    const address = await freeAddress();
+    const [client, peer] = [`http://${address}`, `http://${await freeAddress()}`];
     server = startProgram(built("etcd"), [
       ...["--data-dir", join(folder, "etcd"), "--unsafe-no-fsync"],
       ...["--listen-client-urls", client, "--advertise-client-urls", client],
@@ -34,7 +27,6 @@ describe("etcd, through two gateways", { skip: missing("etcd", "etcdctl", "descr
     ]);
     const descriptors = join(folder, "etcd.binpb");
     writeFileSync(descriptors, execFileSync(built("descriptors"), services));
-    const [, address = ""] = client.split("//");
     const up = ["--upstream", address, "--descriptors", descriptors];
     const readOnly = ["--read-only", "/etcdserverpb.KV/Range", "/etcdserverpb.Watch/*"];
     dev = await startDevUp([...up, ...readOnly], { env: { TMPDIR: folder } });

@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { execFileSync } from "node:child_process";
-import { type DevUp, freePort, program, run, startDevUp, startProgram } from "../support/dev-up.ts";
+import { freePort } from "../support/free-port.ts";
+import { type DevUp, program, run, startDevUp, startProgram } from "../support/dev-up.ts";
 import { built, missing } from "./built.ts";
 
 const cases: readonly string[] = [
