@@ -44,6 +44,13 @@ export const attemptsRememberedMax: number = 1_000_000;
 export const requestCreditBytes: number = 1024 * 1024;
 /** Bytes of an open request that are kept so that it can be sent in a new attempt. */
 export const replayBytesMax: number = 64 * 1024;
+/**
+ * Bytes of requests and answers that a provider's gateway holds for one peer: what a few dozen calls with the largest
+ * messages by default, or four with the largest that can be configured, have under way.
+ */
+export const peerHeldBytesMax: number = 256 * 1024 * 1024;
+/** Bytes that an exchange counts for beside its messages: its token, its statement and what is decided about it. */
+export const exchangeHeldBytes: number = 16 * 1024;
 /** Exchanges that one link may hold open. */
 export const linkExchangesMax: number = 4096;
 /** Lifetime that a statement's `iat` may lie before the seal, in milliseconds: 7 days. */
@@ -316,6 +323,8 @@ export const sqlBatchRowsMax: number = 256;
 export const sqlBatchBytesMax: number = 256 * 1024;
 /** Queries that wait for a process of a SQLite database. */
 export const sqlWaitingMax: number = 256;
+/** Milliseconds for attributes of a call to be looked up: they are small, and the call waits for them. */
+export const attributeLookupMs: number = 5_000;
 /** Descriptor sets that the routes of HTTP callers keep opened: the services granted to a large agency. */
 export const routeDescriptorsMax: number = 256;
 /** Milliseconds for a call of an HTTP caller that names no time of its own: as long as its request may take. */

@@ -12,6 +12,7 @@ import {
   type StatusFrame,
   StatusFrameSchema,
 } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import type { Holding } from "./peer-memory.ts";
 
 /** What is released of an upstream's answer. Without a mask everything is. */
 export interface AnswerFilter {
@@ -65,6 +66,7 @@ const emptyMetadata = new Uint8Array();
 export class AnswerSegments {
   readonly #filter: AnswerFilter;
   readonly #bounds: AnswerBounds;
+  readonly #holding: Pick<Holding, "take">;
   readonly #released = new Transcript();
   readonly #received = new Transcript();
   #number = 0;
@@ -76,9 +78,11 @@ export class AnswerSegments {
   #messagesInAll = 0n;
   #bytesInAll = 0n;
 
-  constructor(filter: AnswerFilter, bounds: AnswerBounds) {
+  /** `holding` counts the bytes of what is taken in; who takes a segment gives them back. */
+  constructor(filter: AnswerFilter, bounds: AnswerBounds, holding: Pick<Holding, "take">) {
     this.#filter = filter;
     this.#bounds = bounds;
+    this.#holding = holding;
   }
 
   /** What waits fills a segment: the upstream is to be held up. */
@@ -99,7 +103,7 @@ export class AnswerSegments {
     this.#released.addHeaders(this.#headers);
   }
 
-  /** Throws MESSAGE_TOO_LARGE beyond the bounds of the obligations, and what the mask throws. */
+  /** Throws MESSAGE_TOO_LARGE beyond the bounds of the obligations, BUSY without room, and what the mask throws. */
   addMessage(bytes: Uint8Array): void {
     this.#assureHeaders();
     const message = this.#filter.message(bytes);
@@ -111,6 +115,9 @@ export class AnswerSegments {
       (bytesMax > 0n && this.#bytesInAll > bytesMax)
     ) {
       throw new CausewayError("MESSAGE_TOO_LARGE", "the answer exceeds what the grant allows");
+    }
+    if (!this.#holding.take(message.length)) {
+      throw new CausewayError("BUSY", "the peer leaves too much unread");
     }
     this.#received.addMessage(bytes);
     this.#released.addMessage(message);

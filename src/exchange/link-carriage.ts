@@ -15,8 +15,8 @@ class NumberedCarriage implements Carriage {
   readonly #number: bigint;
   readonly #closed: Closed;
   #isOpen = true;
-  /** An answer that is going in parts. */
-  #parts: PartSender | undefined;
+  /** An answer that is going in parts, and who waits for it to have gone. */
+  #parts: { readonly sender: PartSender; readonly written: (() => void) | undefined } | undefined;
 
   constructor(link: LinkEnd, number: bigint, closed: Closed) {
     this.link = link;
@@ -24,26 +24,36 @@ class NumberedCarriage implements Carriage {
     this.#closed = closed;
   }
 
-  send(body: FrameBody): void {
-    if (!this.#isOpen) return;
-    if (body.case !== "answer" || !mayNeedParts(body.value)) return this.#write(body);
-    const encoded = toBinary(AnswerFrameSchema, body.value);
-    if (!needsParts(encoded)) return this.#write(body);
-    this.#parts = new PartSender(encoded);
+  // What shares the link in one frame is bounded by the link's own queue.
+  send(body: FrameBody, written?: () => void): void {
+    if (!this.#isOpen) return written?.();
+    const encoded = body.case === "answer" ? encodedForParts(body.value) : undefined;
+    if (encoded === undefined) {
+      this.#write(body);
+      return written?.();
+    }
+    this.#parts = { sender: new PartSender(encoded), written };
     this.#sendParts();
   }
 
   /** The other side has taken so many bytes of the parts. Throws PROTOCOL_ERROR. */
   credit(bytes: bigint): void {
-    this.#parts?.credit(bytes);
+    this.#parts?.sender.credit(bytes);
     this.#sendParts();
   }
 
   /** Nobody takes the rest of an answer that is going in parts. */
   dropParts(): void {
-    if (this.#parts === undefined) return;
+    const parts = this.#parts;
+    if (parts === undefined) return;
     this.#parts = undefined;
+    parts.written?.();
     if (!this.#isOpen) this.#closed();
+  }
+
+  lost(): void {
+    this.dropParts();
+    this.close();
   }
 
   // What shares the link is small, and the link itself is given up when it is not read.
@@ -62,15 +72,21 @@ class NumberedCarriage implements Carriage {
 
   #sendParts(): void {
     if (this.#parts === undefined) return;
-    for (const part of this.#parts.next()) this.#write(part);
-    if (!this.#parts.done) return;
-    this.#parts = undefined;
-    if (!this.#isOpen) this.#closed();
+    const { sender } = this.#parts;
+    for (const part of sender.next()) this.#write(part);
+    if (sender.done) this.dropParts();
   }
 
   #write(body: FrameBody): void {
     this.link.send(this.#number, body);
   }
+}
+
+/** An answer that has to go in parts, encoded. */
+function encodedForParts(answer: AnswerFrame): Uint8Array | undefined {
+  if (!mayNeedParts(answer)) return undefined;
+  const encoded = toBinary(AnswerFrameSchema, answer);
+  return needsParts(encoded) ? encoded : undefined;
 }
 
 /** Whether an answer is so large that it has to be encoded to know. */
@@ -86,6 +102,8 @@ export interface LinkCarriage extends Carriage {
   credit(bytes: bigint): void;
   /** The rest is not wanted. */
   dropParts(): void;
+  /** The link has ended: nothing of it leaves any more. */
+  lost(): void;
 }
 
 export function linkCarriage(link: LinkEnd, number: bigint, closed: Closed): LinkCarriage {

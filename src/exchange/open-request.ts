@@ -1,5 +1,6 @@
 /** The request of an open call at the provider's gateway: hashed as it comes, written as the upstream takes it. */
 import { Transcript } from "../crypto/transcript.ts";
+import type { Holding } from "./peer-memory.ts";
 import type { UpstreamStream } from "./transport/ports.ts";
 
 /** Of how much of the request the consumer is told that the upstream has taken it. */
@@ -16,7 +17,8 @@ export function creditOf(message: Uint8Array): number {
 export class OpenRequest {
   readonly #transcript: Transcript;
   readonly #credit: Credit;
-  readonly #queue: Uint8Array[] = [];
+  readonly #holding: Pick<Holding, "take" | "give">;
+  #queue: Uint8Array[] = [];
   #queued = 0;
   #upstream: UpstreamStream | undefined;
   #writing = false;
@@ -24,9 +26,10 @@ export class OpenRequest {
   #ended = false;
 
   /** `headers` is the encoded Metadata of the call. */
-  constructor(headers: Uint8Array, credit: Credit) {
+  constructor(headers: Uint8Array, credit: Credit, holding: Pick<Holding, "take" | "give">) {
     this.#transcript = new Transcript().addHeaders(headers);
     this.#credit = credit;
+    this.#holding = holding;
   }
 
   /** Frames so far, headers among them. */
@@ -47,12 +50,16 @@ export class OpenRequest {
     return this.#halfClosed;
   }
 
-  add(message: Uint8Array): void {
-    if (this.#ended) return;
+  /** Takes a message; `false` when there is no room for it: the call cannot go on then. */
+  add(message: Uint8Array): boolean {
+    if (this.#ended) return true;
+    const bytes = creditOf(message);
+    if (!this.#holding.take(bytes)) return false;
     this.#transcript.addMessage(message);
     this.#queue.push(message);
-    this.#queued += creditOf(message);
+    this.#queued += bytes;
     this.#pump();
+    return true;
   }
 
   halfClose(): void {
@@ -69,8 +76,9 @@ export class OpenRequest {
   /** The upstream has given its status: it takes nothing more, and what comes is not part of the call. */
   end(): void {
     this.#ended = true;
-    this.#queue.length = 0;
-    this.#queued = 0;
+    const dropped = this.#queue;
+    this.#queue = [];
+    for (const message of dropped) this.#left(creditOf(message));
   }
 
   #pump(): void {
@@ -88,9 +96,14 @@ export class OpenRequest {
     void upstream.write(message).then(() => {
       this.#writing = false;
       const bytes = creditOf(message);
-      this.#queued = Math.max(0, this.#queued - bytes);
+      this.#left(bytes);
       this.#credit({ messages: 1, bytes });
       this.#pump();
     });
+  }
+
+  #left(bytes: number): void {
+    this.#queued -= bytes;
+    this.#holding.give(bytes);
   }
 }

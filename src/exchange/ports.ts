@@ -37,8 +37,11 @@ export interface LinkEnd {
 export interface Carriage {
   /** Says who is at the other end; its frames are those of this exchange only in part. */
   readonly link: LinkEnd;
-  /** Queues a frame. Does nothing once the carriage is lost or closed. */
-  send(body: FrameBody): void;
+  /**
+   * Queues a frame. Does nothing once the carriage is lost or closed. `written` is called once, when nothing of a
+   * large frame is held here any more: it has left, or never will.
+   */
+  send(body: FrameBody, written?: () => void): void;
   /** Resolves when more may be sent, at once when the carriage is lost or closed. */
   ready(): Promise<void>;
   /** Whether frames of the other side are taken. What is not taken holds its sender up. */

@@ -202,7 +202,8 @@ export class ProviderAttempt implements CarriageListener {
   }
 
   #openRequest(): OpenRequest {
-    this.#request ??= new OpenRequest(this.#o.frame.headers, (taken) => this.#credit(taken));
+    const { frame, holding } = this.#o;
+    this.#request ??= new OpenRequest(frame.headers, (taken) => this.#credit(taken), holding);
     return this.#request;
   }
 
@@ -223,9 +224,12 @@ export class ProviderAttempt implements CarriageListener {
     const over = request.queued > 0 && request.queued + creditOf(message) > requestCreditBytes;
     if (over || message.length > this.#o.requestBytesMax) {
       // A consumer keeps to the credit that it was given, and to the limit of a message.
+      request.end();
       return this.#unusable("MESSAGE_TOO_LARGE");
     }
-    request.add(message);
+    if (request.add(message)) return;
+    request.end();
+    this.#unusable("BUSY");
   }
 
   // Upstream and release.
@@ -246,7 +250,7 @@ export class ProviderAttempt implements CarriageListener {
       return this.#upstreamFailed(error);
     }
     const bounds = this.#bounds(obligations as Obligations);
-    this.#segments = new AnswerSegments(answerFilter(mask), bounds);
+    this.#segments = new AnswerSegments(answerFilter(mask), bounds, this.#o.holding);
     const streaming = isStreaming(method as ServiceMethod);
     this.#upstream = callOfUpstream({
       connector,
@@ -304,7 +308,7 @@ export class ProviderAttempt implements CarriageListener {
 
   /** All that comes in one turn of the event loop belongs to one segment. */
   #progressed(): void {
-    if (this.#segments?.full === true) this.#upstream?.take(false);
+    if (this.#segments?.full === true || this.#o.holding.crowded) this.#upstream?.take(false);
     if (this.#progressPlanned) return;
     this.#progressPlanned = true;
     this.#o.ports.defer(() => {
@@ -333,7 +337,7 @@ export class ProviderAttempt implements CarriageListener {
       connector: this.#upstream?.kind ?? "grpc",
       upstreamMs: this.#upstream?.elapsedMs ?? 0,
     });
-    this.#upstream?.take(true);
+    this.#o.holding.whenRoom(() => this.#upstream?.take(true));
   }
 
   #release(): void {
@@ -346,7 +350,9 @@ export class ProviderAttempt implements CarriageListener {
       const isLast = segment.status !== undefined;
       const acknowledged = isLast ? undefined : () => this.#step({ kind: "acknowledged" });
       this.#o.released(sealed, this.#judged.key, acknowledged);
-      this.#send(answerFrame(segment, receipt, proof, this.#openedProof(segment.number === 1)));
+      const opened = this.#openedProof(segment.number === 1);
+      const frame = answerFrame(segment, receipt, proof, opened);
+      this.#o.carriage.send(frame, this.#o.holding.leave(segment.bytes));
       this.#records.released(segment);
       this.#trace.sealed(segment.messages, segment.status !== undefined);
       if (segment.status !== undefined) this.#trace.ended("receipt", segment.status.grpcCode);

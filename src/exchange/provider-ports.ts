@@ -3,6 +3,7 @@ import type { CallFrame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { SealedRecord } from "../ledger/ports.ts";
 import type { JoinedCalls } from "./joined-calls.ts";
 import type { Carriage } from "./ports.ts";
+import type { Holding } from "./peer-memory.ts";
 import type { JudgePorts } from "./provider-judge.ts";
 import type { RefusalLimiter } from "./refusal-limiter.ts";
 import type { UpstreamConnector } from "./transport/ports.ts";
@@ -25,6 +26,8 @@ export interface AttemptOptions {
   /** Largest message that the carriage may bring. */
   readonly requestBytesMax: number;
   readonly frame: CallFrame;
+  /** What the attempt holds of its peer's memory; the call itself counts already. */
+  readonly holding: Holding;
   /** A receipt was sent to the consumer; `acknowledged` is to be called once when it is answered. */
   released(receipt: SealedRecord, attemptKey: string, acknowledged: (() => void) | undefined): void;
   /** An acknowledgement has come on the carriage. */

@@ -4,12 +4,13 @@ import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { CallFrame, Frame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
-import { linkExchangesMax, linkRequestBytesMax } from "../base/limits.ts";
+import { exchangeHeldBytes, linkExchangesMax, linkRequestBytesMax } from "../base/limits.ts";
 import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
 import { LeafCache } from "./leaf-cache.ts";
 import { isOpenStateKey, openStateKey, parseOpenAttempt } from "./open-attempts.ts";
 import { type LinkCarriage, linkCarriage } from "./link-carriage.ts";
+import { Holding, PeerMemories } from "./peer-memory.ts";
 import type { Carriage, CarriageListener, LinkEnd } from "./ports.ts";
 import { ProviderAttempt } from "./provider-attempt.ts";
 import type { ProviderPorts } from "./provider-ports.ts";
@@ -50,11 +51,13 @@ export class ProviderSide {
   readonly #open = new Set<ProviderAttempt>();
   readonly #tlsKeys = new Map<string, Uint8Array>();
   readonly #leaves: LeafCache;
+  readonly #memories: PeerMemories;
   /** State keys of attempts of this start whose closing could not be sealed. */
   readonly #unsealed = new Set<string>();
 
-  constructor(ports: ProviderPorts) {
+  constructor(ports: ProviderPorts, memories: PeerMemories = new PeerMemories()) {
     this.#ports = ports;
+    this.#memories = memories;
     this.#leaves = new LeafCache(ports.verifier);
   }
 
@@ -83,6 +86,7 @@ export class ProviderSide {
         if (attempts.size >= linkExchangesMax) return link.send(exchange, failedFrame("BUSY"));
         const carriage = linkCarriage(link, exchange, () => attempts.delete(exchange));
         const attempt = this.#attempt(carriage, body.value, linkRequestBytesMax);
+        if (attempt === undefined) return;
         attempts.set(exchange, {
           onFrame: (later) => {
             if (later.case === "credit") return creditParts(carriage, later.value.bytes);
@@ -90,7 +94,10 @@ export class ProviderSide {
             // The attempt may have ended with an answer that is still on its way.
             if (later.case === "cancel") carriage.dropParts();
           },
-          onLost: () => attempt.onLost(),
+          onLost: () => {
+            attempt.onLost();
+            carriage.lost();
+          },
         });
         attempt.start();
       },
@@ -109,14 +116,26 @@ export class ProviderSide {
         if (attempt !== undefined) return attempt.onFrame(body);
         if (body.case !== "call") return;
         attempt = this.#attempt(carriage, body.value, this.#ports.messageBytesMax);
-        attempt.start();
+        attempt?.start();
       },
       onLost: () => attempt?.onLost(),
     };
   }
 
-  #attempt(carriage: Carriage, frame: CallFrame, requestBytesMax: number): ProviderAttempt {
+  /** An attempt for a call that has come; `undefined` when its peer has no room for it. */
+  #attempt(
+    carriage: Carriage,
+    frame: CallFrame,
+    requestBytesMax: number,
+  ): ProviderAttempt | undefined {
     const { link } = carriage;
+    const holding = new Holding(this.#memories.of(link.peer));
+    if (!holding.take(exchangeHeldBytes + frame.headers.length + frame.message.length)) {
+      this.#ports.events.refused({ side: "provider", reason: "BUSY" });
+      carriage.send(failedFrame("BUSY"));
+      carriage.close();
+      return undefined;
+    }
     const attempt = new ProviderAttempt({
       ports: this.#ports,
       used: this.#used,
@@ -124,12 +143,14 @@ export class ProviderSide {
       carriage,
       frame,
       requestBytesMax,
+      holding,
       released: (sealed, key, acknowledged) =>
         this.#ports.unacknowledged.released(link.peer, sealed, acknowledged, key),
       acknowledged: (proof) => this.#acknowledged(link, proof),
       unsealed: (key) => this.#unsealed.add(openStateKey(key)),
       done: () => {
         this.#open.delete(attempt);
+        holding.end();
         carriage.close();
       },
     });

@@ -27,7 +27,7 @@ export interface ReceiptLie {
 export class RogueStream {
   readonly victim: Victim;
   readonly #rogue: RogueProvider;
-  readonly #segments = new AnswerSegments(asIs, bounds);
+  readonly #segments = new AnswerSegments(asIs, bounds, { take: () => true });
   readonly #seed = systemRandom(32);
   /** Record hash of the newest receipt. */
   newest: Uint8Array | undefined;

@@ -49,7 +49,7 @@ interface Released {
 export class TestStream {
   readonly audit: AuditLedger;
   readonly call: TestCall;
-  readonly #segments = new AnswerSegments(asIs, bounds);
+  readonly #segments = new AnswerSegments(asIs, bounds, { take: () => true });
   readonly #request = new Transcript().addHeaders(new Uint8Array());
   readonly #received = new ReceivedAnswer();
   readonly #salt = sha256(utf8("salt of the request"));

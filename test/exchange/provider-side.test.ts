@@ -1,244 +1,25 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { createUuidV7 } from "../../src/base/ids.ts";
 import { requestCreditBytes } from "../../src/base/limits.ts";
-import { toBase64url } from "../../src/base/bytes.ts";
-import { commit } from "../../src/crypto/commitments.ts";
-import { transcriptOf } from "../../src/crypto/transcript.ts";
-import { JoinedCalls } from "../../src/exchange/joined-calls.ts";
-import type { FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
-import { type ProviderPorts, ProviderSide } from "../../src/exchange/provider.ts";
-import type {
-  UnaryAnswer,
-  UpstreamConnector,
-  UpstreamListener,
-} from "../../src/exchange/transport/ports.ts";
+import type { UpstreamListener } from "../../src/exchange/transport/ports.ts";
 import { MetadataSchema, StatusFrameSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
-import { CallFrameSchema, FrameSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
-import {
-  CallStatementSchema,
-  DecisionSchema,
-  Durability,
-  ObligationsSchema,
-  Verdict,
-} from "../../src/gen/causeway/record/v1/parts_pb.ts";
+import { Durability } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import { Outcome } from "../../src/gen/causeway/record/v1/record_pb.ts";
-import type { QueuedRecord, SealedRecord } from "../../src/ledger/ports.ts";
-import { callPaths, encodeCallStatement, openCallStatement } from "../../src/record/call-tree.ts";
-import { openRecord } from "../../src/record/record.ts";
-
-const gateway = "hangzhou/civil-affairs/gw1";
-const peer = "shenzhen/market-regulation/gw1";
-const service = "hangzhou/civil-affairs/divisions";
-const unary = "/divisions.v1.Divisions/Get";
-const stream = "/divisions.v1.Divisions/Chat";
-const collect = "/divisions.v1.Divisions/Collect";
-const bytes = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
-/** A provider's side with a link, whose upstream answers when the test says so. */
-class Provider {
-  readonly side: ProviderSide;
-  readonly sealed: Uint8Array[] = [];
-  readonly frames: { readonly exchange: bigint; readonly body: FrameBody }[] = [];
-  readonly written: Uint8Array[] = [];
-  /** What is sealed next is durable when one of these is called; without, in the next turn. */
-  seals: (() => void)[] | undefined;
-  reserved = 0;
-  /** Whether what is sealed is final at once. */
-  isFinal = false;
-  acknowledged: (() => void) | undefined;
-  answer: (answer: UnaryAnswer) => void = () => assert.fail("the upstream is not called");
-  listener: UpstreamListener | undefined;
-  readonly handler: ReturnType<ProviderSide["serve"]>;
-  readonly #boot = bytes(16);
-
-  constructor(options: { readonly durability?: Durability } = {}) {
-    this.side = new ProviderSide(this.#ports(options.durability ?? Durability.JOURNAL));
-    const link: LinkEnd = {
-      peer,
-      peerTlsKey: bytes(32),
-      peerBoot: bytes(16),
-      renewBoot: () => undefined,
-      lost: false,
-      shownRoot: () => undefined,
-      send: (exchange, body) => this.frames.push({ exchange, body }),
-    };
-    this.handler = this.side.serve(link);
-  }
-
-  #ports(durability: Durability): ProviderPorts {
-    const span = { trace: undefined, sealed: () => undefined, end: () => undefined };
-    const bounds = { skew_s: 5, segment_messages: 1024, segment_bytes: 1 << 20 };
-    const methods = [
-      { path: unary, writes: false, client_streaming: false, server_streaming: false },
-      { path: stream, writes: false, client_streaming: true, server_streaming: true },
-      { path: collect, writes: false, client_streaming: true, server_streaming: false },
-    ];
-    const fact = { id: service, body: { methods, max_staleness_s: 900 } };
-    const view = {
-      network: { bounds },
-      service: () => fact,
-      grantAt: () => ({ jti: "a grant" }),
-    };
-    const connector: UpstreamConnector = {
-      kind: "grpc",
-      callUnary: () => new Promise((resolve) => (this.answer = resolve)),
-      open: (_call, listener) => {
-        this.listener = listener;
-        return {
-          write: async (message) => void this.written.push(message),
-          halfClose: () => undefined,
-          take: () => undefined,
-        };
-      },
-      close: async () => undefined,
-    };
-    const ports = {
-      self: { gateway, agency: "hangzhou/civil-affairs", boot: this.#boot, startedAtMs: 0 },
-      clock: { nowMs: () => Date.now(), monotonicMs: () => performance.now() },
-      scheduler: { after: () => () => undefined },
-      defer: (work: () => void) => setImmediate(work),
-      random: bytes,
-      replica: {
-        view: () => view,
-        final: () => ({ size: 100n, timeMs: Date.now() }),
-        indexOfLeaf: () => (this.isFinal ? 1n : undefined),
-        onFinal: () => () => undefined,
-      },
-      sealer: { seal: (record: QueuedRecord) => this.#seal(record) },
-      openings: { put: () => undefined },
-      events: {
-        startSpan: () => span,
-        segmentSealed: () => undefined,
-        exchangeEnded: () => undefined,
-        refused: () => undefined,
-        internalError: ({ error }: { error: unknown }) => assert.ifError(error),
-      },
-      messageBytesMax: 4 << 20,
-      verifyToken: async (token: string) => ({
-        digest: Buffer.from(token, "base64url"),
-        claims: { exp: Math.floor(Date.now() / 1000) + 60, root: this.#root, n: 1 },
-      }),
-      decide: (_view: unknown, { grant }: { grant: { index: bigint; position: number } }) => {
-        this.reserved += 1;
-        return {
-          verdict: "permit",
-          decision: create(DecisionSchema, {
-            decidedSize: 1n,
-            evaluatedAt: 1n,
-            grant,
-            grantJti: "01890000-0000-7000-8000-000000000000",
-            service: { index: 1n, position: 0 },
-            serviceVersion: 1n,
-            descriptorDigest: new Uint8Array(32),
-            verdict: Verdict.PERMIT,
-          }),
-          obligations: create(ObligationsSchema, { durability, window: 4 }),
-          reservation: { end: () => (this.reserved -= 1) },
-        };
-      },
-      localTakings: { get: () => undefined },
-      unacknowledged: {
-        overdue: () => false,
-        released: (_peer: string, _sealed: SealedRecord, acknowledged?: () => void) => {
-          this.acknowledged = acknowledged;
-        },
-      },
-      upstream: () => connector,
-      joined: new JoinedCalls(),
-    };
-    return ports as unknown as ProviderPorts;
-  }
-
-  #root: Uint8Array = new Uint8Array(32);
-
-  async #seal({ record }: QueuedRecord): Promise<SealedRecord> {
-    this.sealed.push(record);
-    const { seals } = this;
-    await (seals === undefined ? turn() : new Promise<void>((resolve) => seals.push(resolve)));
-    const leaf = bytes(200);
-    return { record, replaced: false, position: 0, path: [], leaf, leafHash: bytes(32) };
-  }
-
-  /** Sends a body as the consumer's frame. */
-  send(exchange: bigint, body: FrameBody): void {
-    this.handler.onFrame(create(FrameSchema, { exchange, body }));
-  }
-
-  call(exchange: bigint, method: string): void {
-    const open = method !== unary;
-    const headers = new Uint8Array();
-    const message = open ? new Uint8Array() : bytes(10);
-    const salt = bytes(32);
-    const request = commit({ label: "request", salt, value: transcriptOf(headers, [message]) });
-    const statement = encodeCallStatement(
-      create(CallStatementSchema, {
-        xid: createUuidV7(1000, bytes(10)),
-        attempt: 1,
-        service,
-        method,
-        grant: { index: 1n, position: 0 },
-        purpose: "address-check",
-        ...(open ? { open } : { request }),
-      }),
-    );
-    const { root, paths } = callPaths([statement]);
-    this.#root = root;
-    const value = create(CallFrameSchema, {
-      token: toBase64url(bytes(32)),
-      statement,
-      path: [...(paths[0] ?? [])],
-      headers,
-      message,
-      openings: [{ label: "request", salt, value: new Uint8Array() }],
-    });
-    this.send(exchange, { case: "call", value });
-  }
-
-  request(exchange: bigint, message: Uint8Array): void {
-    this.send(exchange, {
-      case: "request",
-      value: { $typeName: "causeway.exchange.v1.RequestFrame", message },
-    });
-  }
-
-  cancel(exchange: bigint): void {
-    this.send(exchange, {
-      case: "cancel",
-      value: { $typeName: "causeway.exchange.v1.CancelFrame" },
-    });
-  }
-
-  records(): readonly ReturnType<typeof openRecord>["body"][] {
-    return this.sealed.map((record) => openRecord(record).body);
-  }
-
-  sent(exchange: bigint): readonly FrameBody[] {
-    return this.frames.filter((frame) => frame.exchange === exchange).map(({ body }) => body);
-  }
-}
-
-async function settle(): Promise<void> {
-  for (let i = 0; i < 5; i++) await turn();
-}
-
-function answered(messages: readonly Uint8Array[]): UnaryAnswer {
-  return {
-    headers: create(MetadataSchema),
-    messages,
-    status: create(StatusFrameSchema, { code: 0, trailers: {} }),
-  };
-}
+import { openCallStatement } from "../../src/record/call-tree.ts";
+import {
+  answered,
+  bytes,
+  collect,
+  settle,
+  stream,
+  TestProvider,
+  unary,
+} from "../support/test-provider.ts";
 
 describe("the provider's side of calls on a link", () => {
   it("reserves nothing for a call that is cancelled while it is judged", async () => {
-    const provider = new Provider();
+    const provider = new TestProvider();
     provider.call(1n, unary);
     provider.cancel(1n);
     await settle();
@@ -252,7 +33,7 @@ describe("the provider's side of calls on a link", () => {
   });
 
   it("receipts the request that was called with, whatever else a consumer sends for it", async () => {
-    const provider = new Provider();
+    const provider = new TestProvider();
     provider.call(1n, unary);
     provider.request(1n, bytes(10));
     await settle();
@@ -272,7 +53,7 @@ describe("the provider's side of calls on a link", () => {
   });
 
   it("keeps nothing of a large answer that its consumer cancels", async () => {
-    const provider = new Provider();
+    const provider = new TestProvider();
     provider.call(1n, unary);
     await settle();
     provider.answer(answered([bytes(1 << 20)]));
@@ -291,7 +72,7 @@ describe("the provider's side of calls on a link", () => {
   });
 
   it("gives up a large answer whose consumer takes more than was sent", async () => {
-    const provider = new Provider();
+    const provider = new TestProvider();
     provider.call(1n, unary);
     await settle();
     provider.answer(answered([bytes(1 << 20)]));
@@ -306,7 +87,7 @@ describe("the provider's side of calls on a link", () => {
   });
 
   it("keeps nothing of an attempt until its last receipt is acknowledged", async () => {
-    const provider = new Provider();
+    const provider = new TestProvider();
     provider.call(1n, unary);
     await settle();
     provider.answer(answered([bytes(10)]));
@@ -316,7 +97,7 @@ describe("the provider's side of calls on a link", () => {
   });
 
   it("refuses a request beyond its credit that came before the call was judged, and calls nothing", async () => {
-    const provider = new Provider();
+    const provider = new TestProvider();
     provider.call(1n, stream);
     provider.request(1n, bytes(1000));
     for (let sent = 0; sent <= requestCreditBytes; sent += 60_000) {
@@ -332,7 +113,7 @@ describe("the provider's side of calls on a link", () => {
   });
 
   it("seals no segment without anything in it", async () => {
-    const provider = new Provider();
+    const provider = new TestProvider();
     provider.seals = [];
     provider.call(1n, stream);
     await settle();
@@ -359,7 +140,7 @@ describe("the provider's side of calls on a link", () => {
 
   for (const when of ["once it is durable", "while it is sealed"]) {
     it(`closes a call that is cancelled while a receipt waits to be final, as cancelled, ${when}`, async () => {
-      const provider = new Provider({ durability: Durability.LEDGER });
+      const provider = new TestProvider({ durability: Durability.LEDGER });
       provider.seals = [];
       provider.call(1n, stream);
       await settle();
@@ -396,7 +177,7 @@ describe("the provider's side of calls on a link", () => {
     [0, 5, 0, 5],
   ] as const) {
     it(`releases ${released} messages and status ${status} of a client stream's answer of ${messages} with ${code}`, async () => {
-      const provider = new Provider();
+      const provider = new TestProvider();
       provider.call(1n, collect);
       await settle();
       const listener = provider.listener as UpstreamListener;
@@ -417,7 +198,7 @@ describe("the provider's side of calls on a link", () => {
   }
 
   it("shows no refusal without a record behind a receipt that was released", async () => {
-    const provider = new Provider({ durability: Durability.LEDGER });
+    const provider = new TestProvider({ durability: Durability.LEDGER });
     provider.isFinal = true;
     provider.call(1n, stream);
     await settle();

@@ -190,8 +190,9 @@ class StreamEnd implements Carriage {
     return this.#end;
   }
 
-  send(body: FrameBody): void {
+  send(body: FrameBody, written?: () => void): void {
     const { process, lost } = this.#end;
+    written?.();
     if (this.#isClosed || lost || !process.isAlive) return;
     for (const said of process.says(body)) {
       this.out.send(() => this.pair.otherOf(this).#received(said));

@@ -46,6 +46,8 @@ export class ExchangeStream implements Carriage {
   #heldBytes = 0;
   #queuedBytes = 0;
   #waiting: (() => void)[] = [];
+  /** Who waits for a frame to have left. */
+  readonly #unwritten = new Set<() => void>();
 
   constructor(options: ExchangeStreamOptions) {
     this.#o = options;
@@ -55,7 +57,10 @@ export class ExchangeStream implements Carriage {
     stream.on("end", () => this.#remoteEnded());
     stream.on("aborted", () => this.lost());
     stream.on("error", () => this.lost());
-    stream.on("close", () => this.lost());
+    stream.on("close", () => {
+      this.lost();
+      for (const written of [...this.#unwritten]) written();
+    });
     stream.pause();
   }
 
@@ -66,11 +71,13 @@ export class ExchangeStream implements Carriage {
     else this.#deliver();
   }
 
-  send(body: FrameBody): void {
-    if (this.#over) return;
+  send(body: FrameBody, written?: () => void): void {
+    if (this.#over || this.#o.stream.destroyed) return written?.();
     const bytes = encodeStreamFrame(body);
     this.#queuedBytes += bytes.length;
+    const left = written && this.#untilWritten(written);
     this.#o.stream.write(bytes, () => {
+      left?.();
       this.#queuedBytes -= bytes.length;
       if (this.#queuedBytes < exchangeQueueBytes) this.#wake();
     });
@@ -193,6 +200,15 @@ export class ExchangeStream implements Carriage {
     finish(error);
     const cancel = scheduler.after(exchangeCloseMs, () => stream.close(constants.NGHTTP2_CANCEL));
     stream.once("close", cancel);
+  }
+
+  /** A stream that is destroyed does not say of each write that it was given up. */
+  #untilWritten(written: () => void): () => void {
+    const once = (): void => {
+      if (this.#unwritten.delete(once)) written();
+    };
+    this.#unwritten.add(once);
+    return once;
   }
 
   #wake(): void {
