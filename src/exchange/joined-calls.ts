@@ -12,8 +12,8 @@ export interface JoinedCall {
   readonly grantJti: string;
   readonly method: string;
   readonly key: Uint8Array;
-  /** Encoded Metadata of the request, where it is part of what has to be equal. */
-  readonly headers?: Uint8Array;
+  /** Of the request, as `joinedHeaders` gives them: an upstream may answer by them. */
+  readonly headers: Uint8Array;
   readonly message: Uint8Array;
   /**
    * Calls the upstream. Its signal ends the call once nobody waits for it any more; that of the caller does not,
@@ -25,7 +25,7 @@ export interface JoinedCall {
 }
 
 interface InFlight {
-  readonly headers: Uint8Array | undefined;
+  readonly headers: Uint8Array;
   readonly message: Uint8Array;
   readonly answer: Promise<UnaryAnswer>;
   readonly end: AbortController;
@@ -94,13 +94,7 @@ export class JoinedCalls {
 }
 
 function isSameRequest(running: InFlight, { headers, message }: JoinedCall): boolean {
-  const hasHeaders = running.headers !== undefined && headers !== undefined;
-  return (
-    equalBytes(running.message, message) &&
-    (hasHeaders
-      ? equalBytes(running.headers, headers)
-      : running.headers === undefined && headers === undefined)
-  );
+  return equalBytes(running.message, message) && equalBytes(running.headers, headers);
 }
 
 function reasonOf({ reason }: AbortSignal): CausewayError {

@@ -1,5 +1,5 @@
 /** What passes between a provider gateway and an upstream: caller facts in, an answer without reserved metadata out. */
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { CausewayError } from "../base/errors.ts";
 import { formatUuid } from "../base/ids.ts";
 import { batchRecordsMax } from "../base/limits.ts";
@@ -37,6 +37,19 @@ export function upstreamHeaders(call: {
   if (sent.official !== undefined) facts.push(["causeway-official", sent.official]);
   if (sent.idempotency !== undefined) facts.push(["causeway-idempotency-key", sent.idempotency]);
   return withEntries(received, facts);
+}
+
+/** What differs between two calls that are one request: the call itself, and where it is traced. */
+const ofOneCall: ReadonlySet<string> = new Set([
+  "causeway-exchange-id",
+  "traceparent",
+  "tracestate",
+]);
+
+/** The part of an upstream's headers by which it is told whether calls under one idempotency key are one request. */
+export function joinedHeaders({ entries }: Metadata): Uint8Array {
+  const kept = entries.filter(({ key }) => !ofOneCall.has(key));
+  return toBinary(MetadataSchema, create(MetadataSchema, { entries: kept }));
 }
 
 /**

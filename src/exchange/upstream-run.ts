@@ -18,7 +18,7 @@ import type {
 } from "./transport/ports.ts";
 import { plainStatus } from "./transport/trailers.ts";
 import { withTraceparent } from "./trace-context.ts";
-import { upstreamHeaders } from "./upstream-frames.ts";
+import { joinedHeaders, upstreamHeaders } from "./upstream-frames.ts";
 
 export interface UpstreamRun {
   readonly kind: ConnectorKind;
@@ -155,7 +155,13 @@ export function callOfUpstream(options: UpstreamRunOptions): UpstreamRun {
     const answer =
       joined === undefined
         ? start(signal)
-        : joined.calls.call({ ...joined.name, message, signal, start });
+        : joined.calls.call({
+            ...joined.name,
+            headers: joinedHeaders(headers),
+            message,
+            signal,
+            start,
+          });
     answer.then(whole, fail);
     return undefined;
   }

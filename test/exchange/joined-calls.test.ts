@@ -33,6 +33,7 @@ function callOf(upstream: Upstream, change: Partial<JoinedCall> = {}): JoinedCal
     grantJti: "grant",
     method: "/a.B/C",
     key: utf8("key"),
+    headers: utf8("headers"),
     message: utf8("request"),
     start: upstream.start,
     signal: new AbortController().signal,

@@ -9,7 +9,7 @@ import { LedgerHttp } from "../../gateway/cli/ledger-http.ts";
 import type { FaultNetwork } from "./processes.ts";
 
 /** Everything final, verified, decided and matched again, has no finding. */
-export async function assertReplays({ cities }: FaultNetwork): Promise<void> {
+export async function assertReplays({ cities }: Pick<FaultNetwork, "cities">): Promise<void> {
   const result = await replayLedger(readExport(new LedgerHttp(cities.consumer.addresses.http)), {
     networkId: parseHex(cities.networkId) as Uint8Array,
     verifier: createNodeVerifier(),

@@ -38,6 +38,8 @@ export interface Answer<T> {
 export interface CallOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   readonly deadlineMs?: number;
+  /** Cancels the call. */
+  readonly signal?: AbortSignal;
 }
 
 /** The `ErrorInfo` of a status. */
@@ -119,6 +121,7 @@ export class AgencyClient {
           message = value;
         },
       );
+      options.signal?.addEventListener("abort", () => call.cancel(), { once: true });
       call.on("metadata", (received: Metadata) => {
         headers = received;
       });
