@@ -153,7 +153,7 @@ describe("calls under one idempotency key, through two gateways", () => {
       const [xid] = answer.trailers.get("causeway-exchange-id");
       const hex = String(xid).replaceAll("-", "");
       const found = attempts.filter(({ name }) => name.startsWith(`${hex}.`));
-      assert.equal(found.length, 1, `${xid}: one attempt`);
+      assert.equal(found.length, 1, `${hex}: one attempt`);
       return found[0] as Attempt;
     });
   }
