@@ -40,9 +40,9 @@ export async function tellRecords(sharing: Sharing): Promise<void> {
 /** Where the gateways answer, or answered. */
 export function tellListeners(offices: readonly Office[]): void {
   say("The listeners, all on loopback, with an admin socket in each folder:");
-  for (const { agency, listeners } of offices) {
+  for (const { gateway, listeners } of offices) {
     const all = Object.entries(listeners).map(([name, address]) => `${name} ${address}`);
-    answered(`${agency}/gw1  ${all.join("  ")}`);
+    answered(`${gateway}  ${all.join("  ")}`);
   }
 }
 

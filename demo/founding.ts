@@ -1,8 +1,9 @@
 /** The first acts: keys and cards, the founding document, a gateway process for each city. */
 import { copyFileSync, mkdirSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
+import { writeConfiguration } from "../gateway/dev/dev-member.ts";
 import { assertEqual } from "./assert.ts";
-import { causeway, cell, type Office, program, words, writeConfiguration } from "./office.ts";
+import { causeway, cell, type Office, program, words } from "./office.ts";
 import { checked, heading, say, typed } from "./terminal.ts";
 
 const inProcess = true;
@@ -31,7 +32,7 @@ function handOver(from: Office, file: string, to: Office, name: string = basenam
 }
 
 async function makeKeys(office: Office, isSequencer: boolean): Promise<void> {
-  const { name, division, agency, agencyName, listeners } = office;
+  const { name, division, agency, agencyName, gateway, listeners } = office;
   const { peer, http, witness } = listeners;
   const sequencer = isSequencer ? words`--sequencer` : [];
   const init = (argv: readonly string[]): Promise<unknown> =>
@@ -44,7 +45,7 @@ async function makeKeys(office: Office, isSequencer: boolean): Promise<void> {
     words`agency init --id ${agency} --name ${agencyName} --role consumer provider --folder agency`,
   );
   await init(
-    words`gateway init --id ${`${agency}/gw1`} --peer ${peer} --http ${http} ${sequencer} --folder gateway`,
+    words`gateway init --id ${gateway} --peer ${peer} --http ${http} ${sequencer} --folder gateway`,
   );
   await init(
     words`administrator init --agency ${agency} --role operator approver --folder administrator`,
@@ -133,8 +134,9 @@ export async function startGateways(
   upstream: { readonly service: string; readonly address: string },
 ): Promise<void> {
   heading("Each city runs its gateway");
-  writeConfiguration(hangzhou, { upstreams: { [upstream.service]: upstream.address } });
-  writeConfiguration(shenzhen, { agency_systems: [{ id: "registry-desk", loopback: true }] });
+  const log = "warn";
+  writeConfiguration(hangzhou, { log, upstreams: { [upstream.service]: upstream.address } });
+  writeConfiguration(shenzhen, { log, agency_systems: [{ id: "registry-desk", loopback: true }] });
   const command = words`gateway run --config gateway.yaml`;
   for (const { stage, name, folder } of [hangzhou, shenzhen]) {
     typed(name, words`causeway ${command} &`);

@@ -1,12 +1,9 @@
 /** An office of the demonstration: one city with one agency and its gateway, on one machine. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { stringify } from "yaml";
-import { runCommand } from "../gateway/cli/program.ts";
-import { systemClock, systemRandom, systemScheduler } from "../gateway/runtime.ts";
+import { freeAddresses, type Listener } from "../gateway/dev/dev-member.ts";
+import { runCaptured } from "./captured.ts";
 import type { Finished, Stage } from "./stage.ts";
 import { answered, quoted, typed } from "./terminal.ts";
 
@@ -27,21 +24,14 @@ export interface Office extends Place {
   readonly agency: string;
   /** For people. */
   readonly agencyName: string;
+  readonly gateway: string;
   /** `host:port` of each listener. */
-  readonly listeners: Readonly<Record<"agency" | "peer" | "http" | "witness", string>>;
+  readonly listeners: Readonly<Record<Listener, string>>;
 }
 
 // Trying a passphrase costs 2^10 here, 2^18 with the product's own commands: these keys live for a minute.
 const scryptLogN = 10;
 const passphrase = "a passphrase for the demonstration";
-
-async function freeAddresses(count: number): Promise<readonly string[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  await Promise.all(servers.map((server) => once(server.listen(0, "127.0.0.1"), "listening")));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports.map((port) => `127.0.0.1:${port}`);
-}
 
 /** Makes the folder of an office, with a passphrase file, and chooses its addresses. */
 export async function openOffice(
@@ -57,30 +47,8 @@ export async function openOffice(
     string,
     string,
   ];
-  return { stage, ...names, folder, listeners: { agency, peer, http, witness } };
-}
-
-/** The configuration of the office's gateway; what is not said is the same for every gateway. */
-export function writeConfiguration(
-  { folder, listeners, agency }: Office,
-  more: Readonly<Record<string, unknown>>,
-): void {
-  const { witness, ...others } = listeners;
-  const configuration = {
-    gateway: `${agency}/gw1`,
-    keys: "gateway",
-    passphrase_file: "passphrase",
-    founding: "network.json",
-    data: "data",
-    listeners: { ...others, admin: "admin.sock" },
-    // The keys that speak for the city stay where no gateway runs.
-    witness: { keys: "witness", passphrase_file: "passphrase", listen: witness },
-    // Everything starts for the first time here: no earlier process can have left anything under way.
-    ledger: { quiet_ms: 200 },
-    ...more,
-    log: "warn",
-  };
-  writeFileSync(join(folder, "gateway.yaml"), stringify(configuration));
+  const listeners = { agency, peer, http, witness };
+  return { stage, ...names, gateway: `${names.agency}/gw1`, folder, listeners };
 }
 
 /** The words of a command line: the text is split at spaces, what is put in stays whole, a list is many words. */
@@ -132,22 +100,8 @@ export async function causeway(
 
 /** The command itself, in this process: one after another, for the working folder is the process's. */
 async function runHere(folder: string, argv: readonly string[]): Promise<Finished> {
-  let [stdout, stderr] = ["", ""];
   process.chdir(folder);
-  const code = await runCommand(argv, {
-    write: (text) => {
-      stdout += text;
-    },
-    warn: (text) => {
-      stderr += text;
-    },
-    clock: systemClock,
-    scheduler: systemScheduler,
-    random: systemRandom,
-    environment: { passphraseFile: "passphrase" },
-    scryptLogN,
-  });
-  return { code, stdout, stderr };
+  return runCaptured(argv, { environment: { passphraseFile: "passphrase" }, scryptLogN });
 }
 
 function showAnswer(ran: Finished, show: CommandOptions["show"]): void {

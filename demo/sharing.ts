@@ -167,7 +167,7 @@ async function refused(
     );
     if (record === undefined) continue;
     events.push({ by: office.name, what, outcome: reason, handle: record.handle });
-    checked(`refused by ${office.agency}/gw1, on record there; the data service was not asked`);
+    checked(`refused by ${office.gateway}, on record there; the data service was not asked`);
     return;
   }
   throw new Error(`no gateway has put the refusal ${reason} on record`);

@@ -31,7 +31,8 @@ export function inside({ folder }: Pick<DevMember, "folder">, name: string): str
 /** The agency system that the consumer's agency listener serves. */
 export const devSystem: string = "client";
 
-async function freeAddresses(count: number): Promise<readonly string[]> {
+/** Addresses of loopback that were free just now. */
+export async function freeAddresses(count: number): Promise<readonly string[]> {
   const servers = Array.from({ length: count }, () => createServer());
   await Promise.all(servers.map((server) => once(server.listen(0, "127.0.0.1"), "listening")));
   const ports = servers.map((server) => (server.address() as { port: number }).port);
@@ -77,9 +78,9 @@ export async function createMembers(
   };
 }
 
-/** Writes `gateway.yaml` of a member; `more` is what only its side has. */
+/** Writes `gateway.yaml` of a member; `more` is what only its gateway has. */
 export function writeConfiguration(
-  { folder, gateway, listeners }: DevMember,
+  { folder, gateway, listeners }: Pick<DevMember, "folder" | "gateway" | "listeners">,
   more: Readonly<Record<string, unknown>>,
 ): void {
   const { witness, ...others } = listeners;
@@ -90,11 +91,12 @@ export function writeConfiguration(
     founding: "network.json",
     data: "data",
     listeners: { ...others, admin: "admin.sock" },
+    // The keys that speak for the city stay where no gateway runs.
     witness: { keys: "witness", passphrase_file: "passphrase", listen: witness },
-    // Both gateways start together: no earlier sequencer can have left anything under way.
+    // All gateways start together, for the first time: no earlier sequencer can have left anything under way.
     ledger: { quiet_ms: 200 },
-    ...more,
     log: "info",
+    ...more,
   };
   writeFileSync(join(folder, "gateway.yaml"), stringify(configuration));
 }

@@ -9,8 +9,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { createProcessIo } from "../../gateway/cli/io.ts";
-import { runCommand } from "../../gateway/cli/program.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { encodeExportEntry, type ExportEntry } from "../../src/audit/export-file.ts";
 import {
@@ -22,6 +20,7 @@ import { statusRecord } from "../support/ledger.ts";
 import type { AuditLedger } from "./audit-ledger.ts";
 import { type ChangedLedger, changedLedger } from "./changing-ledger.ts";
 import { serveEntries } from "./serve-entries.ts";
+import { causeway } from "../cli/support.ts";
 
 let changed: ChangedLedger;
 let folder: string;
@@ -35,7 +34,7 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 interface Verified {
   readonly code: number;
-  readonly err: string;
+  readonly stderr: string;
   /** `code address` of each finding. */
   readonly findings: readonly string[];
   readonly firstBadIndex: string;
@@ -43,28 +42,21 @@ interface Verified {
 }
 
 async function ledgerVerify(argv: readonly string[], later?: Uint8Array): Promise<Verified> {
-  let [out, err] = ["", ""];
-  const io = {
-    ...createProcessIo(),
-    write: (text: string): void => void (out += text),
-    warn: (text: string): void => void (err += text),
-  };
   const checkpoint = join(folder, "later.note");
   if (later !== undefined) writeFileSync(checkpoint, later);
   const { idHex } = changed.audit.network;
   const given = later === undefined ? [] : ["--checkpoint", checkpoint];
-  const code = await runCommand(
-    ["ledger", "verify", ...argv, "--network", idHex, "--output", "json", ...given],
-    io,
+  const { code, stdout, stderr } = await causeway(
+    ...["ledger", "verify", ...argv, "--network", idHex, "--output", "json", ...given],
   );
-  const result = JSON.parse(out === "" ? "{}" : out) as {
+  const result = JSON.parse(stdout === "" ? "{}" : stdout) as {
     findings?: readonly { code: string; address: string }[];
     first_bad_index?: string;
     not_checked?: readonly string[];
   };
   return {
     code,
-    err,
+    stderr,
     findings: (result.findings ?? []).map((finding) => `${finding.code} ${finding.address}`),
     firstBadIndex: result.first_bad_index ?? "",
     notChecked: result.not_checked ?? [],
@@ -366,8 +358,8 @@ function report(
 
 describe("ledger verify over an export", () => {
   test("of the honest history ends with 0", async () => {
-    const { code, findings, err } = await verifyFile(bytesOf(whole()), changed.audit.note());
-    assert.deepEqual(findings, [], err);
+    const { code, findings, stderr } = await verifyFile(bytesOf(whole()), changed.audit.note());
+    assert.deepEqual(findings, [], stderr);
     assert.equal(code, 0);
   });
 
@@ -375,10 +367,10 @@ describe("ledger verify over an export", () => {
     test(name, async () => {
       const { entries, later } = await corrupt();
       const verified = await verifyFile(bytesOf(entries), later);
-      assert.equal(verified.code, 4, verified.err);
+      assert.equal(verified.code, 4, verified.stderr);
       assert.deepEqual(verified.findings.slice(0, 1), findings());
       assert.equal(verified.firstBadIndex, String(firstBadIndex()));
-      assert.match(verified.err, new RegExp(`first bad index is ${firstBadIndex()}\\b`));
+      assert.match(verified.stderr, new RegExp(`first bad index is ${firstBadIndex()}\\b`));
       if (notChecked !== undefined) assert.deepEqual(verified.notChecked, notChecked);
     });
   }
@@ -387,9 +379,9 @@ describe("ledger verify over an export", () => {
 describe("ledger verify over a gateway's HTTP", () => {
   test("of the honest history ends with 0", async () => {
     const { from, close } = await serveEntries(whole());
-    const { code, findings, err } = await ledgerVerify(["--from", from]);
+    const { code, findings, stderr } = await ledgerVerify(["--from", from]);
     await close();
-    assert.deepEqual(findings, [], err);
+    assert.deepEqual(findings, [], stderr);
     assert.equal(code, 0);
   });
 
@@ -400,7 +392,7 @@ describe("ledger verify over a gateway's HTTP", () => {
       const { from, close } = await serveEntries(entries);
       const verified = await ledgerVerify(["--from", from], later);
       await close();
-      assert.equal(verified.code, 4, verified.err);
+      assert.equal(verified.code, 4, verified.stderr);
       assert.deepEqual(verified.findings.slice(0, 1), (served ?? findings)());
       assert.equal(verified.firstBadIndex, String(firstBadIndex()));
     });

@@ -7,14 +7,13 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { createProcessIo, type Io } from "../../gateway/cli/io.ts";
-import { runCommand } from "../../gateway/cli/program.ts";
 import { createLedgerReadHandler } from "../../gateway/ledger/http-read.ts";
 import { readLedgerNetwork } from "../../src/ledger/embedded/network.ts";
 import { LedgerReplica } from "../../src/ledger/embedded/replica.ts";
 import { SqliteLedgerStore } from "../../src/ledger/store/sqlite-store.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { AuditLedger, type TestRecord } from "../audit/audit-ledger.ts";
+import { causeway } from "./support.ts";
 
 let audit: AuditLedger;
 let receipt: TestRecord;
@@ -22,22 +21,6 @@ let folder: string;
 let store: SqliteLedgerStore;
 let server: Server;
 let from: string;
-
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function run(...argv: readonly string[]): Promise<Ran> {
-  let [out, err] = ["", ""];
-  const io: Io = {
-    ...createProcessIo(),
-    write: (text) => void (out += text),
-    warn: (text) => void (err += text),
-  };
-  return { code: await runCommand(argv, io), out, err };
-}
 
 before(async () => {
   audit = await AuditLedger.create("offline");
@@ -75,8 +58,15 @@ describe("offline commands", () => {
   const path = (name: string): string => join(folder, name);
 
   test("ledger export writes the ledger byte for byte, and nothing beside it", async () => {
-    const { code, err } = await run("ledger", "export", "--from", from, "--out", path("a.export"));
-    assert.equal(code, 0, err);
+    const { code, stderr } = await causeway(
+      "ledger",
+      "export",
+      "--from",
+      from,
+      "--out",
+      path("a.export"),
+    );
+    assert.equal(code, 0, stderr);
     assert.deepEqual(
       new Uint8Array(readFileSync(path("a.export"))),
       new Uint8Array(await audit.bytes()),
@@ -85,18 +75,18 @@ describe("offline commands", () => {
 
   test("ledger verify ends with 0 and says what was not checked", async () => {
     const argv = ["ledger", "verify", path("a.export"), "--network", audit.network.idHex];
-    const { code, out, err } = await run(...argv);
-    assert.equal(code, 0, err);
-    assert.match(out, /No findings\./);
-    assert.match(out, /not checked: freshness/);
-    assert.match(out, /not checked: decisions/);
+    const { code, stdout, stderr } = await causeway(...argv);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /No findings\./);
+    assert.match(stdout, /not checked: freshness/);
+    assert.match(stdout, /not checked: decisions/);
   });
 
   test("audit replay prints JSON for programs", async () => {
     const argv = ["audit", "replay", path("a.export"), "--network", audit.network.idHex];
-    const { code, out, err } = await run(...argv, "--output", "json");
-    assert.equal(code, 0, err);
-    const summary = JSON.parse(out) as Record<string, unknown>;
+    const { code, stdout, stderr } = await causeway(...argv, "--output", "json");
+    assert.equal(code, 0, stderr);
+    const summary = JSON.parse(stdout) as Record<string, unknown>;
     assert.equal(summary["size"], String(audit.ledger.size));
     assert.equal(summary["matched"], 1);
     assert.equal(summary["findings_count"], 0);
@@ -108,10 +98,10 @@ describe("offline commands", () => {
     bytes[at + 40] = (bytes[at + 40] as number) ^ 1;
     writeFileSync(path("changed.export"), bytes);
     const argv = ["audit", "replay", path("changed.export"), "--network", audit.network.idHex];
-    const { code, out, err } = await run(...argv, "--output", "ndjson");
+    const { code, stdout, stderr } = await causeway(...argv, "--output", "ndjson");
     assert.equal(code, 4);
-    assert.match(err, new RegExp(`the first bad index is ${receipt.index}\\b`));
-    const [finding] = out
+    assert.match(stderr, new RegExp(`the first bad index is ${receipt.index}\\b`));
+    const [finding] = stdout
       .split("\n")
       .map((line) => (line === "" ? {} : JSON.parse(line)) as Record<string, unknown>);
     assert.equal(finding?.["code"], "BATCH_REJECTED");
@@ -121,15 +111,15 @@ describe("offline commands", () => {
   test("audit replay with a later checkpoint shows freshness, and a cut against one", async () => {
     writeFileSync(path("later.note"), audit.note());
     const argv = ["audit", "replay", path("a.export"), "--network", audit.network.idHex];
-    const fresh = await run(...argv, "--checkpoint", path("later.note"));
-    assert.equal(fresh.code, 0, fresh.err);
-    assert.doesNotMatch(fresh.out, /not checked: freshness/);
+    const fresh = await causeway(...argv, "--checkpoint", path("later.note"));
+    assert.equal(fresh.code, 0, fresh.stderr);
+    assert.doesNotMatch(fresh.stdout, /not checked: freshness/);
     const longer = audit.fork();
     await longer.seal(longer.provider, [longer.receipt(longer.call())]);
     writeFileSync(path("longer.note"), longer.note());
-    const cut = await run(...argv, "--checkpoint", path("longer.note"));
+    const cut = await causeway(...argv, "--checkpoint", path("longer.note"));
     assert.equal(cut.code, 4);
-    assert.match(cut.out, /TRUNCATED/);
+    assert.match(cut.stdout, /TRUNCATED/);
   });
 
   for (const source of ["--from", "--export"]) {
@@ -138,7 +128,7 @@ describe("offline commands", () => {
       const { idHex } = audit.network;
       const value = source === "--from" ? from : path("a.export");
       const name = `${receipt.index}/0`;
-      const made = await run(
+      const made = await causeway(
         "evidence",
         "export",
         name,
@@ -149,10 +139,10 @@ describe("offline commands", () => {
         "--out",
         file,
       );
-      assert.equal(made.code, 0, made.err);
-      const verified = await run("evidence", "verify", file, "--network", idHex);
-      assert.equal(verified.code, 0, verified.err);
-      assert.match(verified.out, /step acknowledgement +verified/);
+      assert.equal(made.code, 0, made.stderr);
+      const verified = await causeway("evidence", "verify", file, "--network", idHex);
+      assert.equal(verified.code, 0, verified.stderr);
+      assert.match(verified.stdout, /step acknowledgement +verified/);
     });
   }
 
@@ -163,7 +153,7 @@ describe("offline commands", () => {
       path("changed.json"),
       text.replace(`"leaf": "${line}`, `"leaf": "${line === "A" ? "B" : "A"}`),
     );
-    const { code, err, out } = await run(
+    const { code, stderr, stdout } = await causeway(
       "evidence",
       "verify",
       path("changed.json"),
@@ -173,8 +163,8 @@ describe("offline commands", () => {
       "json",
     );
     assert.equal(code, 4);
-    assert.match(err, /step record/);
-    assert.equal((JSON.parse(out) as { valid: boolean }).valid, false);
+    assert.match(stderr, /step record/);
+    assert.equal((JSON.parse(stdout) as { valid: boolean }).valid, false);
   });
 
   const wrong: readonly (readonly [string, number, readonly string[]])[] = [
@@ -193,7 +183,7 @@ describe("offline commands", () => {
   ];
   for (const [name, expected, argv] of wrong) {
     test(`${name} ends with ${expected}`, async () => {
-      assert.equal((await run(...argv)).code, expected);
+      assert.equal((await causeway(...argv)).code, expected);
     });
   }
 });

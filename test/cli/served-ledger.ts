@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before } from "node:test";
-import { createProcessIo, type Io } from "../../gateway/cli/io.ts";
-import { runCommand } from "../../gateway/cli/program.ts";
+import { type Captured, runCaptured } from "../../demo/captured.ts";
+import type { Io } from "../../gateway/cli/io.ts";
 import { createLedgerReadHandler, type LedgerReadOptions } from "../../gateway/ledger/http-read.ts";
 import { writeStatementFile } from "../../gateway/statement-file.ts";
 import { sha256 } from "../../src/base/sha256.ts";
@@ -15,7 +15,7 @@ import { LedgerReplica } from "../../src/ledger/embedded/replica.ts";
 import { SqliteLedgerStore } from "../../src/ledger/store/sqlite-store.ts";
 import { openRecord } from "../../src/record/record.ts";
 import { AuditLedger } from "../audit/audit-ledger.ts";
-import { type Ran, temporaryRoot } from "./support.ts";
+import { temporaryRoot } from "./support.ts";
 
 /** Answers in the place of the gateway; `false` leaves the request to it. */
 export type Liar = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -101,25 +101,17 @@ export class ServedLedger {
   }
 }
 
-/** Runs `causeway` in this process; standard error is no terminal unless told. */
+/** Runs `causeway` in this process, and reads the rows of its answer. */
 export async function run(
   argv: readonly string[],
-  change: Partial<Io> = {},
-): Promise<Ran & { readonly rows: readonly Readonly<Record<string, unknown>>[] }> {
-  let [stdout, stderr] = ["", ""];
-  const io: Io = {
-    ...createProcessIo(),
-    isErrorTerminal: false,
-    write: (text) => void (stdout += text),
-    warn: (text) => void (stderr += text),
-    ...change,
-  };
-  const code = await runCommand(argv, io);
+  io: Partial<Io> = {},
+): Promise<Captured & { readonly rows: readonly Readonly<Record<string, unknown>>[] }> {
+  const ran = await runCaptured(argv, io);
   const rows = argv.includes("ndjson")
-    ? stdout
+    ? ran.stdout
         .split("\n")
         .filter((line) => line !== "")
         .map((line) => JSON.parse(line) as Record<string, unknown>)
     : [];
-  return { code, stdout, stderr, rows };
+  return { ...ran, rows };
 }

@@ -4,14 +4,9 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
-import { runCommand } from "../../gateway/cli/program.ts";
-import { systemClock, systemRandom, systemScheduler } from "../../gateway/runtime.ts";
+import { type Captured, runCaptured } from "../../demo/captured.ts";
 
-export interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+export type Ran = Captured;
 
 export const passphrase: string = "correct 马 battery";
 
@@ -33,22 +28,10 @@ export async function causewayAsking(
   ...argv: readonly string[]
 ): Promise<Ran> {
   const left = answers?.slice();
-  let [stdout, stderr] = ["", ""];
-  const code = await runCommand(argv, {
-    write: (text) => {
-      stdout += text;
-    },
-    warn: (text) => {
-      stderr += text;
-    },
-    clock: systemClock,
-    scheduler: systemScheduler,
-    random: systemRandom,
-    environment: {},
+  return runCaptured(argv, {
     ...(left === undefined ? {} : { ask: async () => left.shift() ?? "" }),
     scryptLogN: 2,
   });
-  return { code, stdout, stderr };
 }
 
 /** A machine: a folder of its own, in which a passphrase file stands. */
