@@ -28,10 +28,10 @@ import { createOpenings } from "./openings.ts";
 import { watchOwnChain } from "./own-chain.ts";
 import { boundBatchKeys } from "./peers.ts";
 import { deferToEndOfTurn, systemClock, systemRandom, systemScheduler } from "./runtime.ts";
-import { openUpstreams } from "./open-upstream.ts";
 import { createReloader, type ReloadAnswer } from "./reload.ts";
 import { findLogKey, openIdentity } from "./self.ts";
 import { createBuiltInServices } from "./services/built-in.ts";
+import { openSources } from "./sources.ts";
 import { createStatus, version } from "./status.ts";
 import { createTlsRotation } from "./tls-rotation.ts";
 import { createTelemetry } from "./telemetry.ts";
@@ -169,9 +169,9 @@ async function build(
   const openings = await createOpenings({ folder: config.data, random, scheduler, onFatal });
   opened.push(() => openings.close());
   const { wrapUpstream } = overrides;
-  const upstreams = await openUpstreams(config, { scheduler, replica, logger, wrapUpstream });
-  opened.push(() => upstreams.close());
-  reloader.add(upstreams);
+  const ofSources = { scheduler, replica, logger, wrapUpstream, reloader };
+  const sources = await openSources(config, ofSources);
+  opened.push(() => sources.close());
   const localTakings = new LocalTakings({
     agency: self.agency,
     clock,
@@ -204,7 +204,7 @@ async function build(
     journal: journal.reader,
     evidence,
     localTakings,
-    upstreams,
+    sources,
     watch,
     logger,
     halt,
@@ -321,7 +321,7 @@ async function build(
       submitter.stop();
       sides.links.close();
       await listeners.close();
-      await upstreams.close();
+      await sources.close();
       await evidence.close();
       await openings.close();
       await ledger.close();

@@ -1,7 +1,10 @@
 /** What a schema cannot say: keys of a configuration that do not go together. */
+import { CausewayError } from "../src/base/errors.ts";
+import { parseAttributeQuery } from "./attributes/attribute-query.ts";
 import { isLoopback } from "./config-atoms.ts";
 import type { Problem } from "./config-problems.ts";
 import type { GatewayConfig } from "./config-types.ts";
+import type { SqlDialect } from "./connectors/sql-query.ts";
 
 /** Of a Unix socket on every system: longer ones are cut off without an error. */
 const socketPathBytesMax = 103;
@@ -12,7 +15,8 @@ export function checkTogether(config: GatewayConfig): readonly Problem[] {
     ...checkListeners(config),
     ...checkIssuers(config),
     ...checkSystems(config),
-    ...checkUpstreams(config),
+    ...checkServices(config),
+    ...checkAttributes(config),
   ];
 }
 
@@ -135,12 +139,35 @@ function repeated(
   );
 }
 
-function checkUpstreams({ gateway, upstreams }: GatewayConfig): readonly Problem[] {
+function checkServices({ gateway, upstreams, attributes }: GatewayConfig): readonly Problem[] {
   const agency = gateway.slice(0, gateway.lastIndexOf("/"));
-  return Object.keys(upstreams)
-    .filter((service) => !service.startsWith(`${agency}/`))
-    .map((service) => ({
-      path: ["upstreams", service],
-      text: `it is no data service of ${agency}`,
-    }));
+  const named = (key: string, services: object): readonly Problem[] =>
+    Object.keys(services)
+      .filter((service) => !service.startsWith(`${agency}/`))
+      .map((service) => ({ path: [key, service], text: `it is no data service of ${agency}` }));
+  return [...named("upstreams", upstreams), ...named("attributes", attributes)];
+}
+
+function checkAttributes({ attributes, databases }: GatewayConfig): readonly Problem[] {
+  return Object.entries(attributes).flatMap(([service, { queries }]) =>
+    queries.flatMap(({ database, query }, i) => {
+      const path = ["attributes", service, "queries", i];
+      const config = Object.hasOwn(databases, database) ? databases[database] : undefined;
+      if (config === undefined) {
+        return [{ path: [...path, "database"], text: `${database} is none of databases` }];
+      }
+      const fault = faultOf(query, "sqlite" in config ? "sqlite" : "postgresql");
+      return fault === undefined ? [] : [{ path: [...path, "query"], text: fault }];
+    }),
+  );
+}
+
+function faultOf(query: string, dialect: SqlDialect): string | undefined {
+  try {
+    parseAttributeQuery(query, dialect);
+    return undefined;
+  } catch (error) {
+    if (error instanceof CausewayError) return error.message;
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { callMessageBytesMax, timerMsMax } from "../src/base/limits.ts";
 import { agencySchema, agencySystemsSchema } from "./agency/config.ts";
+import { attributesSchema, databasesSchema } from "./attributes/config.ts";
 import {
   address,
   described,
@@ -75,7 +76,8 @@ const plainUpstream: z.ZodType<GrpcUpstreamConfig, string> = address.transform((
   grpc,
 })) as unknown as z.ZodType<GrpcUpstreamConfig, string>;
 
-const upstream: z.ZodType<UpstreamConfig> = z.union([
+/** One data service's entry. */
+export const upstreamSchema: z.ZodType<UpstreamConfig> = z.union([
   plainUpstream,
   grpcUpstream,
   httpUpstream,
@@ -137,11 +139,13 @@ export const configSchema: z.ZodType<GatewayConfig> = z.strictObject({
   witness: witness.optional(),
   agency: agencySchema.prefault({}),
   agency_systems: agencySystemsSchema.default([]),
-  upstreams: described(z.record(serviceId, upstream), {
+  upstreams: described(z.record(serviceId, upstreamSchema), {
     type: "map by service id: `host:port`, or one of the sections below",
     text: "Where the data services of this agency answer. A plain address is gRPC without TLS.",
     reload: true,
   }).default({}),
+  databases: databasesSchema.default({}),
+  attributes: attributesSchema.default({}),
   limits: limits.prefault({}),
   ledger: ledger.optional(),
   http: http.optional(),

@@ -1,5 +1,6 @@
 /** What a configuration says, once it has been read. */
 import type { AgencyConfig, AgencySystemConfig } from "./agency/config.ts";
+import type { AttributesConfig, DatabasesConfig } from "./attributes/config.ts";
 import type { HttpUpstreamConfig, SqlUpstreamConfig } from "./connectors/config.ts";
 import type { TelemetryConfig } from "./telemetry-config.ts";
 
@@ -23,6 +24,9 @@ export interface GatewayConfig {
   readonly agency: AgencyConfig;
   readonly agency_systems: readonly AgencySystemConfig[];
   readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
+  readonly databases: DatabasesConfig;
+  /** By data service id. */
+  readonly attributes: AttributesConfig;
   readonly limits: LimitsConfig;
   readonly ledger?: LedgerConfig | undefined;
   readonly http?: HttpConfig | undefined;

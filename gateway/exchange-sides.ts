@@ -8,12 +8,10 @@ import { ConsumerSide } from "../src/exchange/consumer.ts";
 import { KnownAttempts } from "../src/exchange/known-attempts.ts";
 import type { ExchangePorts } from "../src/exchange/ports.ts";
 import { ProviderSide } from "../src/exchange/provider.ts";
-import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
 import { UnknownAttempts } from "../src/exchange/unknown-attempts.ts";
 import { readFinal } from "../src/ledger/embedded/checkpoints.ts";
 import { trustOf } from "../src/ledger/embedded/trust.ts";
 import type { JournalReader } from "../src/ledger/journal/store.ts";
-import type { AttributeDatum } from "../src/policy/attributes.ts";
 import { gatherAttributes } from "../src/policy/call-attributes.ts";
 import { createCedarEngine } from "../src/policy/cedar-engine.ts";
 import { memoiseVerdicts } from "../src/policy/memo.ts";
@@ -27,6 +25,7 @@ import { DescriptorSets } from "../src/policy/descriptors.ts";
 import { Masks } from "../src/policy/mask.ts";
 import { decideAndReserve, QuotaUsageCounter } from "./quota-usage.ts";
 import type { LocalIdentity } from "./self.ts";
+import type { Sources } from "./sources.ts";
 
 export interface ExchangeSides {
   readonly consumer: ConsumerSide;
@@ -43,9 +42,7 @@ export interface ExchangeSidesOptions {
   readonly journal: JournalReader;
   readonly evidence: HeldEvidence;
   readonly localTakings: LocalTakings;
-  readonly upstreams: Pick<ReadonlyMap<string, UpstreamConnector>, "get">;
-  /** What this gateway says of a call to a service, for attributes of source `provider`. */
-  readonly attributesOf?: (service: string) => Readonly<Record<string, AttributeDatum>>;
+  readonly sources: Pick<Sources, "upstreams" | "attributes">;
   readonly watch: ClockWatch;
   readonly logger: Logger;
   halt(code: ReasonCode): void;
@@ -55,7 +52,7 @@ export interface ExchangeSidesOptions {
 const tokenLifeS = 60;
 
 export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSides {
-  const { identity, journal, logger } = options;
+  const { identity, journal, logger, sources } = options;
   const descriptors = new DescriptorSets((digest) => options.ports.replica.blob(digest));
   const masks = new Masks(descriptors);
   const ports: ExchangePorts = { ...options.ports, masks };
@@ -80,13 +77,14 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
     unacknowledged: options.evidence.unacknowledged,
     joined: options.evidence.joined,
     localTakings: options.localTakings,
-    upstream: (service) => options.upstreams.get(service),
+    upstream: (service) => sources.upstreams.get(service),
+    attributesOf: (service, call, signal) => sources.attributes.of(service, call, signal),
     decide: (view, attempt, earlyTakings, call) => {
       const { service, method } = attempt;
       const { attributes, openings } = gatherAttributes({
         service: view.service(service)?.body,
         method,
-        facts: { ...call, provider: options.attributesOf?.(service) ?? {} },
+        facts: call,
         descriptors,
         random,
       });

@@ -1,11 +1,15 @@
 /** The connectors to the data services of this agency, by service id. */
 import { isDeepStrictEqual } from "node:util";
 import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
+import { contentsOf } from "./config-files.ts";
+import { upstreamSchema } from "./config-schema.ts";
 import type { GatewayConfig, UpstreamConfig } from "./config-types.ts";
 import type { Prepared, Reloadable } from "./reload.ts";
 
 interface Opened {
   readonly config: UpstreamConfig;
+  /** Of the files that it names. */
+  readonly contents: readonly string[];
   readonly connector: UpstreamConnector;
 }
 
@@ -16,7 +20,10 @@ export type CheckUpstreams = (
 
 export type OpenUpstream = (service: string, config: UpstreamConfig) => UpstreamConnector;
 
-/** A service whose entry has not changed keeps its connection; calls of one that went end before it closes. */
+/**
+ * A service whose entry has not changed, nor a file that it names, keeps its connection; calls of one that
+ * went end before it closes.
+ */
 export class Upstreams implements Reloadable {
   readonly #open: OpenUpstream;
   readonly #check: CheckUpstreams;
@@ -79,8 +86,16 @@ export class Upstreams implements Reloadable {
     try {
       for (const [service, config] of Object.entries(upstreams)) {
         const known = before.get(service);
-        const isKept = known !== undefined && isDeepStrictEqual(known.config, config);
-        after.set(service, isKept ? known : { config, connector: this.#open(service, config) });
+        const contents = contentsOf(config, upstreamSchema);
+        const isKept =
+          known !== undefined &&
+          isDeepStrictEqual([known.config, known.contents], [config, contents]);
+        const opened = (): Opened => ({
+          config,
+          contents,
+          connector: this.#open(service, config),
+        });
+        after.set(service, isKept ? known : opened());
       }
     } catch (error) {
       for (const [service, opened] of after) {

@@ -32,14 +32,13 @@ export interface HttpUpstreamConfig {
   readonly tls?: ConnectorTlsConfig | undefined;
 }
 
-export interface SqliteUpstreamConfig {
+export interface SqliteConfig {
   /** The database's file. */
   readonly sqlite: string;
   readonly processes_max: number;
-  readonly methods: Readonly<Record<string, SqlMethod>>;
 }
 
-export interface PostgresqlUpstreamConfig {
+export interface PostgresqlConfig {
   /** `host:port`. */
   readonly postgresql: string;
   readonly user: string;
@@ -47,10 +46,15 @@ export interface PostgresqlUpstreamConfig {
   readonly password_file?: string | undefined;
   readonly connections_max: number;
   readonly tls?: ConnectorTlsConfig | undefined;
-  readonly methods: Readonly<Record<string, SqlMethod>>;
 }
 
-export type SqlUpstreamConfig = SqliteUpstreamConfig | PostgresqlUpstreamConfig;
+/** A database that is only read. */
+export type DatabaseConfig = SqliteConfig | PostgresqlConfig;
+
+/** A database that answers the methods of a service. */
+export type SqlUpstreamConfig = DatabaseConfig & {
+  readonly methods: Readonly<Record<string, SqlMethod>>;
+};
 
 const baseUrl: z.ZodType<string> = described(
   z
@@ -160,8 +164,7 @@ const methods = described(
   { type: "map by method path", text: "The query of each method.", reload: true },
 );
 
-/** A SQLite database. */
-export const sqliteUpstream: z.ZodType<SqliteUpstreamConfig> = z.strictObject({
+const sqlite = {
   sqlite: described(filePath, {
     type: "database",
     text: "File of a SQLite database, which is only read.",
@@ -171,16 +174,31 @@ export const sqliteUpstream: z.ZodType<SqliteUpstreamConfig> = z.strictObject({
     text: "Queries that run at one time, each in a process of its own.",
     reload: true,
   }).default(4),
-  methods,
-}) as unknown as z.ZodType<SqliteUpstreamConfig>;
+};
 
-/** A PostgreSQL database. */
-export const postgresqlUpstream: z.ZodType<PostgresqlUpstreamConfig> = z.strictObject({
+const postgresql = {
   postgresql: described(address, { text: "A PostgreSQL server.", reload: true }),
   user: described(token, { text: "Role that reads; give it no more.", reload: true }),
   database: described(token, { text: "Its database.", reload: true }),
   password_file: described(secretFile, { text: "Its password.", reload: true }).optional(),
   connections_max: connectionsMax("Connections to it at one time; one more cancels."),
   tls: connectorTls.optional(),
+};
+
+/** A SQLite database. */
+export const sqliteUpstream: z.ZodType<SqliteConfig & SqlUpstreamConfig> = z.strictObject({
+  ...sqlite,
   methods,
-}) as unknown as z.ZodType<PostgresqlUpstreamConfig>;
+}) as unknown as z.ZodType<SqliteConfig & SqlUpstreamConfig>;
+
+/** A PostgreSQL database. */
+export const postgresqlUpstream: z.ZodType<PostgresqlConfig & SqlUpstreamConfig> = z.strictObject({
+  ...postgresql,
+  methods,
+}) as unknown as z.ZodType<PostgresqlConfig & SqlUpstreamConfig>;
+
+/** A database by itself. */
+export const databaseSchema: z.ZodType<DatabaseConfig> = z.union([
+  z.strictObject(sqlite) as unknown as z.ZodType<SqliteConfig>,
+  z.strictObject(postgresql) as unknown as z.ZodType<PostgresqlConfig>,
+]);

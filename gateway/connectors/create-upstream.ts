@@ -8,7 +8,12 @@ import type { Replica } from "../../src/ledger/ports.ts";
 import { readSecretFile } from "../config-secrets.ts";
 import { followDescriptors, type ServiceDescriptors } from "../transcoding/service-descriptors.ts";
 import { parseHostPort } from "../tls.ts";
-import type { ConnectorTlsConfig, HttpUpstreamConfig, SqlUpstreamConfig } from "./config.ts";
+import type {
+  ConnectorTlsConfig,
+  DatabaseConfig,
+  HttpUpstreamConfig,
+  SqlUpstreamConfig,
+} from "./config.ts";
 import { createHttpJsonUpstream } from "./http-upstream.ts";
 import { createPostgresqlDatabase } from "./postgresql.ts";
 import type { SqlDatabase } from "./sql-database.ts";
@@ -71,7 +76,8 @@ export function createSqlConnector(
   });
 }
 
-function openDatabase(config: SqlUpstreamConfig): SqlDatabase {
+/** Connects with the first query. Throws FILE_UNREADABLE. */
+export function openDatabase(config: DatabaseConfig): SqlDatabase {
   if ("sqlite" in config) {
     return createSqliteDatabase({ file: config.sqlite, processesMax: config.processes_max });
   }

@@ -185,7 +185,8 @@ async function fetch(client: pg.PoolClient): Promise<SqlBatch> {
   const rows = result.rows.map(
     (row): SqlRow => row.map((value, i) => valueOf(types[i] as number, value as string | null)),
   );
-  return { kind: "rows", rows, done: rows.length < sqlBatchRowsMax };
+  const columns = result.fields.map(({ name }) => name);
+  return { kind: "rows", columns, rows, done: rows.length < sqlBatchRowsMax };
 }
 
 function rolledBack(client: pg.PoolClient): Promise<boolean> {

@@ -18,7 +18,13 @@ export interface SqlRead {
 
 /** What a cursor gives: rows, and whether there may be more; or why the database did not run the query. */
 export type SqlBatch =
-  | { readonly kind: "rows"; readonly rows: readonly SqlRow[]; readonly done: boolean }
+  | {
+      readonly kind: "rows";
+      /** Names of the columns, as they are when these rows are read. */
+      readonly columns: readonly string[];
+      readonly rows: readonly SqlRow[];
+      readonly done: boolean;
+    }
   | { readonly kind: "failed"; readonly grpcCode: number; readonly cause: string };
 
 export interface SqlCursor {

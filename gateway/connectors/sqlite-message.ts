@@ -11,7 +11,12 @@ export type ToSqlite =
 export type FromSqlite =
   | { readonly kind: "columns"; readonly columns: readonly string[] }
   | { readonly kind: "refused"; readonly what: string }
-  | { readonly kind: "rows"; readonly rows: readonly SqlRow[]; readonly done: boolean }
+  | {
+      readonly kind: "rows";
+      readonly columns: readonly string[];
+      readonly rows: readonly SqlRow[];
+      readonly done: boolean;
+    }
   /** The database did not run it: the code of the driver's error, none of its text. */
   | { readonly kind: "failed"; readonly code: string }
   /** The database cannot be opened. */

@@ -12,7 +12,9 @@ const statementsMax = 256;
 
 let database: Database.Database | undefined;
 const statements = new Map<string, Database.Statement>();
-let reading: Iterator<unknown> | undefined;
+let reading:
+  | { readonly statement: Database.Statement; readonly rows: Iterator<unknown> }
+  | undefined;
 
 function openDatabase(file: string): Database.Database {
   const opened = new Database(file, { readonly: true, fileMustExist: true, timeout: busyMs });
@@ -45,18 +47,22 @@ function read(text: string, parameters: readonly SqlValue[]): FromSqlite {
   if (!statement.reader || !statement.readonly) return { kind: "failed", code: "SQLITE_READONLY" };
   const named = Object.fromEntries(parameters.map((value, i) => [`p${i + 1}`, bound(value)]));
   statement.raw(true);
-  reading = parameters.length === 0 ? statement.iterate() : statement.iterate(named);
+  const rows = parameters.length === 0 ? statement.iterate() : statement.iterate(named);
+  reading = { statement, rows };
   return next();
 }
 
 function next(): FromSqlite {
   const rows: SqlRow[] = [];
+  // A step prepares a statement anew when the database has changed: only then are these its columns.
+  const columns = (): string[] => reading?.statement.columns().map(({ name }) => name) ?? [];
   let bytes = 0;
   while (rows.length < sqlBatchRowsMax && bytes < sqlBatchBytesMax) {
-    const step = reading?.next();
+    const step = reading?.rows.next();
     if (step === undefined || step.done === true) {
+      const answer: FromSqlite = { kind: "rows", columns: columns(), rows, done: true };
       reading = undefined;
-      return { kind: "rows", rows, done: true };
+      return answer;
     }
     const row = step.value as SqlRow;
     rows.push(row);
@@ -64,11 +70,11 @@ function next(): FromSqlite {
       if (typeof value === "string" || value instanceof Uint8Array) bytes += value.length;
     }
   }
-  return { kind: "rows", rows, done: false };
+  return { kind: "rows", columns: columns(), rows, done: false };
 }
 
 function stop(): FromSqlite {
-  reading?.return?.();
+  reading?.rows.return?.();
   reading = undefined;
   return { kind: "stopped" };
 }

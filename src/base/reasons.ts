@@ -137,7 +137,7 @@ const rows = {
   MESSAGE_TOO_LARGE: ["RESOURCE_EXHAUSTED", "The message is larger than this gateway carries.", "消息超过网关上限。", "Ask for less, or page.", "请减少请求内容，或分页。"],
   CALL_TYPE_UNSUPPORTED: ["UNIMPLEMENTED", "The data service cannot be called in this way: its connector does not carry streams.", "该数据服务的连接器不支持流式调用。", "Use a unary method.", "请使用一元方法。"],
   COMPRESSION_UNSUPPORTED: ["UNIMPLEMENTED", "The message is compressed in a way that this gateway does not read.", "不支持的压缩方式。", "Send gzip or identity.", "请使用 gzip 或不压缩。"],
-  PROTOCOL_ERROR: ["INTERNAL", "The caller or the data service broke the gRPC framing.", "调用方或数据服务违反了 gRPC 帧格式。", "Use a gRPC library.", "请使用 gRPC 库。"],
+  PROTOCOL_ERROR: ["INTERNAL", "What came breaks the protocol: that of gRPC, of the data service, or between gateways, as does more than the window of segments.", "收到的内容违反协议：gRPC、数据服务或网关之间的协议，包括超出分段窗口。", "Call through a gRPC library; where a data service or a gateway sent it, tell its operator.", "请通过 gRPC 库调用；如由数据服务或网关发出，请联系其运维人员。"],
   PEER_UNAVAILABLE: ["UNAVAILABLE", "The provider's gateway cannot be reached.", "无法连接提供方网关。", "Try again later.", "请稍后重试。"],
 
   // Decision.
@@ -154,6 +154,7 @@ const rows = {
   POLICY_MISSING: ["PERMISSION_DENIED", "The service has no policy in force.", "服务没有生效的策略。", "The provider publishes one with `causeway policy publish`.", "请提供方用 `causeway policy publish` 发布策略。"],
   POLICY_DENIED: ["PERMISSION_DENIED", "The provider's policy denies the call.", "提供方策略拒绝该调用。", "Read the policy of the service.", "请查阅该服务的策略。"],
   POLICY_ERROR: ["PERMISSION_DENIED", "The provider's policy could not be evaluated.", "提供方策略无法求值。", "The provider corrects the policy.", "请提供方更正策略。"],
+  ATTRIBUTES_UNAVAILABLE: ["UNAVAILABLE", "What the provider's policy rests on cannot be looked up.", "无法查询提供方策略所依据的属性。", "Try again later; the log of the provider's gateway has the cause.", "请稍后重试；提供方网关的日志中记有原因。"],
   POLICY_INVALID: ["INVALID_ARGUMENT", "The policy set does not validate against its schema.", "策略未通过模式校验。", "Correct the policy; the message names the place.", "请更正策略；消息中注明了位置。"],
   DESCRIPTOR_UNKNOWN: ["NOT_FOUND", "No published descriptor that the caller may read defines this.", "可读取的已发布描述符中没有该定义。", "List the services by reflection, and name the data service in causeway-service.", "请用反射列出服务，并在 causeway-service 中指明数据服务。"],
   DESCRIPTOR_INVALID: ["INVALID_ARGUMENT", "The descriptor set does not hold what the statement says.", "描述符与声明不符。", "Build the descriptor set again from the .proto files.", "请用 .proto 文件重新生成描述符集。"],

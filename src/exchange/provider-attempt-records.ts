@@ -176,6 +176,12 @@ export class ProviderAttemptRecords {
     return { xid, attempt, side: "provider", seed: this.#seed, items };
   }
 
+  /** What opens the personal attributes of the decision, which its replay needs; `undefined` without any. */
+  decisionOpenings(): AttemptOpenings | undefined {
+    const items = this.#judged.attributeOpenings;
+    return items.length === 0 ? undefined : { ...this.openings(), items };
+  }
+
   #opens(record: Uint8Array): readonly StateChange[] {
     const { xid, attempt } = this.#statement;
     const value = formatOpenAttempt({ xid, attempt, prevRecord: recordHash(record) });

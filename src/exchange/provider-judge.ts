@@ -9,12 +9,17 @@ import type { VerifiedCallToken } from "../credential/call-token.ts";
 import type { ServiceMethod } from "../credential/statements.ts";
 import type { CallFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { CallStatement, Decision, Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
-import type { Attempt as DecidedAttempt, EarlyTaking } from "../policy/grant-check.ts";
+import {
+  type Attempt as DecidedAttempt,
+  checkGrant,
+  type EarlyTaking,
+} from "../policy/grant-check.ts";
 import type { CallFacts } from "../policy/call-attributes.ts";
 import type { DecisionOutcome } from "../policy/decide.ts";
 import type { Reservation } from "../policy/quota.ts";
 import type { RegistryView, ServiceFact } from "../registry/state.ts";
 import type { ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
+import { isFrozen } from "./provider-gateways.ts";
 import type { DenialStage, VerifiedCall } from "./provider-records.ts";
 import { isStreaming } from "./resolve-call.ts";
 import { checkSentValues, readCallStatement, type SentValues } from "./received-call.ts";
@@ -29,17 +34,29 @@ export interface JudgePorts extends ExchangePorts {
    * failed is the code of the CausewayError. Remembers signatures that verified.
    */
   verifyToken(token: string, issuer: string): Promise<VerifiedCallToken>;
+  /**
+   * What this gateway itself says of a call, for attributes of source `provider`; nothing without it. Rejects
+   * with ATTRIBUTES_UNAVAILABLE, MALFORMED, BLOB_MISSING.
+   */
+  attributesOf?(
+    service: ServiceFact,
+    call: Pick<CallStatement, "method" | "purpose"> & { readonly facts: SentFacts },
+    signal: AbortSignal,
+  ): Promise<CallFacts["provider"]> | CallFacts["provider"];
   /** Decides under the newest final view; throws BLOB_MISSING. */
   decide(
     view: RegistryView,
     attempt: DecidedAttempt,
     early: readonly EarlyTaking[],
-    call: Omit<CallFacts, "provider">,
+    call: CallFacts,
   ): DecisionOutcome;
   readonly localTakings: LocalTakings;
   /** Receipts that were released and wait for their acknowledgement. */
   readonly unacknowledged: Pick<UnacknowledgedReceipts, "overdue">;
 }
+
+/** What a call itself brings to its decision. */
+export type SentFacts = Omit<CallFacts, "provider">;
 
 /** How far the judging of a call came; a later member is set only when the earlier ones are. */
 export interface Judged {
@@ -145,7 +162,16 @@ export async function judgeCall(options: {
   if (!isReached || options.signal.aborted) {
     return { kind: "turned-away", reason: "LEDGER_BEHIND" };
   }
-  return judgeStatement(options, statement);
+  const established = establishCall(options, statement);
+  if (established.kind !== "established") return established;
+  const { facts } = established;
+  try {
+    const provider = attributesOf(options, statement, facts);
+    const said = provider instanceof Promise ? await provider : provider;
+    return decideCall(options, statement, { ...facts, provider: said });
+  } catch (error) {
+    return judgementOf(error);
+  }
 }
 
 function takeUse(
@@ -161,21 +187,18 @@ function takeUse(
   return use === "full" ? "BUSY" : undefined;
 }
 
-function judgeStatement(
+type Established = { readonly kind: "established"; readonly facts: SentFacts };
+
+/** What does not rest on the moment: service and method, the values sent, sizes. */
+function establishCall(
   { ports, link, frame, judged, requestBytesMax }: Parameters<typeof judgeCall>[0],
   statement: CallStatement,
-): Judgement {
-  const { clock, replica, self } = ports;
-  const view = replica.view();
-  const service = view.service(statement.service);
-  if (service === undefined || agencyOf(service.id) !== self.agency) {
-    return denied("grant", "SERVICE_UNKNOWN");
+): Established | Judgement {
+  const unknown = findMethod(ports, statement, judged);
+  if (unknown !== undefined) return denied("grant", unknown);
+  if (statement.open !== isStreaming(judged.method as ServiceMethod)) {
+    return denied("token", "CALL_STATEMENT_INVALID");
   }
-  const method = service.body.methods.find(({ path }) => path === statement.method);
-  if (method === undefined) return denied("grant", "METHOD_UNKNOWN");
-  judged.service = service;
-  judged.method = method;
-  if (statement.open !== isStreaming(method)) return denied("token", "CALL_STATEMENT_INVALID");
   const sent = checkSentValues(frame, statement);
   if (typeof sent === "string") return denied("token", sent);
   judged.sent = sent;
@@ -183,15 +206,7 @@ function judgeStatement(
   const consumer = agencyOf(link.peer);
   const fault = metadataFault({ received: frame.headers, statement, consumer, sent });
   if (fault !== undefined) return denied("limit", fault);
-  const nowMs = clock.nowMs();
-  const final = replica.final();
-  if (final === undefined || nowMs - final.timeMs > service.body.max_staleness_s * 1000) {
-    return denied("evidence", "STALE_REPLICA");
-  }
-  if (ports.unacknowledged.overdue(consumer, nowMs)) {
-    return denied("evidence", "ACKNOWLEDGEMENT_OVERDUE");
-  }
-  const call = {
+  const facts = {
     consumerGateway: link.peer,
     attempt: statement.attempt,
     case: sent.case,
@@ -199,42 +214,76 @@ function judgeStatement(
     idempotency: sent.idempotency,
     request: statement.open ? undefined : frame.message,
   };
-  return decideCall(ports, view, call, statement, judged, Math.floor(nowMs / 1000));
+  return { kind: "established", facts };
 }
 
-function decideCall(
-  ports: JudgePorts,
-  view: RegistryView,
-  call: Omit<CallFacts, "provider">,
+/** Finds service and method in the newest final view; or why there are none. */
+function findMethod(
+  { replica, self }: JudgePorts,
   statement: CallStatement,
   judged: Judged,
-  evaluatedAtS: number,
-): Judgement {
-  const grant = { index: statement.grant?.index ?? 0n, position: statement.grant?.position ?? 0 };
-  const fact = view.grantAt(grant);
-  const record = fact === undefined ? undefined : ports.localTakings.get(fact.jti);
-  const early = record === undefined ? [] : [{ taken: grant, record }];
-  const attempt = {
-    consumerGateway: call.consumerGateway,
-    service: statement.service,
-    method: statement.method,
-    purpose: statement.purpose,
-    grant,
-    evaluatedAtS,
+): ReasonCode | undefined {
+  const service = replica.view().service(statement.service);
+  if (service === undefined || agencyOf(service.id) !== self.agency) return "SERVICE_UNKNOWN";
+  const method = service.body.methods.find(({ path }) => path === statement.method);
+  if (method === undefined) return "METHOD_UNKNOWN";
+  judged.service = service;
+  judged.method = method;
+  return undefined;
+}
+
+/** What is looked up for a call; nothing for one that is denied without it. */
+function attributesOf(
+  { ports, judged, signal }: Parameters<typeof judgeCall>[0],
+  statement: CallStatement,
+  facts: SentFacts,
+): ReturnType<NonNullable<JudgePorts["attributesOf"]>> {
+  const service = judged.service as ServiceFact;
+  if (!service.body.attributes.some(({ source }) => source === "provider")) return {};
+  const { attempt, early } = attemptOf(ports, statement, facts);
+  if (checkGrant(ports.replica.view(), attempt, early).reason !== undefined) return {};
+  const { method, purpose } = statement;
+  return ports.attributesOf?.(service, { method, purpose, facts }, signal) ?? {};
+}
+
+/** The attempt as it is decided now, with the takings that only this gateway knows of. */
+function attemptOf(
+  { clock, localTakings, replica }: JudgePorts,
+  { grant: named, service, method, purpose }: CallStatement,
+  { consumerGateway }: SentFacts,
+): { readonly attempt: DecidedAttempt; readonly early: readonly EarlyTaking[] } {
+  const grant = { index: named?.index ?? 0n, position: named?.position ?? 0 };
+  const fact = replica.view().grantAt(grant);
+  const record = fact === undefined ? undefined : localTakings.get(fact.jti);
+  const evaluatedAtS = Math.floor(clock.nowMs() / 1000);
+  return {
+    attempt: { consumerGateway, service, method, purpose, grant, evaluatedAtS },
+    early: record === undefined ? [] : [{ taken: grant, record }],
   };
-  let outcome: DecisionOutcome;
-  try {
-    outcome = ports.decide(view, attempt, early, call);
-  } catch (error) {
-    if (error instanceof CausewayError && error.code === "MALFORMED") {
-      return denied("limit", "MALFORMED");
-    }
-    // A blob that is missing here is no verdict on the caller.
-    if (error instanceof CausewayError && error.code === "BLOB_MISSING") {
-      return { kind: "turned-away", reason: "LEDGER_BEHIND" };
-    }
-    throw error;
+}
+
+/** What was looked up may have taken its time: all that rests on the moment is looked at from here on. */
+function decideCall(
+  { ports, judged, signal }: Parameters<typeof judgeCall>[0],
+  statement: CallStatement,
+  call: CallFacts,
+): Judgement {
+  if (signal.aborted) return { kind: "turned-away", reason: "LEDGER_BEHIND" };
+  const unknown = findMethod(ports, statement, judged);
+  if (unknown !== undefined) return denied("grant", unknown);
+  const { clock, replica } = ports;
+  const { max_staleness_s } = (judged.service as ServiceFact).body;
+  const nowMs = clock.nowMs();
+  const final = replica.final();
+  if (final === undefined || nowMs - final.timeMs > max_staleness_s * 1000) {
+    return denied("evidence", "STALE_REPLICA");
   }
+  if (isFrozen(replica.state(), call.consumerGateway)) return denied("evidence", "CHAIN_FROZEN");
+  if (ports.unacknowledged.overdue(agencyOf(call.consumerGateway), nowMs)) {
+    return denied("evidence", "ACKNOWLEDGEMENT_OVERDUE");
+  }
+  const { attempt, early } = attemptOf(ports, statement, call);
+  const outcome = ports.decide(replica.view(), attempt, early, call);
   judged.decision = outcome.decision;
   judged.obligations = outcome.obligations;
   judged.attributeOpenings = outcome.openings ?? [];
@@ -242,4 +291,20 @@ function decideCall(
   if (outcome.verdict === "permit" && outcome.obligations !== undefined)
     return { kind: "permitted" };
   return denied(outcome.stage, outcome.reason ?? "POLICY_DENIED");
+}
+
+/** What it means for a call that its attributes or its decision could not be had. */
+function judgementOf(error: unknown): Judgement {
+  if (!(error instanceof CausewayError)) throw error;
+  switch (error.code) {
+    case "MALFORMED":
+      return denied("limit", "MALFORMED");
+    case "ATTRIBUTES_UNAVAILABLE":
+      return denied("policy", "ATTRIBUTES_UNAVAILABLE");
+    // A blob that is missing here is no verdict on the caller.
+    case "BLOB_MISSING":
+      return { kind: "turned-away", reason: "LEDGER_BEHIND" };
+    default:
+      throw error;
+  }
 }

@@ -58,6 +58,7 @@ export class ProviderSealing {
 
   sealOpened(): void {
     const { record, states } = this.#o.records.opened();
+    this.#keepDecisionOpenings();
     this.#seal({ record, states, recheck: (seen, at) => this.#recheck(seen, at) }, (sealed) => {
       if (sealed.replaced) return this.#closed(sealed);
       this.opened = sealed;
@@ -93,7 +94,14 @@ export class ProviderSealing {
       return step({ kind: "sealed", replaced: false });
     }
     const record = records.refusal(denial, undefined, state().upstreamCalled);
+    this.#keepDecisionOpenings();
     this.#seal({ record, states: [] }, (sealed) => this.#closed(sealed));
+  }
+
+  /** A decision on record can be replayed, whatever became of its call. */
+  #keepDecisionOpenings(): void {
+    const openings = this.#o.records.decisionOpenings();
+    if (openings !== undefined) this.#o.attempt.ports.openings.put(openings);
   }
 
   sealClosed(outcome: ClosedOutcome, reason: ReasonCode): void {
