@@ -16,8 +16,8 @@ import { grpcServerOptions } from "../src/exchange/transport/grpc-options.ts";
 import { listenHttp2 } from "../src/exchange/transport/http2-listener.ts";
 import type { Link, LinkHooks, LinkTiming } from "../src/exchange/transport/link.ts";
 import { openLink } from "../src/exchange/transport/link-client.ts";
+import { listenForPeers } from "../src/exchange/transport/link-listener.ts";
 import { createLinkService } from "../src/exchange/transport/link-server.ts";
-import { PeerServerCredentials } from "../src/exchange/transport/peer-credentials.ts";
 import type { IncomingCall, UpstreamConnector } from "../src/exchange/transport/ports.ts";
 import { readUnary } from "../src/exchange/transport/read-unary.ts";
 import type { PeerTls } from "../src/exchange/transport/tls-options.ts";
@@ -64,11 +64,15 @@ export async function startProvider(tls: PeerTls, upstream: UpstreamConnector): 
   });
   const server = new Server(grpcServerOptions);
   server.addService(service.definition, service.implementation);
-  return new Promise((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", new PeerServerCredentials(tls), (error, port) =>
-      error === null ? resolve(port) : reject(error),
-    );
+  const listener = await listenForPeers({
+    host: "127.0.0.1",
+    port: 0,
+    tls,
+    grpc: server,
+    scheduler: systemScheduler,
+    onStreams: (socket) => socket.destroy(),
   });
+  return listener.port;
 }
 
 function serveLink(link: Link, upstream: UpstreamConnector): void {
