@@ -1,10 +1,14 @@
 /** Four cities of which three must cosign and one may lie; each has one gateway, which hosts its witness. */
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { sha256 } from "../../src/base/sha256.ts";
 import type { Signer } from "../../src/crypto/ports.ts";
 import { defaultBounds } from "../../src/credential/statements.ts";
 import { foundLedger, joinLedger } from "../../src/ledger/embedded/founding.ts";
 import type { LedgerNode, LedgerNodeOptions } from "../../src/ledger/embedded/ledger-node.ts";
+import { originOf } from "../../src/registry/cosigning.ts";
 import { saySequencer } from "../support/city-statements.ts";
 import { TestLedger } from "../support/ledger.ts";
 import { createTestNetwork, type TestCity, type TestNetwork } from "../support/network.ts";
@@ -87,10 +91,20 @@ export class FourCities {
     });
   }
 
-  /** All run, and batch 0 is final everywhere. */
+  /** All run, batch 0 is final everywhere, and every city has cosigned it. */
   async startAll(): Promise<void> {
     for (const { city } of this.quarters) await this.start(city.id);
     await this.final(this.ledger.size);
+    // A quorum did without the slowest of them.
+    const hash = toHex(sha256(utf8(originOf(this.network.id, 0n))));
+    for (const { city, member } of this.quarters) {
+      let status = 404;
+      while (status !== 200) {
+        await setTimeout(10);
+        status = (await member.running.witness?.latest(hash))?.status ?? 404;
+        assert.ok(status === 200 || status === 404, `${city.id} answers ${status}`);
+      }
+    }
   }
 
   /** Waits until a size is final at every member that runs. */

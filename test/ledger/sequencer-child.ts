@@ -44,6 +44,7 @@ function deadly(store: LedgerWriter, killAt: KillPoint): LedgerWriter {
       store.append(rows);
       at("after append", true);
     },
+    synced: () => store.synced(),
     truncateAndAppend: (change, rows) => store.truncateAndAppend(change, rows),
     setHead: (head) => {
       store.setHead(head);

@@ -6,6 +6,8 @@ import type { Signal } from "./signal.ts";
 
 /** What a gateway shows to followers, beside what its store holds. */
 export interface Published {
+  /** Batches that are on the disk: the store may hold more that are on their way there. */
+  size(): bigint;
   /** Newest signed head. */
   head():
     | { readonly size: bigint; readonly note: Uint8Array; readonly registryDigest: Uint8Array }
@@ -49,13 +51,17 @@ export async function* followItems(
       yield { kind: "term opened", term, start: index };
       continue;
     }
-    for (const item of nextPage(reader, { index, finalSize, end: termStart })) {
+    for (const item of nextPage(reader, {
+      index,
+      finalSize,
+      end: smaller(termStart, published.size()),
+    })) {
       if (item.kind === "batch") index = item.index + 1n;
       else finalSize = item.size;
       yield item.kind === "batch" ? item : { kind: "final", note: item.note };
       if (abort.aborted) return;
     }
-    if (index < reader.size() || hasFrozen(reader, index, finalSize)) continue;
+    if (index < published.size() || hasFrozen(reader, index, finalSize)) continue;
     const head = published.head();
     if (head !== undefined && head.note !== headSent && head.size <= index) {
       headSent = head.note;
@@ -90,21 +96,24 @@ function hasFrozen(reader: LedgerReader, index: bigint, finalSize: bigint): bool
   return frozen !== undefined && frozen.size <= index;
 }
 
+function smaller(one: bigint | undefined, other: bigint): bigint {
+  return one !== undefined && one < other ? one : other;
+}
+
 /** Batches up to the next frozen note, and that note when they reach it; none from `end` on. */
 function nextPage(
   reader: LedgerReader,
-  place: { readonly index: bigint; readonly finalSize: bigint; readonly end: bigint | undefined },
+  place: { readonly index: bigint; readonly finalSize: bigint; readonly end: bigint },
 ): readonly PageItem[] {
   const { index, finalSize, end } = place;
   const frozen = reader.frozenAfter(finalSize);
   const isDue = frozen !== undefined && frozen.size <= index;
-  const upTo =
-    frozen === undefined || isDue || (end ?? frozen.size) < frozen.size ? end : frozen.size;
+  const upTo = frozen === undefined || isDue ? end : smaller(frozen.size, end);
   const items: PageItem[] = [];
   if (!isDue) {
     const page = { from: index, countMax: pageBatches, bytesMax: pageBytes };
     for (const { index: at, leaf, body } of reader.batches(page)) {
-      if (upTo !== undefined && at >= upTo) break;
+      if (at >= upTo) break;
       items.push({ kind: "batch", index: at, batch: { leaf, records: parseBody(body) } });
     }
   }

@@ -152,6 +152,7 @@ export async function createLedgerNode(options: LedgerNodeOptions): Promise<Ledg
         witnesses.close();
         peers.close();
         await replica.settled();
+        await replica.settled();
         store.close();
         stored?.close();
       },

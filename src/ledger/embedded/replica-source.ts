@@ -49,6 +49,7 @@ export class ReplicaSource {
 /** What is shown of a replica, beside a head. */
 export function publishedBy(replica: LedgerReplica, head: Published["head"]): Published {
   return {
+    size: () => replica.state().size,
     head,
     final: () => replica.final(),
     terms: () => replica.trust().state.terms,

@@ -237,7 +237,10 @@ export class LedgerReplica implements Replica {
         rows.push(judged.row);
         state = judged.state;
       }
-      if (rows.length > 0) this.#store.append(rows);
+      if (rows.length > 0) {
+        this.#store.append(rows);
+        await this.#store.synced();
+      }
     } catch (error) {
       this.#tree.rollback();
       throw error;

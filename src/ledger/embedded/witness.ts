@@ -246,16 +246,9 @@ export class Witness implements WitnessPort {
   #store(effect: Extract<WitnessEffect, { kind: "promise" | "store term" | "store lost" }>): void {
     const { store } = this.#options;
     switch (effect.kind) {
-      case "promise": {
-        const { id, origin } = effect;
-        const stored = this.#durably(() => ({
-          isNew: store.advance(effect),
-          latest: store.latest(origin),
-          promisedTerm: store.promisedTerm(),
-        }));
-        this.#take({ kind: "promised", id, ...stored });
+      case "promise":
+        void this.#promise(effect);
         return;
-      }
       case "store term": {
         const { id, term, choice = "" } = effect;
         const stored = this.#durably(() => ({
@@ -268,6 +261,20 @@ export class Witness implements WitnessPort {
       }
       case "store lost":
         this.#durably(() => store.setLost(effect.lost));
+    }
+  }
+
+  /** Nobody is answered before the disk has it. */
+  async #promise(effect: Extract<WitnessEffect, { kind: "promise" }>): Promise<void> {
+    const { store, onFatal } = this.#options;
+    const { id, origin } = effect;
+    try {
+      const isNew = store.advance(effect);
+      const stored = { isNew, latest: store.latest(origin), promisedTerm: store.promisedTerm() };
+      await store.synced();
+      this.#take({ kind: "promised", id, ...stored });
+    } catch (error) {
+      onFatal(error);
     }
   }
 

@@ -6,8 +6,8 @@ export type Sqlite = Database.Database;
 export type Statement = Database.Statement<unknown[]>;
 
 /**
- * Opens a database that this process alone may use and whose commits survive a loss of power.
- * The WAL is first written back whole: after a failed fsync the page cache may show rows that the
+ * Opens a database that this process alone may use. Its commits survive the end of the process; a loss of
+ * power they survive once a `WalSync` has synced. The WAL is first written back whole: after a failed fsync the page cache may show rows that the
  * disk does not have, so nothing is read before that succeeded. Throws STORE_LOCKED, STORAGE_FAILED.
  */
 export function openSqlite(path: string, schema: string): Sqlite {
@@ -15,9 +15,9 @@ export function openSqlite(path: string, schema: string): Sqlite {
     const db = new Database(path, { timeout: 0 });
     try {
       lock(db, path);
-      db.exec("PRAGMA synchronous = FULL;");
+      db.exec("PRAGMA synchronous = NORMAL;");
       assertPragma(db, "journal_mode", "wal");
-      assertPragma(db, "synchronous", 2);
+      assertPragma(db, "synchronous", 1);
       const [row] = db.pragma("wal_checkpoint(TRUNCATE)") as { busy: number }[];
       if (row?.busy !== 0)
         throw new CausewayError("STORAGE_FAILED", "the WAL was not written back");

@@ -7,6 +7,7 @@ import { openSqlite, type Sqlite, type Statement } from "./sqlite-open.ts";
 import { finalSnapshotMark, placeKey, snapshotMark, SqliteLedgerReader } from "./sqlite-reader.ts";
 import { ledgerSchema } from "./sqlite-schema.ts";
 import type { BatchRow, ChainPlace, Fault, LedgerWriter, Snapshot, StoredNote } from "./store.ts";
+import { WalSync } from "./wal-sync.ts";
 
 /** What is left of the leaves from `@start` on, which `@term` does not keep. */
 const truncation: readonly string[] = [
@@ -21,13 +22,11 @@ const truncation: readonly string[] = [
   "DELETE FROM blob_names WHERE leaf_index >= @start",
 ];
 
-/**
- * The ledger of one process on disk. Opening locks the file, so that no second process writes it.
- * Every function that writes is durable when it returns.
- */
+/** The ledger of one process on disk. Opening locks the file, so that no second process writes it. */
 export class SqliteLedgerStore implements LedgerWriter {
   readonly reader: SqliteLedgerReader;
   readonly #db: Sqlite;
+  readonly #sync: WalSync;
   readonly #leaf: Statement;
   readonly #node: Statement;
   readonly #void: Statement;
@@ -45,6 +44,7 @@ export class SqliteLedgerStore implements LedgerWriter {
   constructor(path: string) {
     const db = openSqlite(path, ledgerSchema);
     this.#db = db;
+    this.#sync = new WalSync(path);
     this.reader = new SqliteLedgerReader(db);
     const prepare = (sql: string): Statement => storing(() => db.prepare<unknown[]>(sql));
     this.#leaf = prepare(
@@ -81,9 +81,31 @@ export class SqliteLedgerStore implements LedgerWriter {
   }
 
   append(rows: readonly BatchRow[]): void {
-    storing(() =>
-      this.#db.transaction(() => rows.forEach((row) => this.#appendOne(row))).immediate(),
-    );
+    this.#write(() => rows.forEach((row) => this.#appendOne(row)));
+  }
+
+  synced(): Promise<void> {
+    return this.#sync.soon();
+  }
+
+  /** One transaction, on the disk with the next sync. */
+  #write(change: () => void): void {
+    this.#sync.assertWell();
+    storing(() => this.#db.transaction(change).immediate());
+  }
+
+  /** One transaction, on the disk when it returns. */
+  #writeNow<T>(change: () => T): T {
+    this.#sync.assertWell();
+    const result = storing(() => this.#db.transaction(change).immediate());
+    this.#sync.now();
+    return result;
+  }
+
+  /** One transaction that the disk has soon; nobody waits for it, and everything fails once it did not. */
+  #writeSoon(change: () => void): void {
+    this.#write(change);
+    this.#sync.soon().catch(() => undefined);
   }
 
   truncateAndAppend(
@@ -104,7 +126,7 @@ export class SqliteLedgerStore implements LedgerWriter {
       }
       for (const row of rows) this.#appendOne(row);
     };
-    storing(() => this.#db.transaction(change).immediate());
+    this.#writeNow(change);
   }
 
   #appendOne(row: BatchRow): void {
@@ -130,28 +152,24 @@ export class SqliteLedgerStore implements LedgerWriter {
     if (!equalBytes(sha256Of(content), sha256)) {
       throw new CausewayError("BLOB_MISMATCH", "the content does not have the announced digest");
     }
-    return storing(() => this.#blob.run(sha256, content)).changes === 1;
+    return this.#writeNow(() => this.#blob.run(sha256, content)).changes === 1;
   }
 
   freeze(final: StoredNote): void {
-    storing(() =>
-      this.#db
-        .transaction(() => {
-          this.#frozen.run(final.size, final.note);
-          this.#mark.run("heartbeat", final.size, final.note);
-        })
-        .immediate(),
-    );
+    this.#writeSoon(() => {
+      this.#frozen.run(final.size, final.note);
+      this.#mark.run("heartbeat", final.size, final.note);
+    });
   }
 
   setHeartbeat(note: Uint8Array): void {
     const size = this.reader.newestFrozen()?.size;
     assertInvariant(size !== undefined, "a heartbeat follows a final size");
-    storing(() => this.#mark.run("heartbeat", size, note));
+    this.#writeSoon(() => this.#mark.run("heartbeat", size, note));
   }
 
   setHead(head: StoredNote): void {
-    storing(() => this.#mark.run("head", head.size, head.note));
+    this.#writeSoon(() => this.#mark.run("head", head.size, head.note));
   }
 
   setSnapshot(snapshot: Snapshot, finalSize: bigint): void {
@@ -159,7 +177,7 @@ export class SqliteLedgerStore implements LedgerWriter {
       this.#keepSnapshot.run(finalSize);
       this.#mark.run(snapshotMark, snapshot.size, snapshot.state);
     };
-    storing(() => this.#db.transaction(replace).immediate());
+    this.#writeSoon(replace);
   }
 
   addFault(fault: Fault): void {
@@ -168,19 +186,20 @@ export class SqliteLedgerStore implements LedgerWriter {
       const { lastInsertRowid } = this.#fault.run(reason, held, shown, index, atMs);
       if (term !== undefined) this.#faultTerm.run(lastInsertRowid, term);
     };
-    storing(() => this.#db.transaction(add).immediate());
+    this.#writeNow(add);
   }
 
   addForkedLeaf(place: ChainPlace, leaf: Uint8Array): void {
     const { gateway } = place;
-    storing(() => this.#forked.run({ gateway, place: placeKey(place), leaf }));
+    this.#writeNow(() => this.#forked.run({ gateway, place: placeKey(place), leaf }));
   }
 
   setNetwork(id: Uint8Array): void {
-    storing(() => this.#mark.run("network", 0, id));
+    this.#writeNow(() => this.#mark.run("network", 0, id));
   }
 
   close(): void {
+    this.#sync.close();
     this.#db.close();
   }
 }

@@ -3,6 +3,7 @@ import { openSqlite, type Sqlite, type Statement } from "./sqlite-open.ts";
 import { plainBytes } from "./sqlite-reader.ts";
 import { witnessSchema } from "./sqlite-schema.ts";
 import type { LostState, WitnessedHead, WitnessStore } from "./store.ts";
+import { WalSync } from "./wal-sync.ts";
 
 interface PromisedTerm {
   readonly term: bigint;
@@ -18,6 +19,7 @@ const isAbove = "EXISTS (SELECT 1 FROM promised_term WHERE promised_term.term > 
  */
 export class SqliteWitnessStore implements WitnessStore {
   readonly #db: Sqlite;
+  readonly #sync: WalSync;
   readonly #latest: Statement;
   readonly #all: Statement;
   readonly #first: Statement;
@@ -30,6 +32,7 @@ export class SqliteWitnessStore implements WitnessStore {
   constructor(path: string) {
     const db = openSqlite(path, witnessSchema);
     this.#db = db;
+    this.#sync = new WalSync(path);
     const prepare = (sql: string): Statement =>
       storing(() => db.prepare<unknown[]>(sql)).safeIntegers(true);
     this.#latest = prepare("SELECT size, root, note FROM promises WHERE origin = ?");
@@ -80,6 +83,7 @@ export class SqliteWitnessStore implements WitnessStore {
 
   advance(promise: Parameters<WitnessStore["advance"]>[0]): boolean {
     const { term, before } = promise;
+    this.#sync.assertWell();
     return storing(() =>
       this.#db
         .transaction(() => {
@@ -92,6 +96,10 @@ export class SqliteWitnessStore implements WitnessStore {
     );
   }
 
+  synced(): Promise<void> {
+    return this.#sync.soon();
+  }
+
   #write({ origin, term, before, after }: Parameters<WitnessStore["advance"]>[0]): number {
     const { size, root, note } = after;
     const parameters = { origin, term, size, root, note };
@@ -101,7 +109,9 @@ export class SqliteWitnessStore implements WitnessStore {
   }
 
   promiseTerm(promise: Parameters<WitnessStore["promiseTerm"]>[0]): boolean {
-    return storing(() => this.#raiseTerm.run(promise)).changes === 1;
+    const { changes } = storing(() => this.#raiseTerm.run(promise));
+    this.#sync.now();
+    return changes === 1;
   }
 
   lost(): LostState | undefined {
@@ -110,9 +120,11 @@ export class SqliteWitnessStore implements WitnessStore {
 
   setLost({ key, term }: LostState): void {
     storing(() => this.#setLost.run(key, term));
+    this.#sync.now();
   }
 
   close(): void {
+    this.#sync.close();
     this.#db.close();
   }
 }

@@ -123,10 +123,17 @@ export interface LedgerReader extends HashReader {
   copyTo(path: string): Promise<void>;
 }
 
+/**
+ * Every change is one transaction, which survives the end of the process when the function returns. What
+ * the ledger can give again need not survive a loss of power at once; all else does when it returns.
+ * Everything throws STORAGE_FAILED, and does so for good once the disk refused a sync.
+ */
 export interface LedgerWriter {
   readonly reader: LedgerReader;
-  /** All of them in one transaction, durable when it returns. Throws STORAGE_FAILED. */
+  /** On the disk once `synced` has resolved, which is to be awaited before anybody is told of them. */
   append(rows: readonly BatchRow[]): void;
+  /** Resolves when all that was written before is on the disk; the thread does not wait. */
+  synced(): Promise<void>;
   /**
    * Drops everything from the index `start` on, which `term` does not keep, and appends rows in its place,
    * all in one transaction. Leaves and the newest head are kept as evidence; blobs stay.
@@ -137,11 +144,19 @@ export interface LedgerWriter {
   ): void;
   /** Throws BLOB_MISMATCH and TOO_LARGE. Returns whether it was new. */
   putBlob(sha256: Uint8Array, content: Uint8Array): boolean;
-  /** The first note of a final size: one that is there is never replaced. */
+  /**
+   * The first note of a final size: one that is there is never replaced. On the disk soon after: what it
+   * makes final is there already, and the members cosign it again.
+   */
   freeze(final: StoredNote): void;
+  /** On the disk soon after. */
   setHeartbeat(note: Uint8Array): void;
+  /** On the disk soon after: its leaves are there already, and the log signs the same again. */
   setHead(head: StoredNote): void;
-  /** Replaces the newest one, which is kept as that of a final size when its size is at most `finalSize`. */
+  /**
+   * Replaces the newest one, which is kept as that of a final size when its size is at most `finalSize`.
+   * On the disk soon after.
+   */
   setSnapshot(snapshot: Snapshot, finalSize: bigint): void;
   addFault(fault: Fault): void;
   /** Keeps the first leaf that contradicts the one at its place of the chain: it proves all that more would. */
@@ -168,7 +183,8 @@ export interface WitnessStore {
   promisedChoice(): string | undefined;
   /**
    * Replaces the promise of an origin and promises its term, both or neither. `false` when the latest is
-   * not `before` any more, or a later term is promised; otherwise durable when it returns.
+   * not `before` any more, or a later term is promised; otherwise on the disk once `synced` has resolved,
+   * before which nobody is told.
    */
   advance(promise: {
     readonly origin: string;
@@ -176,6 +192,8 @@ export interface WitnessStore {
     readonly before: WitnessedHead | undefined;
     readonly after: WitnessedHead;
   }): boolean;
+  /** Resolves when all that was written before is on the disk; the thread does not wait. */
+  synced(): Promise<void>;
   /** `false` when this or a later term is promised already; otherwise durable when it returns. */
   promiseTerm(promise: { readonly term: bigint; readonly choice: string }): boolean;
   lost(): LostState | undefined;
