@@ -28,6 +28,7 @@ import { callFrame, cancelFrame } from "./frames.ts";
 import { handOver } from "./hand-over.ts";
 import type { CarriageListener, FrameBody, LinkEnd } from "./ports.ts";
 import type { CheckedProof } from "./proof-check.ts";
+import { gatewaysOf } from "./provider-gateways.ts";
 import { awaitProof, type ProofContext, readRefusal } from "./received-proof.ts";
 import { ReceivedAnswer } from "./received-answer.ts";
 import { checkSegment } from "./segment-check.ts";
@@ -199,11 +200,7 @@ export class ConsumerExchange implements CarriageListener {
 
   #connect(): void {
     const { ports, resolved } = this.#o;
-    const view = ports.replica.view();
-    const provider = agencyOf(resolved.service.id);
-    const gateways = [...ports.replica.state().gateways.keys()]
-      .filter((id) => agencyOf(id) === provider && view.gateway(id) !== undefined)
-      .toSorted();
+    const gateways = gatewaysOf(agencyOf(resolved.service.id), ports.replica);
     ports.connect(gateways).then(
       (link) => this.#sign(link),
       (error: unknown) => {
@@ -279,8 +276,12 @@ export class ConsumerExchange implements CarriageListener {
     const attempt = this.#attempt as Attempt;
     const answer = this.#answer as AnswerFrame;
     const context = this.#context(attempt);
-    const cancelBound = this.#boundWait();
-    const checked = await awaitProof(answer.proof, context, () => this.#nextFinal());
+    let needed = 0n;
+    const cancelBound = this.#boundWait(() => needed);
+    const checked = await awaitProof(answer.proof, context, (size) => {
+      needed = size;
+      return this.#nextFinal();
+    });
     cancelBound();
     if (checked.kind === "interrupted" || this.#state.phase !== "checking") return;
     if (checked.kind === "invalid" || checked.proof.record.body.case !== "receipt") {
@@ -320,13 +321,15 @@ export class ConsumerExchange implements CarriageListener {
     });
   }
 
-  /** What is sealed is final within the inclusion bound: a call without a deadline waits no longer than that. */
-  #boundWait(): () => void {
+  /** What is sealed is final within the inclusion bound: no call waits longer for its own replica. */
+  #boundWait(needed: () => bigint): () => void {
     const { replica, scheduler } = this.#o.ports;
     const bounds = replica.view().network?.bounds ?? defaultBounds;
-    return scheduler.after(bounds.inclusion_bound_s * 1000, () =>
-      this.#step({ kind: "interrupted", by: "deadline" }),
-    );
+    return scheduler.after(bounds.inclusion_bound_s * 1000, () => {
+      if (this.#state.phase !== "checking") return;
+      this.#sealing.failure = statusOf("LEDGER_BEHIND", { size: String(needed()) });
+      this.#step({ kind: "ledger-behind" });
+    });
   }
 
   /** A refusal or closing of the provider: its record says the reason, not the frame. */
@@ -374,6 +377,7 @@ export class ConsumerExchange implements CarriageListener {
       isFirst,
       isWhole: message !== undefined && last && isFirst,
       trailers: last ? (received) => this.#trailers(received) : undefined,
+      taken: () => this.#sealing.handedOver(),
     });
     if (code !== undefined) this.#trace.ended("acknowledged", code);
     else this.#step({ kind: "handed-over" });
@@ -389,7 +393,8 @@ export class ConsumerExchange implements CarriageListener {
   #internalError(error: unknown): void {
     this.#o.ports.events.internalError({ error, errorId: toHex(this.#o.ports.random(8)) });
     if (this.#state.phase === "ended") this.#o.incoming.end(statusOf("INTERNAL"));
-    else if (this.#state.phase === "handing") this.#step({ kind: "failed", reason: "INTERNAL" });
-    else this.#step({ kind: "proof-invalid" });
+    else if (this.#state.phase === "handing") {
+      this.#step({ kind: "not-handed-over", reason: "INTERNAL" });
+    } else this.#step({ kind: "proof-invalid" });
   }
 }

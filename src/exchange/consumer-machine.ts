@@ -29,6 +29,9 @@ export type ConsumerOutcome =
   | "proof-invalid"
   | "gateway-error";
 
+/** On whose side an attempt ended, as its closing states it. */
+export type ClosedSource = "gateway" | "peer" | "caller";
+
 export type ConsumerPhase =
   | "connecting"
   /** The next segment is awaited. */
@@ -67,10 +70,14 @@ export type ConsumerEvent =
   | { readonly kind: "checked"; readonly result: CheckResult; readonly final: boolean }
   /** The proof itself does not verify: there is no receipt, or no refusal. */
   | { readonly kind: "proof-invalid" }
+  /** The replica has not reached in time what the check needs. */
+  | { readonly kind: "ledger-behind" }
   | { readonly kind: "sealed" }
   | { readonly kind: "seal-failed"; readonly reason: ReasonCode }
   /** The caller has taken the segment. */
   | { readonly kind: "handed-over" }
+  /** The caller could not be given it. */
+  | { readonly kind: "not-handed-over"; readonly reason: ReasonCode }
   /** `reason` where the caller broke off by a request that is not to be carried. */
   | {
       readonly kind: "interrupted";
@@ -94,6 +101,7 @@ export type ConsumerEffect =
   | {
       readonly kind: "seal-closed";
       readonly outcome: ConsumerOutcome;
+      readonly source: ClosedSource;
       readonly reason: ReasonCode | undefined;
       readonly nextAttempt: number;
     }
@@ -148,17 +156,40 @@ function ended(state: ConsumerState, effects: readonly ConsumerEffect[]): Step {
   };
 }
 
+const sourceOf: Readonly<Record<Exclude<ConsumerOutcome, "gateway-error">, ClosedSource>> = {
+  refused: "peer",
+  "no-answer": "gateway",
+  "proof-invalid": "gateway",
+  cancelled: "caller",
+  deadline: "caller",
+};
+
 function sealClosed(
   state: ConsumerState,
-  outcome: ConsumerOutcome,
+  outcome: Exclude<ConsumerOutcome, "gateway-error">,
   reason: ReasonCode | undefined,
   then: "retry" | "fail",
   before: readonly ConsumerEffect[] = [],
 ): Step {
   const nextAttempt = then === "retry" ? state.attempt + 1 : 0;
+  const source = sourceOf[outcome];
   return {
     state: { ...state, phase: "sealing", then },
-    effects: [...before, { kind: "seal-closed", outcome, reason, nextAttempt }],
+    effects: [...before, { kind: "seal-closed", outcome, source, reason, nextAttempt }],
+  };
+}
+
+/** A gateway could not go on: the peer's, which has said so, or this one, which tells the peer. */
+function sealError(
+  state: ConsumerState,
+  source: "gateway" | "peer",
+  reason: ReasonCode | undefined,
+): Step {
+  const before: ConsumerEffect[] = source === "gateway" ? [{ kind: "send-cancel" }] : [];
+  const outcome = "gateway-error";
+  return {
+    state: { ...state, phase: "sealing", then: "fail" },
+    effects: [...before, { kind: "seal-closed", outcome, source, reason, nextAttempt: 0 }],
   };
 }
 
@@ -228,7 +259,7 @@ function called(state: ConsumerState, event: ConsumerEvent): Step {
     case "proof-invalid":
       return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
     case "failed":
-      return sealClosed(state, "gateway-error", event.reason, "fail");
+      return sealError(state, "peer", event.reason);
     case "link-lost":
       return sealClosed(
         state,
@@ -268,12 +299,12 @@ export function stepConsumer(state: ConsumerState, event: ConsumerEvent): Step {
     case "checking":
       if (event.kind === "proof-invalid")
         return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
+      if (event.kind === "ledger-behind") return sealError(state, "gateway", "LEDGER_BEHIND");
       return event.kind === "checked" ? checked(state, event.result, event.final) : stay(state);
     case "handing":
       if (event.kind === "handed-over") return stay({ ...state, phase: "called" });
-      // The caller could not be given it.
-      return event.kind === "failed"
-        ? sealClosed(state, "gateway-error", event.reason, "fail", [{ kind: "send-cancel" }])
+      return event.kind === "not-handed-over"
+        ? sealError(state, "gateway", event.reason)
         : stay(state);
     case "sealing":
       if (event.kind === "sealed") return sealed(state);

@@ -13,7 +13,7 @@ import {
 } from "../gen/causeway/record/v1/record_pb.ts";
 import { bucket } from "../record/bucket.ts";
 import { encodeRecord } from "../record/record.ts";
-import type { CheckResult, ConsumerOutcome } from "./consumer-machine.ts";
+import type { CheckResult, ClosedSource, ConsumerOutcome } from "./consumer-machine.ts";
 import { type DenialStage, stageNumber } from "./provider-records.ts";
 import type { ReceivedAnswer } from "./received-answer.ts";
 
@@ -102,12 +102,13 @@ export function encodeConsumerClosed(options: {
   /** Handle of the provider's refusal or closing. */
   readonly refusal: { readonly leafHash: Uint8Array; readonly position: number } | undefined;
   readonly reason: ReasonCode | undefined;
-  readonly source: "gateway" | "peer" | "caller";
+  readonly source: ClosedSource;
   /** Encoded StatusFrame that the caller gets, with the seed of the attempt; absent when nobody waits. */
   readonly status: { readonly frame: Uint8Array; readonly seed: Uint8Array } | undefined;
   readonly nextAttempt: number;
-  /** Record hash of the newest acknowledgement of the attempt, and the frames that it let be handed over. */
+  /** Record hash of the newest acknowledgement of the attempt. */
   readonly prevRecord?: Uint8Array | undefined;
+  /** Frames that the caller has taken at the least: what it was given in part, or is not known of, does not count. */
   readonly frames?: number | undefined;
 }): Uint8Array {
   const closed: MessageInitShape<typeof ClosedSchema> = {

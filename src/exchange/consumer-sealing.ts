@@ -8,7 +8,12 @@ import type { AnswerFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { SealedRecord, StateChange } from "../ledger/ports.ts";
 import { recordHash } from "../record/record.ts";
 import type { Attempt, ExchangeOptions } from "./consumer-attempt.ts";
-import type { CheckResult, ConsumerEvent, ConsumerOutcome } from "./consumer-machine.ts";
+import type {
+  CheckResult,
+  ClosedSource,
+  ConsumerEvent,
+  ConsumerOutcome,
+} from "./consumer-machine.ts";
 import { encodeAcknowledgement, encodeConsumerClosed } from "./consumer-records.ts";
 import type { ConsumerRequest } from "./consumer-request.ts";
 import { acknowledgementFrame, proofOf } from "./frames.ts";
@@ -16,15 +21,6 @@ import type { CheckedProof } from "./proof-check.ts";
 import { receivedResponse } from "./receipt-check.ts";
 import { recordedReason } from "./received-proof.ts";
 import { statusOf } from "./status.ts";
-
-const sourceOf: Readonly<Record<ConsumerOutcome, "gateway" | "peer" | "caller">> = {
-  refused: "peer",
-  "gateway-error": "peer",
-  "no-answer": "gateway",
-  "proof-invalid": "gateway",
-  cancelled: "caller",
-  deadline: "caller",
-};
 
 export interface ConsumerSealingOptions {
   readonly exchange: ExchangeOptions;
@@ -40,9 +36,10 @@ export class ConsumerSealing {
   readonly #hears: ConsumerSealingOptions;
   /** What the caller gets when the exchange fails. */
   failure: StatusFrame | undefined;
-  /** Record hash of the attempt's newest acknowledgement, and the frames that it covers. */
+  /** Record hash of the attempt's newest acknowledgement. */
   #prevRecord: Uint8Array | undefined;
-  #frames = 0;
+  /** Frames that the caller has taken. */
+  #handedOver = 0;
 
   constructor(options: ConsumerSealingOptions) {
     this.#o = options.exchange;
@@ -53,7 +50,12 @@ export class ConsumerSealing {
   begin(): void {
     this.failure = undefined;
     this.#prevRecord = undefined;
-    this.#frames = 0;
+    this.#handedOver = 0;
+  }
+
+  /** The caller has taken one more frame of the answer. */
+  handedOver(): void {
+    this.#handedOver += 1;
   }
 
   acknowledge(options: {
@@ -94,7 +96,6 @@ export class ConsumerSealing {
     this.#seal(record, attempt, states, (sealed) => {
       this.#prevRecord = hash;
       this.#hears.acknowledged(answer.messages, final);
-      if (result === "match") this.#frames = received.framesEnd;
       this.#o.acknowledged(attempt, sealed);
     });
   }
@@ -102,12 +103,13 @@ export class ConsumerSealing {
   close(options: {
     readonly attempt: Attempt;
     readonly outcome: ConsumerOutcome;
+    readonly source: ClosedSource;
     readonly reason: ReasonCode | undefined;
     /** The provider's refusal or closing, or what came before the exchange ended. */
     readonly receipt: CheckedProof | undefined;
     readonly nextAttempt: number;
   }): void {
-    const { attempt, outcome, receipt, nextAttempt } = options;
+    const { attempt, outcome, source, receipt, nextAttempt } = options;
     const failure = this.failure ?? statusOf(options.reason ?? "INTERNAL");
     this.failure = failure;
     // What came before the exchange ended may be a receipt.
@@ -120,11 +122,11 @@ export class ConsumerSealing {
           ? { leafHash: receipt.leafHash, position: receipt.position }
           : undefined,
       reason: options.reason ?? reason,
-      source: sourceOf[outcome],
+      source,
       status: { frame: toBinary(StatusFrameSchema, failure), seed: attempt.seed },
       nextAttempt,
       prevRecord: this.#prevRecord,
-      frames: this.#frames,
+      frames: this.#handedOver,
     });
     this.#seal(record, attempt, this.#o.known.closing(attempt.key), () => {
       attempt.carriage.close();

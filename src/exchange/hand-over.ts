@@ -19,9 +19,11 @@ export async function handOver(
     readonly isWhole: boolean;
     /** Of the last segment: its trailers, with where the evidence is. */
     readonly trailers: ((received: Metadata | undefined) => Metadata) | undefined;
+    /** The caller has taken headers, or a message. */
+    readonly taken: () => void;
   },
 ): Promise<number | undefined> {
-  const { isFirst, isWhole, trailers } = segment;
+  const { isFirst, isWhole, trailers, taken } = segment;
   const metadata = isFirst ? withoutReserved(fromBinary(MetadataSchema, headers)) : undefined;
   const received = trailers && fromBinary(StatusFrameSchema, status);
   const ending =
@@ -31,8 +33,14 @@ export async function handOver(
     incoming.answer(metadata, messages, ending);
     return ending.code;
   }
-  if (metadata !== undefined) incoming.sendHeaders(metadata);
-  for (const bytes of messages) await incoming.sendMessage(bytes);
+  if (metadata !== undefined) {
+    incoming.sendHeaders(metadata);
+    taken();
+  }
+  for (const bytes of messages) {
+    await incoming.sendMessage(bytes);
+    taken();
+  }
   if (ending !== undefined) incoming.end(ending);
   return ending?.code;
 }

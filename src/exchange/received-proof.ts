@@ -25,13 +25,13 @@ export interface ProofContext {
 }
 
 /**
- * Checks a proof, waiting for what only a newer replica can tell: `nextFinal` resolves after each newer
- * final checkpoint, with `false` when the exchange has ended meanwhile.
+ * Checks a proof, waiting for what only a newer replica can tell: `nextFinal` is given the size that the replica
+ * has to reach, and resolves after each newer final checkpoint, with `false` when the exchange has ended meanwhile.
  */
 export async function awaitProof(
   proof: Proof | undefined,
   context: ProofContext,
-  nextFinal: () => Promise<boolean>,
+  nextFinal: (size: bigint) => Promise<boolean>,
 ): Promise<ProofCheck | { readonly kind: "interrupted" }> {
   const { link, replica, leaves } = context;
   for (;;) {
@@ -43,7 +43,7 @@ export async function awaitProof(
         ? (replica.final()?.size ?? 0n) < header.seenSize
         : checkSeen(header, replica, link) === "ahead";
     if (!waits) return checked;
-    if (!(await nextFinal())) return { kind: "interrupted" };
+    if (!(await nextFinal(header.seenSize))) return { kind: "interrupted" };
   }
 }
 

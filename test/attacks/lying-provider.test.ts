@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { equalBytes, utf8 } from "../../src/base/bytes.ts";
-import { systemClock } from "../../gateway/runtime.ts";
-import type { Clock } from "../../src/base/clock.ts";
+import { systemClock, systemScheduler } from "../../gateway/runtime.ts";
+import type { Clock, Scheduler } from "../../src/base/clock.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 import { callTokenDigest, openCallToken } from "../../src/credential/call-token.ts";
 import type { FrameBody } from "../../src/exchange/ports.ts";
@@ -18,6 +18,7 @@ import {
   AnswerFrameSchema,
   RefusedFrameSchema,
 } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
+import { StatusSource } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import { Check, Outcome } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { LedgerRecord } from "../../src/record/record.ts";
 import { type Answer, type CallOptions } from "../support/agency-client.ts";
@@ -37,10 +38,16 @@ describe("a consumer whose provider lies", () => {
   let records: RecordReader;
   /** How far the consumer's clock is ahead: it never goes back. */
   let aheadMs = 0;
+  /** The consumer's waits of a minute, which is what the ledger may take to include something, are over at once. */
+  let isHurried = false;
 
   before(async () => {
     const clock: Clock = { ...systemClock, nowMs: () => Date.now() + aheadMs };
-    running = await startTwoCities({ overrides: { consumer: { clock } } });
+    const scheduler: Scheduler = {
+      after: (delayMs, work) =>
+        systemScheduler.after(isHurried && delayMs === 60_000 ? 100 : delayMs, work),
+    };
+    running = await startTwoCities({ overrides: { consumer: { clock, scheduler } } });
     records = recordReader(running.cities.consumer);
     rogue = await RogueProvider.start(running);
     await eventually("the consumer knows the rogue gateway", async () => {
@@ -116,6 +123,24 @@ describe("a consumer whose provider lies", () => {
       victim.send({ case: "answer", value });
     };
   }
+
+  it("ends a call whose receipt rests on a ledger that nobody shows, and names the size", async () => {
+    isHurried = true;
+    const told = await call(async (victim) => {
+      const seen = { size: 1_000_000n, root: new Uint8Array(32) };
+      const value = await rogue.answer(victim.frame, { header: { seen } });
+      victim.send({ case: "answer", value });
+    });
+    isHurried = false;
+    assert.deepEqual([told.answer.code, told.answer.reason], [14, "LEDGER_BEHIND"]);
+    assert.equal(told.answer.fields["size"], "1000000");
+    assertNothingHandedOver(told);
+    assertClosed(told, Outcome.GATEWAY_ERROR);
+    const [closed] = told.closings;
+    assert.ok(closed?.case === "closed");
+    assert.equal(closed.value.status?.source, StatusSource.GATEWAY);
+    assert.equal(closed.value.status.reason, "LEDGER_BEHIND");
+  });
 
   it("is given an honest answer with a MATCH", async () => {
     const told = await call(answers(() => {}));

@@ -267,6 +267,7 @@ const consumerEvents: fc.Arbitrary<ConsumerEvent> = fc.oneof(
       "proof-invalid" as const,
       "sealed" as const,
       "handed-over" as const,
+      "ledger-behind" as const,
     ),
   }),
   fc.record({
@@ -278,7 +279,7 @@ const consumerEvents: fc.Arbitrary<ConsumerEvent> = fc.oneof(
     reason: fc.constant("PEER_UNAVAILABLE" as const),
   }),
   fc.record({
-    kind: fc.constant("failed" as const),
+    kind: fc.constantFrom("failed" as const, "not-handed-over" as const),
     reason: fc.constant("UPSTREAM_UNAVAILABLE" as const),
   }),
   fc.record({
@@ -360,20 +361,56 @@ describe("the consumer's machine", () => {
     assert.equal(gone.filter(({ kind }) => kind === "connect").length, 0);
   });
 
-  it("closes an attempt whose segment the caller could not be given", () => {
-    const effects = runConsumer(false, [
-      { kind: "connected" },
-      { kind: "answer" },
-      { kind: "checked", result: "match", final: false },
-      { kind: "sealed" },
-      { kind: "failed", reason: "INTERNAL" },
-      { kind: "sealed" },
-    ]);
-    assert.deepEqual(
-      effects.slice(-4).map(({ kind }) => kind),
-      ["send-cancel", "seal-closed", "fail", "forget"],
-    );
-  });
+  const checking: readonly ConsumerEvent[] = [{ kind: "connected" }, { kind: "answer" }];
+  const handing: readonly ConsumerEvent[] = [
+    ...checking,
+    { kind: "checked", result: "match", final: false },
+    { kind: "sealed" },
+  ];
+  for (const [what, events, source, reason] of [
+    [
+      "its segment could not be given to the caller",
+      [...handing, { kind: "not-handed-over", reason: "INTERNAL" }],
+      "gateway",
+      "INTERNAL",
+    ],
+    [
+      "its receipt rests on a ledger that is not reached here",
+      [...checking, { kind: "ledger-behind" }],
+      "gateway",
+      "LEDGER_BEHIND",
+    ],
+    [
+      "the provider's gateway says that it failed",
+      [{ kind: "connected" }, { kind: "failed", reason: "SHUTTING_DOWN" }],
+      "peer",
+      "SHUTTING_DOWN",
+    ],
+    [
+      "the caller cancels",
+      [...checking, { kind: "interrupted", by: "cancelled" }],
+      "caller",
+      "CANCELLED",
+    ],
+    [
+      "the link ends",
+      [{ kind: "connected" }, { kind: "link-lost", replayable: false }],
+      "gateway",
+      "NO_ANSWER",
+    ],
+  ] as const) {
+    it(`closes an attempt as ended by the ${source} when ${what}`, () => {
+      const effects = runConsumer(false, [...events, { kind: "sealed" }]);
+      const closed = effects.find((effect) => effect.kind === "seal-closed");
+      assert.deepEqual([closed?.source, closed?.reason, closed?.nextAttempt], [source, reason, 0]);
+      const isTold = effects.some(({ kind }) => kind === "send-cancel");
+      assert.equal(isTold, ["INTERNAL", "LEDGER_BEHIND", "CANCELLED"].includes(reason));
+      assert.deepEqual(
+        effects.slice(-2).map(({ kind }) => kind),
+        ["fail", "forget"],
+      );
+    });
+  }
 
   it("never tries a method that writes again after a lost link", () => {
     const effects = runConsumer(true, [
@@ -384,6 +421,7 @@ describe("the consumer's machine", () => {
     assert.deepEqual(effects[1], {
       kind: "seal-closed",
       outcome: "no-answer",
+      source: "gateway",
       reason: "NO_ANSWER",
       nextAttempt: 0,
     });

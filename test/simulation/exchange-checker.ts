@@ -67,6 +67,8 @@ export class ExchangeChecker {
   readonly #byRecord = new Map<string, Provided>();
   readonly #consumed = new Map<SimGateway, Map<string, Consumed>>();
   readonly #acknowledged = new Map<SimGateway, Map<string, Acknowledged>>();
+  /** Frames that callers have, by exchange. */
+  readonly #taken = new Map<string, number>();
   /** Exchanges that stand on the provider's record as opened, and how often their method was called. */
   readonly #opened = new Set<string>();
   readonly #written = new Map<string, number>();
@@ -324,6 +326,11 @@ export class ExchangeChecker {
         if (this.#sim.provider.lies !== undefined) this.doubts.push("proof invalid");
         else this.fail(`${gateway.name} takes the proof of an honest provider for invalid`);
       }
+      // Nothing tells of headers alone whose they are.
+      const taken = this.#taken.get(formatUuid(closed.xid)) ?? 1;
+      if (closed.frames > BigInt(taken) && gateway.lies === undefined) {
+        this.fail(`${gateway.name} says that it has handed over more than it has`);
+      }
       this.#closeConsumed(gateway, this.#consume(gateway, closed));
       return;
     }
@@ -338,6 +345,7 @@ export class ExchangeChecker {
     caller: SimCaller,
     what: { readonly isStatus: boolean },
   ): void {
+    this.#taken.set(caller.xid ?? "", caller.frames);
     if (gateway.lies !== undefined) return;
     const said = this.#acknowledged.get(gateway)?.get(caller.xid ?? "");
     const isCovered = what.isStatus ? said?.isFinal === true : (said?.frames ?? 0) >= caller.frames;

@@ -54,6 +54,13 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
       to: "messages: this.#untold",
     },
   ],
+  handedOverIsCounted: [
+    {
+      file: "consumer-sealing.js",
+      from: "frames: this.#handedOver",
+      to: "frames: attempt.received.framesEnd",
+    },
+  ],
   singleUse: [
     { file: "used-attempts.js", from: "if (this.#forgetAtMs.has(key))", to: "if (false)" },
   ],
@@ -83,4 +90,5 @@ export const sourceProofs: Readonly<Record<string, number>> = {
   windowIsKept: 0,
   creditAfterReceipt: 2,
   openedBeforeWriting: 0,
+  handedOverIsCounted: 0,
 };

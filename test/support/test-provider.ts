@@ -122,6 +122,7 @@ export class TestProvider {
       random: bytes,
       replica: {
         view: () => view,
+        state: () => ({ chainStops: new Map() }),
         final: () => ({ size: 100n, timeMs: Date.now() }),
         indexOfLeaf: () => (this.isFinal ? 1n : undefined),
         onFinal: () => () => undefined,

@@ -350,6 +350,31 @@ describe("back-pressure of a stream", () => {
     }
   });
 
+  for (const [how, end] of [
+    ["left", (heard: Heard & { readonly carriage: Carriage }) => heard.carriage.take(true)],
+    ["never will: its connection is cut", (_heard: unknown, side: Side) => side.server.close()],
+  ] as const) {
+    it(`says once of a frame that is not read that it has ${how}`, async () => {
+      const side = await serve();
+      const heard = open(client(side.port));
+      heard.carriage.take(false);
+      heard.carriage.send(cancelFrame());
+      await until(() => side.served.length === 1, "the stream");
+      const written: string[] = [];
+      for (const name of ["first", "second"]) {
+        servedOf(side).carriage.send(answer(8 << 20), () => written.push(name));
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      assert.equal(written.length, 0);
+      end(heard, side);
+      await until(() => written.length === 2, "both frames");
+      servedOf(side).carriage.close();
+      await until(() => side.server.countOf(side.link) === 0, "the end of the stream");
+      servedOf(side).carriage.send(answer(1), () => written.push("third"));
+      assert.deepEqual(written.toSorted(), ["first", "second", "third"]);
+    });
+  }
+
   it("tells a side that takes nothing of the loss", async () => {
     const side = await serve();
     const stream = rawStream(rawSession(side.port));
