@@ -1,12 +1,11 @@
 /** Two cities whose provider has a service with every call type, and a consumer that may call it. */
 import { Client, credentials, type Metadata } from "@grpc/grpc-js";
-import { createGateway, type Gateway } from "../../gateway/app.ts";
-import { readConfig } from "../../gateway/config.ts";
 import { toHex } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type { AuthorizationDetail, Bounds } from "../../src/credential/statements.ts";
-import { type AdminClient, adminClient, eventually } from "./admin-client.ts";
+import type { AdminClient } from "./admin-client.ts";
 import { applied } from "./granted.ts";
+import { type RunningGateways, startGateways } from "./running-gateways.ts";
 import {
   startStreamUpstream,
   streamDescriptors,
@@ -24,20 +23,14 @@ import {
   type TwoCities,
 } from "./two-cities.ts";
 
-export interface RunningStreams {
-  readonly cities: TwoCities;
+export interface RunningStreams extends RunningGateways {
   readonly upstream: StreamUpstream;
-  readonly gateways: { readonly provider: Gateway; readonly consumer: Gateway };
-  readonly provider: AdminClient;
-  readonly consumer: AdminClient;
   /** A stock grpc-js client before the consumer's gateway. */
   readonly client: Client;
   /** `jti` of the grant. */
   readonly grant: string;
   /** Revokes the grant; resolves once the provider's gateway has it. */
   revoke(): Promise<void>;
-  settled(): Promise<void>;
-  close(): Promise<void>;
 }
 
 /** Publishes the service and grants all of it; the `jti` of the grant. */
@@ -106,32 +99,16 @@ export async function startStreams(
     proxied: proxies !== undefined,
   });
   await proxies?.(cities.provider);
-  const start = async (configFile: string): Promise<Gateway> => {
-    const gateway = await createGateway(readConfig(configFile));
-    await gateway.start();
-    return gateway;
-  };
-  const gateways = {
-    provider: await start(cities.provider.configFile),
-    consumer: await start(cities.consumer.configFile),
-  };
-  const provider = adminClient(cities.provider);
-  const consumer = adminClient(cities.consumer);
-  await eventually("batch 0 is final everywhere", () =>
-    [gateways.provider, gateways.consumer].every((g) => g.notReady().length === 0),
-  );
-  const grant = await grantStreams(cities, { provider, consumer }, detail);
+  const running = await startGateways(cities);
+  const grant = await grantStreams(cities, running, detail);
   const client = new Client(cities.consumer.addresses.agency, credentials.createInsecure(), {
     "grpc.enable_retries": 0,
     "grpc.max_receive_message_length": 64 * 1024 * 1024,
   });
   const consumerAgency = cities.consumer.agency.card.id;
   return {
-    cities,
+    ...running,
     upstream,
-    gateways,
-    provider,
-    consumer,
     client,
     grant,
     revoke: async () => {
@@ -139,21 +116,12 @@ export async function startStreams(
         grant,
         reason: "purpose-ended",
       });
-      await provider.submit(revocation.jws);
+      await running.provider.submit(revocation.jws);
     },
-    settled: () =>
-      eventually("everything sealed is final", async () => {
-        const states = await Promise.all([provider.status(), consumer.status()]);
-        return states.every(({ journalNotFinal }) => journalNotFinal === 0n);
-      }),
     close: async () => {
       client.close();
-      provider.close();
-      consumer.close();
-      await gateways.consumer.close();
-      await gateways.provider.close();
+      await running.close();
       upstream.close();
-      cities.remove();
     },
   };
 }

@@ -3,35 +3,23 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type DivisionUpstream, startDivisionUpstream } from "../../demo/upstream.ts";
-import { createGateway, type Gateway, type GatewayOverrides } from "../../gateway/app.ts";
-import { readConfig } from "../../gateway/config.ts";
 import type { Bounds } from "../../src/credential/statements.ts";
-import { type AdminClient, adminClient, eventually } from "./admin-client.ts";
 import { AgencyClient } from "./agency-client.ts";
 import { grantAccess } from "./granted.ts";
+import { type RunningGateways, startGateways } from "./running-gateways.ts";
 import { createTwoCities, type TwoCities } from "./two-cities.ts";
 
-export interface Running {
-  readonly cities: TwoCities;
+export interface Running extends RunningGateways {
   readonly upstream: DivisionUpstream;
-  readonly gateways: { readonly provider: Gateway; readonly consumer: Gateway };
-  readonly provider: AdminClient;
-  readonly consumer: AdminClient;
   readonly client: AgencyClient;
   /** `jti` of the grant. */
   readonly grant: string;
-  /** Resolves when everything that both gateways have sealed is final. */
-  settled(): Promise<void>;
-  close(): Promise<void>;
 }
 
 export async function startTwoCities(
   options: {
     readonly bounds?: Partial<Bounds>;
-    readonly overrides?: {
-      readonly provider?: GatewayOverrides;
-      readonly consumer?: GatewayOverrides;
-    };
+    readonly overrides?: Parameters<typeof startGateways>[1];
     /** Writes configuration files of its own before they are read. */
     configure?(cities: TwoCities): void;
   } = {},
@@ -43,44 +31,18 @@ export async function startTwoCities(
     ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
   });
   options.configure?.(cities);
-  const start = async (configFile: string, overrides: GatewayOverrides = {}): Promise<Gateway> => {
-    const gateway = await createGateway(readConfig(configFile), overrides);
-    await gateway.start();
-    return gateway;
-  };
-  const gateways = {
-    provider: await start(cities.provider.configFile, options.overrides?.provider),
-    consumer: await start(cities.consumer.configFile, options.overrides?.consumer),
-  };
-  const both = [gateways.provider, gateways.consumer];
-  const provider = adminClient(cities.provider);
-  const consumer = adminClient(cities.consumer);
-  await eventually("batch 0 is final everywhere", () =>
-    both.every((g) => g.notReady().length === 0),
-  );
-  const grant = await grantAccess(cities, { provider, consumer });
+  const running = await startGateways(cities, options.overrides);
+  const grant = await grantAccess(cities, running);
   const client = new AgencyClient(cities.consumer.addresses.agency);
   return {
-    cities,
+    ...running,
     upstream,
-    gateways,
-    provider,
-    consumer,
     client,
     grant,
-    settled: () =>
-      eventually("everything sealed is final", async () => {
-        const states = await Promise.all([provider.status(), consumer.status()]);
-        return states.every(({ journalNotFinal }) => journalNotFinal === 0n);
-      }),
     close: async () => {
       client.close();
-      provider.close();
-      consumer.close();
-      await gateways.consumer.close();
-      await gateways.provider.close();
+      await running.close();
       await upstream.close();
-      cities.remove();
     },
   };
 }
