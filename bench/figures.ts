@@ -1,7 +1,8 @@
 /** From the samples of all rounds to the figures of a run. */
 import type { ChainName } from "./chains.ts";
 import { countLedgerBytes } from "./ledger-bytes.ts";
-import type { ProcessName, Sample } from "./rounds.ts";
+import type { Sample } from "./rounds.ts";
+import type { ProcessName } from "./usage.ts";
 
 /** Medians over the rounds. */
 export interface ChainFigures {

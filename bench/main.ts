@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- [--only exchanges|stream|seal|replay|ledger] [--rounds N] [--seconds N] [--warm N]
- *  [--in-flight 1,8,32,128] [--size 4|5|6|7] [--node-flag FLAG]... [--json FILE]`
+ *  [--warm-exchanges N] [--in-flight 1,8,32,128] [--size 4|5|6|7] [--node-flag FLAG]... [--json FILE]`
  *
  * `--size` is the power of ten of the leaves in the largest stored ledger; 7 takes a quarter of an hour or more, and 10 GB.
  */
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "3" },
     seconds: { type: "string", default: "2" },
     warm: { type: "string", default: "10" },
+    "warm-exchanges": { type: "string", default: "10000" },
     "in-flight": { type: "string", default: "1,8,32,128" },
     "node-flag": { type: "string", multiple: true, default: [] },
     size: { type: "string", default: "5" },
@@ -53,6 +54,7 @@ const figures = await run(
     rounds: numberOf("rounds", values.rounds),
     seconds: numberOf("seconds", values.seconds),
     warmSeconds: numberOf("warm", values.warm),
+    warmExchanges: numberOf("warm-exchanges", values["warm-exchanges"]),
     sizeExponent: exponentOf(values.size),
     inFlight: values["in-flight"].split(",").map((text) => numberOf("in-flight", text)),
     nodeFlags: [wasmFlag, ...values["node-flag"]],

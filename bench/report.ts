@@ -25,7 +25,7 @@ export function formatReport(run: RunFigures): string {
   const { exchanges, stream, seal, replay, ledger } = run;
   if (exchanges !== undefined) {
     lines.push(
-      `${plan.rounds} rounds of ${plan.seconds} s for each chain, interleaved, after ${plan.warmSeconds} s of warm-up; medians.`,
+      `${plan.rounds} rounds of ${plan.seconds} s for each chain, interleaved, after ${plan.warmSeconds} s and ${plan.warmExchanges} exchanges of warm-up; medians.`,
       "Unary calls to a synthetic upstream with answers of 500 bytes; all processes share the machine.",
       "base: two relays in plain grpc-js without TLS. evidence off: our listener, link (mutual TLS) and",
       "upstream client alone. evidence on: both gateways, with token, decision, records, ledger, witnesses.",

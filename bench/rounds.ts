@@ -3,8 +3,8 @@
  * does so for all of them. Figures are medians of the rounds; ratios are taken inside of a round.
  */
 import type { Chain, ChainName } from "./chains.ts";
-import type { Child } from "./child.ts";
 import type { LoadFigures, LoadOptions } from "./load.ts";
+import { type ChainUsage, measureUsage, type SharedProcesses } from "./usage.ts";
 
 export interface RoundPlan {
   readonly rounds: number;
@@ -12,25 +12,19 @@ export interface RoundPlan {
   readonly seconds: number;
   /** Seconds of warm-up of each chain, at the most calls in flight, before the first round. */
   readonly warmSeconds: number;
+  /** Exchanges of the warm-up at least: what runs in a chain of Node processes is compiled by then. */
+  readonly warmExchanges: number;
   readonly inFlight: readonly number[];
 }
 
-export interface SharedProcesses {
-  readonly client: Child;
-  readonly upstream: Child;
-}
-
-export type ProcessName = "client" | "consumer" | "provider" | "upstream";
-
 /** One chain, one number of calls in flight, one round. */
-export interface Sample {
+export interface Sample extends ChainUsage {
   readonly chain: ChainName;
   readonly inFlight: number;
   readonly round: number;
   readonly load: LoadFigures;
-  /** CPU seconds from the first call until nothing was left to do, for all `exchangesInAll`. */
-  readonly cpuSeconds: Readonly<Record<ProcessName, number>>;
-  readonly residentBytes: { readonly consumer: number; readonly provider: number };
+  /** From the first call until nothing was left to do, for all `exchangesInAll`. */
+  readonly cpuSeconds: ChainUsage["cpuSeconds"];
   /** Seconds after the last call until nothing was left to do. */
   readonly settleSeconds: number;
   /** Indexes of the batches that the round put on the ledger: from, and up to but without. */
@@ -54,10 +48,8 @@ export async function measureRounds(
   progress: (what: string) => void,
 ): Promise<readonly Sample[]> {
   for (const chain of chains) {
-    progress(`warming ${chain.name} for ${plan.warmSeconds} s`);
-    const inFlight = Math.max(...plan.inFlight);
-    await runLoad(chain, shared, { inFlight, warmUpSeconds: 0, measuredSeconds: plan.warmSeconds });
-    await chain.settle();
+    progress(`warming ${chain.name}`);
+    await warm(chain, shared, plan);
   }
   const samples: Sample[] = [];
   for (let round = 1; round <= plan.rounds; round++) {
@@ -71,44 +63,39 @@ export async function measureRounds(
   return samples;
 }
 
+/** For its seconds, and on until enough exchanges have passed, one second after the other. */
+async function warm(chain: Chain, shared: SharedProcesses, plan: RoundPlan): Promise<void> {
+  const inFlight = Math.max(...plan.inFlight);
+  let exchanges = 0;
+  for (let measuredSeconds = plan.warmSeconds; ; measuredSeconds = 1) {
+    const load = await runLoad(chain, shared, { inFlight, warmUpSeconds: 0, measuredSeconds });
+    if (load.exchangesInAll === 0) throw new Error(`no call through ${chain.name} ends well`);
+    exchanges += load.exchangesInAll;
+    if (exchanges >= plan.warmExchanges) break;
+  }
+  await chain.settle();
+}
+
 async function measureOnce(
   chain: Chain,
   shared: SharedProcesses,
   plan: RoundPlan,
   { inFlight, round }: { readonly inFlight: number; readonly round: number },
 ): Promise<Sample> {
-  const processes = { ...shared, ...chain.hops };
   const from = await chain.ledgerSize?.();
-  const before = await cpuOf(processes);
-  const load = await runLoad(chain, shared, {
-    inFlight,
-    warmUpSeconds: roundWarmSeconds,
-    measuredSeconds: plan.seconds,
+  const { result, usage } = await measureUsage(chain, shared, async () => {
+    const load = await runLoad(chain, shared, {
+      inFlight,
+      warmUpSeconds: roundWarmSeconds,
+      measuredSeconds: plan.seconds,
+    });
+    const endedMs = performance.now();
+    await chain.settle();
+    return { load, settleSeconds: (performance.now() - endedMs) / 1000 };
   });
-  const endedMs = performance.now();
-  await chain.settle();
-  const settleSeconds = (performance.now() - endedMs) / 1000;
-  const after = await cpuOf(processes);
   const to = await chain.ledgerSize?.();
-  const { consumer, provider } = chain.hops;
-  return {
-    chain: chain.name,
-    inFlight,
-    round,
-    load,
-    cpuSeconds: {
-      client: after.client - before.client,
-      consumer: after.consumer - before.consumer,
-      provider: after.provider - before.provider,
-      upstream: after.upstream - before.upstream,
-    },
-    residentBytes: {
-      consumer: (await consumer.usage()).residentBytes,
-      provider: (await provider.usage()).residentBytes,
-    },
-    settleSeconds,
-    batches: from === undefined || to === undefined ? undefined : { from, to },
-  };
+  const batches = from === undefined || to === undefined ? undefined : { from, to };
+  return { chain: chain.name, inFlight, round, ...result, ...usage, batches };
 }
 
 async function runLoad(
@@ -124,17 +111,4 @@ async function runLoad(
     throw new Error(`calls failed through ${chain.name}: ${codes}`);
   }
   return figures;
-}
-
-/** CPU seconds of each process so far. */
-export async function cpuOf(
-  processes: Readonly<Record<ProcessName, Child>>,
-): Promise<Record<ProcessName, number>> {
-  const { client, consumer, provider, upstream } = processes;
-  return {
-    client: (await client.usage()).cpuSeconds,
-    consumer: (await consumer.usage()).cpuSeconds,
-    provider: (await provider.usage()).cpuSeconds,
-    upstream: (await upstream.usage()).cpuSeconds,
-  };
 }

@@ -3,8 +3,8 @@ import { createTwoCities } from "../test/support/two-cities.ts";
 import { type Chain, type ChainName, startBase, startEvidenceOn } from "./chains.ts";
 import { type Child, startChild } from "./child.ts";
 import { median } from "./figures.ts";
-import { cpuOf, type ProcessName, type SharedProcesses } from "./rounds.ts";
 import type { StreamLoadFigures, StreamLoadOptions } from "./stream-load.ts";
+import { type ChainUsage, measureUsage, type ProcessName, type SharedProcesses } from "./usage.ts";
 
 export interface StreamPlan {
   readonly rounds: number;
@@ -34,11 +34,9 @@ export interface StreamFigures {
   readonly throughput: number;
 }
 
-interface StreamSample {
+interface StreamSample extends ChainUsage {
   readonly chain: ChainName;
   readonly load: StreamLoadFigures;
-  readonly cpuSeconds: Readonly<Record<ProcessName, number>>;
-  readonly residentBytes: { readonly consumer: number; readonly provider: number };
 }
 
 const metadata: StreamLoadOptions["metadata"] = [["causeway-purpose", "address-check"]];
@@ -80,29 +78,17 @@ async function measureOnce(
   shared: SharedProcesses,
   { messages, messageBytes }: StreamPlan,
 ): Promise<StreamSample> {
-  const { consumer, provider } = chain.hops;
-  const processes = { ...shared, consumer, provider };
-  const before = await cpuOf(processes);
-  const order: StreamLoadOptions = { target: chain.target, messages, messageBytes, metadata };
-  const load = (await shared.client.ask(order)) as StreamLoadFigures;
-  // The figures are worth nothing if a message is missing.
-  if (load.messages !== messages) throw new Error(`${load.messages} of ${messages} messages came`);
-  await chain.settle();
-  const after = await cpuOf(processes);
-  return {
-    chain: chain.name,
-    load,
-    cpuSeconds: {
-      client: after.client - before.client,
-      consumer: after.consumer - before.consumer,
-      provider: after.provider - before.provider,
-      upstream: after.upstream - before.upstream,
-    },
-    residentBytes: {
-      consumer: (await consumer.usage()).residentBytes,
-      provider: (await provider.usage()).residentBytes,
-    },
-  };
+  const { result: load, usage } = await measureUsage(chain, shared, async () => {
+    const order: StreamLoadOptions = { target: chain.target, messages, messageBytes, metadata };
+    const figures = (await shared.client.ask(order)) as StreamLoadFigures;
+    // The figures are worth nothing if a message is missing.
+    if (figures.messages !== messages) {
+      throw new Error(`${figures.messages} of ${messages} messages came`);
+    }
+    await chain.settle();
+    return figures;
+  });
+  return { chain: chain.name, load, ...usage };
 }
 
 function figuresOf(plan: StreamPlan, samples: readonly StreamSample[]): StreamFigures {

@@ -13,6 +13,7 @@ describe("the bench of exchanges and of a stream, in its smallest form", () => {
         rounds: 1,
         seconds: 1,
         warmSeconds: 0.5,
+        warmExchanges: 1,
         inFlight: [1, 4],
         sizeExponent: 4,
         nodeFlags: ["--no-turbo-inline-js-wasm-calls"],
