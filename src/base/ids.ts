@@ -1,4 +1,5 @@
 /** Ids of cities, agencies, gateways and data services: lower-case levels joined by `/`. */
+import { toHex } from "./bytes.ts";
 
 const level = "[a-z][a-z0-9-]{0,31}";
 const patterns: readonly RegExp[] = [1, 2, 3].map(
@@ -48,6 +49,6 @@ export function createUuidV7(unixMs: number, random: Uint8Array): Uint8Array {
 
 /** The text form of 16 UUID bytes. */
 export function formatUuid(bytes: Uint8Array): string {
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hex = toHex(bytes);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

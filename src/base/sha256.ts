@@ -5,7 +5,6 @@
  * this module also loads in a browser, where `@noble/hashes` computes the same.
  */
 import { sha256 as portableSha256 } from "@noble/hashes/sha2.js";
-import { concatBytes } from "./bytes.ts";
 
 interface NativeCrypto {
   hash?(algorithm: string, data: Uint8Array, encoding: "latin1"): string;
@@ -33,20 +32,27 @@ function nativeSha256(data: Uint8Array): Uint8Array {
 
 const blockBytes = 64;
 
+// Hashing is synchronous and keeps nothing of its input.
+const innerInput = new Uint8Array(4096);
+const outerInput = new Uint8Array(blockBytes + digestBytes);
+
+function writePad(key: Uint8Array, mask: number, input: Uint8Array): void {
+  for (let i = 0; i < blockBytes; i++) input[i] = (key[i] ?? 0) ^ mask;
+}
+
 /** HMAC-SHA256 of the concatenation of `parts` under `key`, 32 bytes. */
 export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
-  const block = new Uint8Array(blockBytes);
-  block.set(key.length > blockBytes ? sha256(key) : key);
-  const inner = sha256(
-    concatBytes(
-      block.map((byte) => byte ^ 0x36),
-      ...parts,
-    ),
-  );
-  return sha256(
-    concatBytes(
-      block.map((byte) => byte ^ 0x5c),
-      inner,
-    ),
-  );
+  const block = key.length > blockBytes ? sha256(key) : key;
+  let length = blockBytes;
+  for (const part of parts) length += part.length;
+  const input = length > innerInput.length ? new Uint8Array(length) : innerInput;
+  writePad(block, 0x36, input);
+  let at = blockBytes;
+  for (const part of parts) {
+    input.set(part, at);
+    at += part.length;
+  }
+  writePad(block, 0x5c, outerInput);
+  outerInput.set(sha256(input.subarray(0, length)), blockBytes);
+  return sha256(outerInput);
 }
