@@ -1,7 +1,13 @@
 /** `causeway ledger verify` and `causeway audit replay`: a ledger verified from an export, or as a gateway serves it. */
 import type { Command } from "commander";
 import { CausewayError } from "../../src/base/errors.ts";
-import { type Finding, meaningOf, severityOf } from "../../src/audit/findings.ts";
+import {
+  evidenceMeaning,
+  type Finding,
+  meaningOf,
+  type SettlingEvidence,
+  severityOf,
+} from "../../src/audit/findings.ts";
 import { type ReplayOptions, type ReplayResult, replayLedger } from "../../src/audit/replay.ts";
 import type { ExportEntry } from "../../src/audit/export-file.ts";
 import { networkId } from "../../src/credential/statement.ts";
@@ -163,6 +169,9 @@ function print(result: ReplayResult, tookMs: number, options: OutputOptions, io:
   writeRow(io, summary(result, tookMs), options);
   io.write("\n");
   writeRows(io, findings, { ...options, none: "No findings." });
+  for (const code of settledBy(result.findings)) {
+    io.write(`settled by ${code}: ${evidenceMeaning(code)}\n`);
+  }
   for (const { what, why, count } of result.notChecked) {
     io.write(`not checked: ${what}${count > 1 ? ` (${count})` : ""}: ${why}\n`);
   }
@@ -193,12 +202,22 @@ function summary(result: ReplayResult, tookMs: number): Row {
   };
 }
 
-function findingRow({ code, index, position, gateway, fields }: Finding): Row {
+/** What would tell of two sides which lied: each kind of evidence once. */
+function settledBy(findings: readonly Finding[]): ReadonlySet<SettlingEvidence> {
+  return new Set(
+    findings.flatMap(({ blame }) => (blame?.kind === "either" ? [blame.settledBy] : [])),
+  );
+}
+
+function findingRow({ code, index, position, gateway, blame, fields }: Finding): Row {
   return {
     severity: severityOf(code),
     code,
     address: position === undefined ? String(index) : `${index}/${position}`,
     gateway: gateway ?? "",
+    convicts: blame?.kind === "convicted" ? blame.gateway : "",
+    one_of: blame?.kind === "either" ? blame.gateways : [],
+    settled_by: blame?.kind === "either" ? blame.settledBy : "",
     detail: Object.entries(fields).map(([name, value]) => `${name}=${value}`),
     meaning: meaningOf(code),
   };

@@ -1,12 +1,26 @@
 /** What is kept of one attempt while its two sides are not both closed. */
 import type { Progress } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Check, Outcome } from "../gen/causeway/record/v1/record_pb.ts";
+import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import type { Place } from "./findings.ts";
 import type { RunningCommitments } from "./running-commitments.ts";
+
+/** A record by its handle, and by its hash where that is told. */
+export interface NamedRecord {
+  readonly leafHash: Uint8Array;
+  readonly position: number;
+  readonly recordHash?: Uint8Array | undefined;
+}
+
+/** A receipt as an acknowledgement names it. */
+export interface NamedReceipt extends NamedRecord {
+  readonly recordHash: Uint8Array;
+}
 
 /** A record of an attempt with its names. */
 export interface AttemptRecord {
   readonly place: Place;
+  readonly header: Header;
   readonly leafHash: Uint8Array;
   readonly recordHash: Uint8Array;
 }
@@ -17,14 +31,17 @@ export interface SegmentFacts extends AttemptRecord {
   readonly framesFirst: bigint;
   readonly framesEnd: bigint;
   readonly requestFrames: bigint;
+  readonly request: Uint8Array;
+  readonly response: Uint8Array;
   readonly final: boolean;
 }
 
 export interface AcknowledgedSegment extends SegmentFacts {
   readonly check: Check;
-  readonly receiptLeaf: Uint8Array;
-  readonly receiptPosition: number;
-  readonly receiptRecord: Uint8Array;
+  /** The receipt, as it was shown. */
+  readonly receipt: NamedReceipt;
+  /** The receipt of that hash on the ledger, once it is there. */
+  met: SegmentFacts | undefined;
 }
 
 /** How a side closed the attempt. */
@@ -36,13 +53,17 @@ export interface ConsumerClosing extends AttemptRecord {
   readonly kind: "acknowledgement" | "closed";
   readonly outcome: Outcome | undefined;
   /** Of the provider's refusal or closing, as it was shown. */
-  readonly refusal: { readonly leafHash: Uint8Array; readonly position: number } | undefined;
+  readonly refusal: NamedRecord | undefined;
 }
 
 /** What a release of this attempt rests on. */
 export interface Foundation {
   readonly grantJti: string;
   readonly maxStalenessMs: number;
+  /** Unix seconds of the token's issue. */
+  readonly issuedAtS: number;
+  /** The answer passes a field mask. */
+  readonly masked: boolean;
   readonly window: number;
   /** 0 sets no bound. */
   readonly messagesMax: bigint;
@@ -59,6 +80,8 @@ export interface Segments<Facts extends SegmentFacts> {
 
 export interface Attempt {
   issuer: string;
+  /** Whose record begins it. */
+  provider: string | undefined;
   /** As `attemptName` has it: of the provider's statement, otherwise as the consumer says. */
   name: string;
   genuine: boolean;
@@ -75,6 +98,8 @@ export interface Attempt {
   bytes: bigint;
   requests: RunningCommitments | undefined;
   responses: RunningCommitments | undefined;
+  /** Receipts that the consumer contradicts elsewhere, by record hash: whether it has said MATCH of one. */
+  contradicted: Map<string, { matched: boolean }> | undefined;
   providerClosing: ProviderClosing | undefined;
   consumerClosing: ConsumerClosing | undefined;
   /** Both sides were compared; of what they said only the foundation is kept. */
@@ -91,6 +116,7 @@ const noSegments: Segments<never> = Object.freeze({
 export function newAttempt(issuer: string): Attempt {
   return {
     issuer,
+    provider: undefined,
     name: "",
     genuine: true,
     begun: undefined,
@@ -102,6 +128,7 @@ export function newAttempt(issuer: string): Attempt {
     bytes: 0n,
     requests: undefined,
     responses: undefined,
+    contradicted: undefined,
     providerClosing: undefined,
     consumerClosing: undefined,
     settled: false,
@@ -118,6 +145,7 @@ export function settle(attempt: Attempt): void {
   attempt.acknowledged = noSegments;
   attempt.requests = undefined;
   attempt.responses = undefined;
+  attempt.contradicted = undefined;
   attempt.providerClosing = undefined;
   attempt.consumerClosing = undefined;
 }
@@ -134,7 +162,8 @@ export function withSegment<Facts extends SegmentFacts>(
 }
 
 export function segmentOf(record: AttemptRecord, progress: Progress, final: boolean): SegmentFacts {
-  const { place, leafHash, recordHash } = record;
   const { segment, framesFirst, framesEnd, requestFrames } = progress;
-  return { place, leafHash, recordHash, segment, framesFirst, framesEnd, requestFrames, final };
+  const numbers = { segment, framesFirst, framesEnd, requestFrames };
+  const request = progress.request.slice();
+  return { ...record, ...numbers, request, response: progress.response.slice(), final };
 }

@@ -18,11 +18,13 @@ import {
   type AttemptRecord,
   type ConsumerClosing,
   type Foundation,
+  type NamedRecord,
   newAttempt,
   type ProviderClosing,
   settle,
 } from "./attempt.ts";
-import { type ClosedAttempt, compareSides } from "./compare-sides.ts";
+import { convicted, judgeNamed } from "./blame.ts";
+import { type ClosedAttempt, compareSides, type Naming } from "./compare-sides.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
 import type { RecordedCall } from "./recorded-calls.ts";
 import { addAcknowledgement, addReceipt } from "./segments.ts";
@@ -52,11 +54,26 @@ export class Attempts {
   readonly #names = new Map<string, Attempt>();
   /** Handles of refusals that name no attempt: of calls that did not verify. */
   readonly #namelessRefusals = new Set<string>();
+  /** Records of providers that follow no open attempt, or begin one a second time, by handle. */
+  readonly #strays = new Map<string, AttemptRecord>();
+  /** Attempts that a record names in which no call may stand. */
+  readonly #mentioned = new Set<string>();
   /** Open attempts of providers by the hash of their newest record. */
   readonly #byRecord = new Map<string, Attempt>();
 
+  readonly #naming: Naming;
+
   constructor(report: Report) {
     this.#report = report;
+    const isNameless: Naming["isNameless"] = ({ leafHash, position }) =>
+      this.#namelessRefusals.has(formatHandle(leafHash, position));
+    const strayAt = ({ leafHash, position, recordHash }: NamedRecord): string | undefined => {
+      const stray = this.#strays.get(formatHandle(leafHash, position));
+      if (stray === undefined) return undefined;
+      const isOther = recordHash !== undefined && !equalBytes(stray.recordHash, recordHash);
+      return isOther ? undefined : stray.place.gateway;
+    };
+    this.#naming = { report, isNameless, strays: { strayAt } };
   }
 
   /** A provider's first record of an attempt; `undefined` when that attempt was used before. */
@@ -70,11 +87,13 @@ export class Attempts {
     const name = attemptName(statement);
     if (attempt.begun !== undefined || attempt.settled) {
       this.#report(findingAt(record.place, "ATTEMPT_REPEATED", { by: "token" }));
+      this.#stray(record);
       return undefined;
     }
     this.#bindName(attempt, issuer, name, record.place);
     if (attempt.name !== "" && attempt.name !== name) this.#misnamed(attempt, record.place);
     attempt.begun = record;
+    attempt.provider = record.place.gateway;
     attempt.name = name;
     attempt.genuine = genuine;
     if (!statement.open) attempt.request = statement.request.slice();
@@ -90,7 +109,8 @@ export class Attempts {
   }
 
   /** The open attempt that `prevRecord` is the newest record of, in the chain of this gateway. */
-  follow(prevRecord: Uint8Array, place: Place): Attempt | undefined {
+  follow(prevRecord: Uint8Array, record: AttemptRecord): Attempt | undefined {
+    const { place } = record;
     const key = mapKey(prevRecord);
     const attempt = this.#byRecord.get(key);
     if (attempt?.begun?.place.gateway === place.gateway) {
@@ -98,7 +118,17 @@ export class Attempts {
       return attempt;
     }
     this.#report(findingAt(place, "PREVIOUS_MISSING"));
+    this.#stray(record);
     return undefined;
+  }
+
+  #stray(record: AttemptRecord): void {
+    this.#strays.set(formatHandle(record.leafHash, record.place.position), record);
+  }
+
+  /** A record that may hold no call names an attempt all the same: its consumer has to answer that. */
+  mention(tokenDigest: Uint8Array, index: number): void {
+    this.#mentioned.add(keyOf(tokenDigest, index));
   }
 
   receipt(
@@ -106,7 +136,7 @@ export class Attempts {
     record: AttemptRecord,
     receipt: Receipt & { readonly progress: Progress },
   ): void {
-    addReceipt(attempt, receipt, record, this.#report);
+    addReceipt(attempt, receipt, record, this.#naming);
     if (receipt.final) this.#closeByProvider(attempt, { ...record, kind: "receipt" });
     else this.opened(attempt, record);
   }
@@ -140,10 +170,7 @@ export class Attempts {
     if (progress === undefined || receipt === undefined) return;
     const attempt = this.#consumerSide(said, record.place);
     if (attempt === undefined) return;
-    addAcknowledgement(attempt, { ...said, progress, receipt }, record, this.#report);
-    if (check !== Check.MATCH) {
-      this.#report(findingAt(record.place, "CHECK_FAILED", { check: String(check) }));
-    }
+    addAcknowledgement(attempt, { ...said, progress, receipt }, record, this.#naming);
     if (!said.final && check === Check.MATCH) return;
     const closing = { ...record, kind: "acknowledgement", outcome: undefined, refusal: undefined };
     attempt.consumerClosing = closing as ConsumerClosing;
@@ -181,11 +208,11 @@ export class Attempts {
 
   /** At the end of the ledger: what was never closed, and is old enough to have been. */
   finish(age: AttemptAge): void {
-    for (const attempt of this.#attempts.values()) {
+    for (const [key, attempt] of this.#attempts) {
       if (attempt.settled) continue;
       const overdue =
         attempt.begun === undefined
-          ? this.#unanswered(attempt, age)
+          ? this.#unanswered(attempt, key, age)
           : this.#unfinished(attempt, attempt.begun, age);
       if (overdue === "open") this.counts.open += 1;
     }
@@ -204,7 +231,9 @@ export class Attempts {
     if (consumerClosing === undefined) {
       const due = isEnded(providerClosing, acknowledged.newest, age);
       const { place } = providerClosing ?? newest;
-      if (due) this.#report(findingAt(place, "CONSUMER_CLOSING_MISSING"));
+      // A token of its own it has to answer; one that it has not signed is the provider's invention.
+      const failing = attempt.genuine ? attempt.issuer : begun.place.gateway;
+      if (due) this.#report(findingAt(place, "CONSUMER_CLOSING_MISSING"), () => convicted(failing));
       found.push(due ? "overdue" : "open");
     }
     if (this.#missingRecord(attempt, age)) found.push("overdue");
@@ -212,31 +241,37 @@ export class Attempts {
   }
 
   /** A consumer may close alone what the provider has no record of, but not answer a record of it. */
-  #unanswered(attempt: Attempt, age: AttemptAge): Finished {
+  #unanswered(attempt: Attempt, key: string, age: AttemptAge): Finished {
     const { acknowledged, consumerClosing } = attempt;
     if (acknowledged.newest !== undefined) {
       return this.#missingRecord(attempt, age) ? "overdue" : "open";
     }
     if (consumerClosing === undefined) return "complete";
     const { outcome, refusal, place } = consumerClosing;
-    const isNameless =
-      refusal !== undefined &&
-      this.#namelessRefusals.has(formatHandle(refusal.leafHash, refusal.position));
-    const refers =
-      (refusal !== undefined && !isNameless) ||
-      outcome === Outcome.DISPUTED ||
-      outcome === Outcome.UNKNOWN_AFTER_RESTART;
-    if (!refers) return "complete";
+    const { isNameless, strays } = this.#naming;
+    const named = refusal !== undefined && !isNameless(refusal) ? refusal : undefined;
+    const answers =
+      outcome === Outcome.DISPUTED || outcome === Outcome.UNKNOWN_AFTER_RESTART
+        ? !this.#mentioned.has(key)
+        : named !== undefined;
+    if (!answers) return "complete";
     if (!age.isOverdue(consumerClosing)) return "open";
-    this.#report(findingAt(place, "PROVIDER_RECORD_MISSING"));
+    // What it disputes or has forgotten it has found final on the ledger, or it lies.
+    const judge =
+      named === undefined
+        ? () => convicted(place.gateway)
+        : judgeNamed(named, attempt, strays, true);
+    this.#report(findingAt(place, "PROVIDER_RECORD_MISSING"), judge);
     return "overdue";
   }
 
   /** The consumer answers a receipt that is not on the ledger: the oldest one says it for all. */
-  #missingRecord({ acknowledged }: Attempt, age: AttemptAge): boolean {
-    const [oldest] = acknowledged.waiting?.values() ?? [];
+  #missingRecord(attempt: Attempt, age: AttemptAge): boolean {
+    const [oldest] = attempt.acknowledged.waiting?.values() ?? [];
     if (oldest === undefined || !age.isOverdue(oldest)) return false;
-    this.#report(findingAt(oldest.place, "PROVIDER_RECORD_MISSING"));
+    const { place, receipt, check } = oldest;
+    const judge = judgeNamed(receipt, attempt, this.#naming.strays, check === Check.MATCH);
+    this.#report(findingAt(place, "PROVIDER_RECORD_MISSING"), judge);
     return true;
   }
 
@@ -260,7 +295,7 @@ export class Attempts {
   }
 
   #attemptOf(tokenDigest: Uint8Array, index: number, issuer: string): Attempt {
-    const key = `${mapKey(tokenDigest)}.${index}`;
+    const key = keyOf(tokenDigest, index);
     const known = this.#attempts.get(key);
     if (known !== undefined) return known;
     this.counts.attempts += 1;
@@ -284,7 +319,7 @@ export class Attempts {
 
   #settle(attempt: Attempt): void {
     if (attempt.begun === undefined || !isClosed(attempt)) return;
-    compareSides(attempt, this.#report);
+    compareSides(attempt, this.#naming);
     settle(attempt);
     this.counts.matched += 1;
   }
@@ -303,6 +338,10 @@ function isEnded(
   return (
     (other !== undefined && age.isOverdue(other)) || (own !== undefined && age.isRestarted(own))
   );
+}
+
+function keyOf(tokenDigest: Uint8Array, index: number): string {
+  return `${mapKey(tokenDigest)}.${index}`;
 }
 
 /** What names an attempt among those of its issuer: a key of maps, not to be shown. */

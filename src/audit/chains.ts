@@ -1,5 +1,5 @@
 /** What a chain says over its whole length: its boots, its places, and headers shown beside it. */
-import { equalBytes, toHex } from "../base/bytes.ts";
+import { equalBytes, mapKey, toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
@@ -26,6 +26,10 @@ interface Chain {
 
 export class Chains {
   readonly #chains = new Map<string, Chain>();
+  /** Who signed what somebody has shown, by leaf hash. */
+  readonly #shown = new Map<string, string>();
+  /** Leaf hashes of the whole ledger, once they are asked for. */
+  #leaves: Set<string> | undefined;
   readonly #report: Report;
 
   constructor(report: Report) {
@@ -67,6 +71,21 @@ export class Chains {
     return this.#chains.get(header.gateway)?.places.get(placeOf(header))?.leafHash;
   }
 
+  /** Whether a leaf stands on the ledger. To be asked when all of it was added. */
+  hasLeaf(leafHash: Uint8Array): boolean {
+    this.#leaves ??= new Set(
+      [...this.#chains.values()].flatMap(({ places }) =>
+        [...places.values()].map((sealed) => mapKey(sealed.leafHash)),
+      ),
+    );
+    return this.#leaves.has(mapKey(leafHash));
+  }
+
+  /** The gateway that signed a leaf which a record of the ledger shows. */
+  signerOfShown(leafHash: Uint8Array): string | undefined {
+    return this.#shown.get(mapKey(leafHash));
+  }
+
   /**
    * Judges a leaf that somebody was shown: signed by its gateway, and another one than the ledger has at
    * its place, it convicts that gateway. Returns whether the leaf is genuine.
@@ -74,6 +93,7 @@ export class Chains {
   judgeShown(leaf: OpenedLeaf, at: Place, state: RegistryState, verifier: Verifier): boolean {
     if (!isGenuine(leaf, state, verifier)) return false;
     const { header, leafHash } = leaf;
+    this.#shown.set(mapKey(leafHash), header.gateway);
     const held = this.#chains.get(header.gateway)?.places.get(placeOf(header));
     if (held !== undefined && !equalBytes(held.leafHash, leafHash)) {
       this.#convict(header, held.boot === toHex(header.boot), at);
@@ -97,8 +117,10 @@ export class Chains {
       return;
     }
     if (pair === undefined) return;
-    const { header } = openLeaf(pair.firstLeaf);
-    const kind = equivocationKind(header, openLeaf(pair.secondLeaf).header);
+    const [first, second] = [openLeaf(pair.firstLeaf), openLeaf(pair.secondLeaf)];
+    const { header } = first;
+    for (const { leafHash } of [first, second]) this.#shown.set(mapKey(leafHash), header.gateway);
+    const kind = equivocationKind(header, second.header);
     this.#convict(header, kind === "equivocation", at);
   }
 

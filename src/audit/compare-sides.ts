@@ -1,8 +1,16 @@
 /** What two closings of one attempt must have in common. */
 import { equalBytes } from "../base/bytes.ts";
-import { Outcome } from "../gen/causeway/record/v1/record_pb.ts";
-import type { Attempt, AttemptRecord, ConsumerClosing, ProviderClosing } from "./attempt.ts";
-import { findingAt, type Report } from "./findings.ts";
+import { Check, Outcome } from "../gen/causeway/record/v1/record_pb.ts";
+import type {
+  Attempt,
+  AttemptRecord,
+  ConsumerClosing,
+  NamedRecord,
+  ProviderClosing,
+} from "./attempt.ts";
+import { either, judgeNamed, sidesOf } from "./blame.ts";
+import { findingAt, type Judge } from "./findings.ts";
+import type { SegmentJudging } from "./segments.ts";
 
 /** An attempt that both sides have closed. */
 export interface ClosedAttempt extends Attempt {
@@ -10,23 +18,34 @@ export interface ClosedAttempt extends Attempt {
   readonly consumerClosing: ConsumerClosing;
 }
 
-export function compareSides(attempt: ClosedAttempt, report: Report): void {
+/** What else is known of the records that a consumer names. */
+export interface Naming extends SegmentJudging {
+  /** Whether it is a refusal of a call that the provider could not verify, and so named none. */
+  readonly isNameless: (named: NamedRecord) => boolean;
+}
+
+export function compareSides(attempt: ClosedAttempt, naming: Naming): void {
   const { acknowledged, receipts, consumerClosing, foundation } = attempt;
-  for (const { place } of acknowledged.waiting?.values() ?? []) {
-    report(findingAt(place, "HANDLE_DIFFERS"));
+  const { report, strays } = naming;
+  for (const { place, check, receipt } of acknowledged.waiting?.values() ?? []) {
+    const judge = judgeNamed(receipt, attempt, strays, check === Check.MATCH);
+    report(findingAt(place, "HANDLE_DIFFERS"), judge);
   }
-  compareClosings(attempt, report);
+  compareClosings(attempt, naming);
   const unacknowledged = receipts.count - acknowledged.count;
   if (foundation !== undefined && unacknowledged > Math.max(1, foundation.window)) {
     report(findingAt(consumerClosing.place, "WINDOW_EXCEEDED"));
   }
 }
 
-function compareClosings(attempt: ClosedAttempt, report: Report): void {
+function compareClosings(attempt: ClosedAttempt, { report, strays, isNameless }: Naming): void {
   const { consumerClosing: consumer, providerClosing: provider, genuine } = attempt;
   const { place, outcome, refusal } = consumer;
   if (refusal !== undefined && !isHandleOf(refusal, provider)) {
-    report(findingAt(place, "HANDLE_DIFFERS"));
+    const judge: Judge = isNameless(refusal)
+      ? () => either(sidesOf(attempt), "CALL_OPENED")
+      : judgeNamed(refusal, attempt, strays, true);
+    report(findingAt(place, "HANDLE_DIFFERS"), judge);
   }
   if (outcome === Outcome.REFUSED && provider.kind === "receipt") {
     report(findingAt(place, "CLOSINGS_CONTRADICT", { consumer: "refused", provider: "receipt" }));
@@ -35,9 +54,6 @@ function compareClosings(attempt: ClosedAttempt, report: Report): void {
 }
 
 /** Whether a handle names a record. */
-function isHandleOf(
-  handle: { readonly leafHash: Uint8Array; readonly position: number },
-  record: AttemptRecord,
-): boolean {
+function isHandleOf(handle: NamedRecord, record: AttemptRecord): boolean {
   return handle.position === record.place.position && equalBytes(handle.leafHash, record.leafHash);
 }

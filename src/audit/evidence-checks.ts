@@ -2,6 +2,7 @@
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
+import { callTokenDigest } from "../credential/call-token.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import {
@@ -93,7 +94,8 @@ export class EvidenceChecks {
       // One after the other: records of a whole batch would outlive the collector's first rounds.
       const built = buildRecord(bytes);
       const place = { index, position, gateway: header.gateway };
-      const record = { place, leafHash, recordHash: recordHashes[position] as Uint8Array };
+      const recordHash = recordHashes[position] as Uint8Array;
+      const record = { place, header, leafHash, recordHash };
       this.#parts.quotas.take(built, record, batch.state);
       const attempt = this.#checkBody(built.body, record, batch);
       const { foundation } = attempt ?? {};
@@ -149,7 +151,7 @@ export class EvidenceChecks {
       start.case === "begin"
         ? this.#begin(start.value, record, batch, false)
         : start.case === "prevRecord"
-          ? attempts.follow(start.value.hash, record.place)
+          ? attempts.follow(start.value.hash, record)
           : undefined;
     if (final !== (status !== undefined)) {
       report(findingAt(record.place, "RECORD_IMPLAUSIBLE", { member: "status" }));
@@ -181,9 +183,8 @@ export class EvidenceChecks {
     if (recorded === undefined) return undefined;
     this.#checkPeerKey(begin.peerTlsKey, recorded.issuer, place, view);
     this.#decide(decision, obligations, recorded, place, batch, view);
-    const { statement } = recorded;
-    this.#checkShape(statement, place, isOpened, view);
-    const foundation = foundationOf(statement, obligations, batch.state, view);
+    this.#checkShape(recorded.statement, place, isOpened, view);
+    const foundation = foundationOf(recorded, obligations, batch.state, view);
     return attempts.begin(recorded, record, { foundation, boot: batch.header.boot });
   }
 
@@ -212,7 +213,11 @@ export class EvidenceChecks {
     if (aggregate !== undefined && !isPlausibleAggregate(aggregate, batch.header)) {
       report(findingAt(place, "AGGREGATE_IMPLAUSIBLE"));
     }
-    if (side !== Side.PROVIDER || aggregate !== undefined) return;
+    if (side !== Side.PROVIDER || aggregate !== undefined) {
+      if (call !== undefined) attempts.mention(callTokenDigest(call.token), call.index);
+      if (side === Side.PROVIDER) attempts.refuseNameless(record);
+      return;
+    }
     const view = this.#decidedView(decision, place, batch);
     const recorded = call === undefined ? undefined : calls.check(call, place, batch.header, view);
     if (recorded === undefined) {
@@ -242,7 +247,7 @@ export class EvidenceChecks {
       attempts.closeByConsumer(closed, record);
       return;
     }
-    const attempt = attempts.follow(closed.prevRecord, place);
+    const attempt = attempts.follow(closed.prevRecord, record);
     if (attempt === undefined) return;
     if (attempt.name !== attemptName(closed)) {
       report(findingAt(place, "ATTEMPT_MISNAMED", { issuer: attempt.issuer }));
@@ -363,7 +368,7 @@ export function isFounded({ grantJti, fact }: NamedRecheck, state: RegistryState
 
 /** What a release rests on; `undefined` when the statement names no grant or service of this ledger. */
 function foundationOf(
-  { grant: address, service: serviceId }: CallStatement,
+  { statement: { grant: address, service: serviceId }, issuedAt: issuedAtS }: RecordedCall,
   obligations: Obligations | undefined,
   state: RegistryState,
   view: RegistryView,
@@ -377,8 +382,9 @@ function foundationOf(
     return undefined;
   }
   const { window = 0, messagesMax = 0n, bytesMax = 0n } = obligations ?? {};
+  const masked = (obligations?.maskPaths.length ?? 0) > 0;
   const maxStalenessMs = service.body.max_staleness_s * 1000;
-  return { grantJti, maxStalenessMs, window, messagesMax, bytesMax };
+  return { grantJti, maxStalenessMs, issuedAtS, masked, window, messagesMax, bytesMax };
 }
 
 /** How a grant ends, as the registry knows by now. */

@@ -1,4 +1,5 @@
 /** What a replay finds wrong: stable codes, each with its weight and one sentence. */
+import type { RegistryView } from "../registry/state.ts";
 
 /**
  * `broken`: the ledger itself cannot be relied on from there on. `violation`: a party broke a rule.
@@ -148,6 +149,42 @@ const table: Readonly<Record<FindingCode, Row>> = rows;
 
 export const findingCodes: readonly FindingCode[] = Object.keys(table) as FindingCode[];
 
+/** What is not on the ledger and tells which of two sides lied. */
+const evidence = {
+  RECORD_SHOWN:
+    "leaf, record and path of what the consumer answered, which it keeps and owes to the ledger as ReceiptMissing: if they verify, the provider signed them; if there are none, the consumer made them up",
+  CALL_OPENED:
+    "the opening of `call` in the refusal that the consumer names: it is of this call, and the provider refused what it answered, or it is not",
+  REQUEST_OPENED:
+    "evidence packages of both records with the opening of `request`: a side that cannot open what it committed to made it up, and of two that can, the agency system's own copy tells",
+  RESPONSE_OPENED:
+    "the evidence package of the receipt with the opening of `response` and the messages: a provider that cannot open what it committed to made it up, and under a mask they show what it let pass",
+  SEAL_TIMES:
+    "the evidence packages of both records: a seal that the times of its final checkpoints do not allow is a TIME_IMPLAUSIBLE of its gateway",
+} as const;
+
+export type SettlingEvidence = keyof typeof evidence;
+
+export const settlingEvidence: readonly SettlingEvidence[] = Object.keys(
+  evidence,
+) as SettlingEvidence[];
+
+export function evidenceMeaning(of: SettlingEvidence): string {
+  return evidence[of];
+}
+
+/**
+ * Who lied or failed where two sides meet: the gateway that the records convict, or the two of which one
+ * did, with what settles it. A provider that left nothing on the ledger is not among the two.
+ */
+export type Blame =
+  | { readonly kind: "convicted"; readonly gateway: string }
+  | {
+      readonly kind: "either";
+      readonly gateways: readonly string[];
+      readonly settledBy: SettlingEvidence;
+    };
+
 export interface Finding {
   readonly code: FindingCode;
   /** Index of the batch; of a broken ledger the first bad one. */
@@ -156,9 +193,22 @@ export interface Finding {
   readonly position?: number;
   /** Whose chain the batch is, when it could be read. */
   readonly gateway?: string;
+  /** Of each finding between two sides. */
+  readonly blame?: Blame;
   /** Codes, ids of gateways, sizes and times: never a value of a call. */
   readonly fields: Readonly<Record<string, string>>;
 }
+
+/** Findings between two sides, which may stand at a record of the one and be the other's doing. */
+export const blamedFindings: ReadonlySet<FindingCode> = new Set([
+  "PROVIDER_RECORD_MISSING",
+  "CONSUMER_CLOSING_MISSING",
+  "HANDLE_DIFFERS",
+  "ACKNOWLEDGED_BEYOND_RECEIPT",
+  "REQUEST_DIFFERS",
+  "RESPONSE_DIFFERS",
+  "CHECK_FAILED",
+]);
 
 export function severityOf(code: FindingCode): Severity {
   return table[code][0];
@@ -168,8 +218,28 @@ export function meaningOf(code: FindingCode): string {
   return table[code][1];
 }
 
-/** Takes findings as they are made. */
-export type Report = (finding: Finding) => void;
+/** What a whole ledger says of who is to blame. */
+export interface LedgerFacts {
+  /** Whether a leaf stands on the ledger. */
+  hasLeaf(leafHash: Uint8Array): boolean;
+  /** Who signed a leaf that somebody has shown on the ledger. */
+  signerOfShown(leafHash: Uint8Array): string | undefined;
+  /** The registry at a size. */
+  viewAt(size: bigint): RegistryView;
+  /** Index of the revocation of a grant, by its `jti`. */
+  grantUntil(jti: string): bigint | undefined;
+  /** Milliseconds from the first final size above `size` to `atMs`; `undefined` where notes are missing. */
+  staleMs(size: bigint, atMs: number): number | undefined;
+  /** Whether one of these stands at a place. */
+  hasViolation(place: Place, codes: readonly FindingCode[]): boolean;
+  readonly skewMs: number;
+}
+
+/** Decides once the whole ledger is there. */
+export type Judge = (ledger: LedgerFacts) => Blame;
+
+/** Takes findings as they are made. With a judge, who is to blame is decided at the end. */
+export type Report = (finding: Finding, judge?: Judge) => void;
 
 /** Where a record stands. */
 export interface Place {

@@ -18,7 +18,17 @@ import { Chains } from "./chains.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
 import { EvidenceChecks, isFounded } from "./evidence-checks.ts";
 import type { ExportEntry } from "./export-file.ts";
-import { type Finding, findingAt, type Place, type Severity, severityOf } from "./findings.ts";
+import {
+  type Finding,
+  type FindingCode,
+  findingAt,
+  type Judge,
+  type LedgerFacts,
+  type Place,
+  type Report,
+  type Severity,
+  severityOf,
+} from "./findings.ts";
 import { type FoldedBatch, LedgerFold } from "./ledger-fold.ts";
 import { type JudgedCheckpoint, judgeLaterCheckpoint } from "./later-checkpoint.ts";
 import { PublishedBlobs } from "./published-blobs.ts";
@@ -102,6 +112,8 @@ export async function replayLedger(
 class Replay {
   readonly #options: ReplayOptions;
   readonly #findings: Finding[] = [];
+  /** Who is to blame for findings between two sides: decided at the end. */
+  readonly #judges = new Map<Finding, Judge>();
   readonly #fold: LedgerFold;
   readonly #times: BatchTimes;
   readonly #chains: Chains;
@@ -122,7 +134,10 @@ class Replay {
 
   constructor(options: ReplayOptions) {
     const { networkId, verifier, engine, opening } = options;
-    const report = (finding: Finding): void => void this.#findings.push(finding);
+    const report: Report = (finding, judge) => {
+      this.#findings.push(finding);
+      if (judge !== undefined) this.#judges.set(finding, judge);
+    };
     this.#options = options;
     this.#fold = new LedgerFold(networkId, verifier);
     this.#times = new BatchTimes(this.#fold.finals, report);
@@ -260,7 +275,7 @@ class Replay {
     this.#judgeSeen();
     if (!this.#broken) this.#finishLedger();
     this.#quotas.finish();
-    const findings = this.#findings;
+    const findings = this.#judged();
     return {
       network: toHex(this.#options.networkId),
       findings,
@@ -275,6 +290,32 @@ class Replay {
       attempts: this.#attempts.counts,
       decisions: this.#decisions?.counts,
     };
+  }
+
+  #judged(): readonly Finding[] {
+    if (this.#judges.size === 0) return this.#findings;
+    const { finals, state } = this.#fold;
+    const placed = new Set(
+      this.#findings.map(({ code, index, position, gateway }) =>
+        keyOfViolation({ index, position: position ?? 0, gateway: gateway ?? "" }, code),
+      ),
+    );
+    const ledger: LedgerFacts = {
+      hasLeaf: (leafHash) => this.#chains.hasLeaf(leafHash),
+      signerOfShown: (leafHash) => this.#chains.signerOfShown(leafHash),
+      viewAt: (size) => this.#viewAt(size),
+      grantUntil: (jti) => state.grants.get(jti)?.standing.until?.index,
+      staleMs: (size, atMs) => {
+        const final = this.#notesMissing > 0 ? undefined : finals.firstAbove(size);
+        return final === undefined ? undefined : atMs - final.timeMs;
+      },
+      hasViolation: (place, codes) => codes.some((code) => placed.has(keyOfViolation(place, code))),
+      skewMs: this.#bounds().skewMs,
+    };
+    return this.#findings.map((finding) => {
+      const blame = this.#judges.get(finding)?.(ledger);
+      return blame === undefined ? finding : { ...finding, blame };
+    });
   }
 
   /**
@@ -359,6 +400,10 @@ class Replay {
     add("blobs", "a policy's blob is missing", blobMissing);
     return list;
   }
+}
+
+function keyOfViolation({ index, position, gateway }: Place, code: FindingCode): string {
+  return `${code} ${index}/${position} ${gateway}`;
 }
 
 function leastOf(findings: readonly Finding[], severity: Severity): bigint | undefined {

@@ -4,6 +4,7 @@
  */
 import { equalBytes } from "../base/bytes.ts";
 import { Fifo } from "../ledger/journal/fifo.ts";
+import type { NamedReceipt } from "./attempt.ts";
 import type { Place } from "./findings.ts";
 
 export interface RunningCommitment {
@@ -11,6 +12,19 @@ export interface RunningCommitment {
   readonly frames: bigint;
   readonly commitment: Uint8Array;
   readonly place: Place;
+  /** The receipt that it stands in, or that it is acknowledged with. */
+  readonly receipt: NamedReceipt;
+}
+
+/** Two commitments that are not equal. */
+export interface Contradiction {
+  /** Where it stands: the consumer's record for one between the sides, the newer for one within a side. */
+  readonly place: Place;
+  /** Both of one side, or one of each. */
+  readonly within: "provider" | "consumer" | undefined;
+  /** Of two sides the receipt that the provider says it in, and the one that the consumer names. */
+  readonly receipt: NamedReceipt;
+  readonly named: NamedReceipt;
 }
 
 interface Side {
@@ -24,24 +38,34 @@ export class RunningCommitments {
   readonly #provider: Side = { newest: undefined, waiting: undefined };
   readonly #consumer: Side = { newest: undefined, waiting: undefined };
 
-  /**
-   * Where a contradiction stands: the consumer's record for one between the sides, the own for one within
-   * a side.
-   */
-  provider(said: RunningCommitment): Place | undefined {
-    return take(said, this.#provider, this.#consumer)?.place;
+  provider(said: RunningCommitment): Contradiction | undefined {
+    const met = take(said, this.#provider, this.#consumer);
+    if (met === undefined) return undefined;
+    const within = met.isOwn ? "provider" : undefined;
+    const { place, receipt: named } = met.isOwn ? said : met.other;
+    return { place, within, receipt: said.receipt, named };
   }
 
-  consumer(said: RunningCommitment): Place | undefined {
-    return take(said, this.#consumer, this.#provider) === undefined ? undefined : said.place;
+  consumer(said: RunningCommitment): Contradiction | undefined {
+    const met = take(said, this.#consumer, this.#provider);
+    if (met === undefined) return undefined;
+    const { place, receipt: named } = said;
+    const within = met.isOwn ? "consumer" : undefined;
+    return { place, within, receipt: met.other.receipt, named };
   }
 }
 
-/** What `said` contradicts; itself where its own side has said otherwise. */
-function take(said: RunningCommitment, own: Side, other: Side): RunningCommitment | undefined {
+interface Met {
+  readonly other: RunningCommitment;
+  readonly isOwn: boolean;
+}
+
+/** What `said` contradicts, of its own side or of the other. */
+function take(said: RunningCommitment, own: Side, other: Side): Met | undefined {
   const { newest } = own;
   if (newest !== undefined && said.frames <= newest.frames) {
-    return said.frames === newest.frames && differ(said, newest) ? said : undefined;
+    const differs = said.frames === newest.frames && differ(said, newest);
+    return differs ? { other: newest, isOwn: true } : undefined;
   }
   own.newest = said;
   let met = other.waiting?.peek();
@@ -54,7 +78,8 @@ function take(said: RunningCommitment, own: Side, other: Side): RunningCommitmen
     own.waiting ??= new Fifo();
     own.waiting.push(said);
   }
-  return met !== undefined && met.frames === said.frames && differ(said, met) ? met : undefined;
+  if (met === undefined || met.frames !== said.frames || !differ(said, met)) return undefined;
+  return { other: met, isOwn: false };
 }
 
 function differ(a: RunningCommitment, b: RunningCommitment): boolean {

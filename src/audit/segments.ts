@@ -6,40 +6,52 @@ import {
   type AcknowledgedSegment,
   type Attempt,
   type AttemptRecord,
+  type NamedRecord,
   type SegmentFacts,
   type Segments,
   segmentOf,
   withSegment,
 } from "./attempt.ts";
-import { type FindingCode, findingAt, type Place, type Report } from "./findings.ts";
-import { RunningCommitments } from "./running-commitments.ts";
+import { convicted, judgeCheck, judgeCommitments, judgeNamed, type StrayRecords } from "./blame.ts";
+import { findingAt, type Judge, type Place, type Report } from "./findings.ts";
+import { type Contradiction, RunningCommitments } from "./running-commitments.ts";
 
 /** Headers and the only message. */
 const unaryRequestFrames = 2n;
+
+/** What findings of an attempt are told to and judged by. */
+export interface SegmentJudging {
+  readonly report: Report;
+  readonly strays: StrayRecords;
+}
 
 export function addReceipt(
   attempt: Attempt,
   receipt: Receipt & { readonly progress: Progress },
   record: AttemptRecord,
-  report: Report,
+  judging: SegmentJudging,
 ): void {
+  const { report } = judging;
   const { progress, final } = receipt;
   const facts = segmentOf(record, progress, final);
   const before = attempt.receipts.newest;
-  const { place } = record;
+  const { place, leafHash, recordHash } = record;
+  const own = { leafHash, position: place.position, recordHash };
   if (!follows(facts, before)) report(findingAt(place, "SEGMENT_GAP"));
   else if (!isCounted(facts, progress)) implausible(place, "messages", report);
   if (attempt.request !== undefined && !final) implausible(place, "final", report);
   checkLimits(attempt, facts, progress, report);
   attempt.receipts = withSegment(attempt.receipts, facts);
   if (isRequestOf(attempt, facts, progress, before, report)) {
-    const said = { frames: facts.requestFrames, commitment: progress.request.slice(), place };
-    differs((attempt.requests ??= new RunningCommitments()).provider(said), "request", report);
+    const said = { frames: facts.requestFrames, commitment: facts.request, place, receipt: own };
+    const requests = (attempt.requests ??= new RunningCommitments());
+    differs(attempt, requests.provider(said), "request", report);
   }
-  const said = { frames: facts.framesEnd, commitment: progress.response.slice(), place };
-  differs((attempt.responses ??= new RunningCommitments()).provider(said), "response", report);
+  const said = { frames: facts.framesEnd, commitment: facts.response, place, receipt: own };
+  const responses = (attempt.responses ??= new RunningCommitments());
+  differs(attempt, responses.provider(said), "response", report);
   const answer = meet(facts, facts.recordHash, attempt.receipts, attempt.acknowledged);
-  if (answer !== undefined) comparePair(attempt, facts, answer, report);
+  if (answer !== undefined) comparePair(attempt, facts, answer, judging);
 }
 
 export function addAcknowledgement(
@@ -49,16 +61,21 @@ export function addAcknowledgement(
     readonly receipt: NonNullable<Acknowledgement["receipt"]>;
   },
   record: AttemptRecord,
-  report: Report,
+  judging: SegmentJudging,
 ): void {
-  const { progress, receipt, check, final } = said;
+  const { progress, check, final } = said;
   const { place } = record;
+  const { report } = judging;
+  const receipt = {
+    leafHash: said.receipt.leafHash.slice(),
+    position: said.receipt.position,
+    recordHash: said.receiptRecord.slice(),
+  };
   const facts: AcknowledgedSegment = {
     ...segmentOf(record, progress, final),
     check,
-    receiptLeaf: receipt.leafHash.slice(),
-    receiptPosition: receipt.position,
-    receiptRecord: said.receiptRecord.slice(),
+    receipt,
+    met: undefined,
   };
   const before = attempt.acknowledged.newest;
   if (!final && check !== Check.MATCH) implausible(place, "final", report);
@@ -70,19 +87,21 @@ export function addAcknowledgement(
   const steps = before === undefined ? facts.requestFrames > 0n : !isLess(facts, before);
   if (!steps) report(findingAt(place, "REQUEST_FRAMES_IMPLAUSIBLE"));
   attempt.acknowledged = withSegment(attempt.acknowledged, facts);
-  // A failed check says already that the two sides do not agree.
-  if (check === Check.MATCH) {
-    const request = { frames: facts.requestFrames, commitment: progress.request.slice(), place };
-    differs((attempt.requests ??= new RunningCommitments()).consumer(request), "request", report);
-    const response = { frames: facts.framesEnd, commitment: progress.response.slice(), place };
-    differs(
-      (attempt.responses ??= new RunningCommitments()).consumer(response),
-      "response",
-      report,
+  if (check !== Check.MATCH) {
+    // It says already that the two sides do not agree.
+    report(findingAt(place, "CHECK_FAILED", { check: String(check) }), (ledger) =>
+      judgeFailed(attempt, facts, judging)(ledger),
     );
+  } else {
+    const request = { frames: facts.requestFrames, commitment: facts.request, place, receipt };
+    const requests = (attempt.requests ??= new RunningCommitments());
+    differs(attempt, requests.consumer(request), "request", report);
+    const response = { frames: facts.framesEnd, commitment: facts.response, place, receipt };
+    const responses = (attempt.responses ??= new RunningCommitments());
+    differs(attempt, responses.consumer(response), "response", report);
   }
-  const answered = meet(facts, facts.receiptRecord, attempt.acknowledged, attempt.receipts);
-  if (answered !== undefined) comparePair(attempt, answered, facts, report);
+  const answered = meet(facts, receipt.recordHash, attempt.acknowledged, attempt.receipts);
+  if (answered !== undefined) comparePair(attempt, answered, facts, judging);
 }
 
 /** Whether a segment begins where the one before it ends. */
@@ -128,7 +147,7 @@ function isRequestOf(
       : requestFrames === unaryRequestFrames;
   if (!isPossible) report(findingAt(place, "REQUEST_FRAMES_IMPLAUSIBLE"));
   else if (request !== undefined && !equalBytes(progress.request, request)) {
-    report(findingAt(place, "REQUEST_DIFFERS"));
+    report(findingAt(place, "REQUEST_DIFFERS"), () => convicted(place.gateway));
     return false;
   }
   return isPossible;
@@ -155,19 +174,25 @@ function meet<Own extends SegmentFacts, Other extends SegmentFacts>(
 }
 
 function comparePair(
-  { request }: Attempt,
+  attempt: Attempt,
   receipt: SegmentFacts,
   said: AcknowledgedSegment,
-  report: Report,
+  { report, strays }: SegmentJudging,
 ): void {
-  const { place, check } = said;
-  const isNamed =
-    said.receiptPosition === receipt.place.position &&
-    equalBytes(said.receiptLeaf, receipt.leafHash);
-  if (!isNamed) report(findingAt(place, "HANDLE_DIFFERS"));
-  if (check !== Check.MATCH) return;
-  if (said.framesEnd > receipt.framesEnd) report(findingAt(place, "ACKNOWLEDGED_BEYOND_RECEIPT"));
-  else if (
+  const { request } = attempt;
+  const { place, check, receipt: named } = said;
+  const isMatch = check === Check.MATCH;
+  said.met = receipt;
+  if (!isAt(receipt, named)) {
+    report(findingAt(place, "HANDLE_DIFFERS"), judgeNamed(named, attempt, strays, isMatch));
+  }
+  if (!isMatch) return;
+  const contradicted = attempt.contradicted?.get(mapKey(receipt.recordHash));
+  if (contradicted !== undefined) contradicted.matched = true;
+  if (said.framesEnd > receipt.framesEnd) {
+    // Whoever says MATCH of a receipt has read how far it goes.
+    report(findingAt(place, "ACKNOWLEDGED_BEYOND_RECEIPT"), () => convicted(place.gateway));
+  } else if (
     said.framesEnd < receipt.framesEnd ||
     said.framesFirst !== receipt.framesFirst ||
     said.segment !== receipt.segment
@@ -185,13 +210,53 @@ function comparePair(
   }
 }
 
+function isAt({ place, leafHash }: SegmentFacts, named: NamedRecord): boolean {
+  return named.position === place.position && equalBytes(named.leafHash, leafHash);
+}
+
+/** Of a check that failed: of the receipt where it stands on the ledger as it was shown. */
+function judgeFailed(
+  attempt: Attempt,
+  said: AcknowledgedSegment,
+  { strays }: SegmentJudging,
+): Judge {
+  const { met, receipt } = said;
+  return met !== undefined && isAt(met, receipt)
+    ? judgeCheck(met, said, attempt.foundation)
+    : judgeNamed(receipt, attempt, strays, false);
+}
+
 function finalOr(final: boolean): string {
   return final ? "final" : "segment";
 }
 
-function differs(place: Place | undefined, what: "request" | "response", report: Report): void {
-  const code: FindingCode = what === "request" ? "REQUEST_DIFFERS" : "RESPONSE_DIFFERS";
-  if (place !== undefined) report(findingAt(place, code));
+function differs(
+  attempt: Attempt,
+  contradiction: Contradiction | undefined,
+  what: "request" | "response",
+  report: Report,
+): void {
+  if (contradiction === undefined) return;
+  const { place, within, receipt, named } = contradiction;
+  const finding = findingAt(place, what === "request" ? "REQUEST_DIFFERS" : "RESPONSE_DIFFERS");
+  const { request, genuine } = attempt;
+  // What it has signed of a unary request, the consumer has said in its call already.
+  const isSigned = what === "request" && request !== undefined && genuine;
+  if (within !== undefined || isSigned) {
+    report(finding, () => convicted(place.gateway));
+    return;
+  }
+  attempt.contradicted ??= new Map();
+  const key = mapKey(receipt.recordHash);
+  const held = attempt.contradicted.get(key) ?? { matched: false };
+  attempt.contradicted.set(key, held);
+  const settledBy =
+    what === "request"
+      ? "REQUEST_OPENED"
+      : equalBytes(receipt.recordHash, named.recordHash)
+        ? "RESPONSE_OPENED"
+        : "RECORD_SHOWN";
+  report(finding, judgeCommitments(held, named, attempt, settledBy));
 }
 
 function implausible(place: Place, member: string, report: Report): void {

@@ -8,7 +8,7 @@ import type { Finding } from "../../src/audit/findings.ts";
 import type { ReplayResult } from "../../src/audit/replay.ts";
 import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { encodeRecord } from "../../src/record/record.ts";
-import { sayVote } from "../support/city-statements.ts";
+import { sayVote } from "../support/statements.ts";
 import { statusRecord } from "../support/ledger.ts";
 import type { TestGateway } from "../support/network.ts";
 import type { AuditLedger } from "./audit-ledger.ts";
@@ -77,7 +77,7 @@ describe("a ledger whose cities, quorum, keys and sequencer changed", () => {
     const { network, provider } = audit;
     const voters = network.cities.slice(0, 3);
     const votes = voters.map((voter) =>
-      sayVote(network, voter, "xian", { on: "exclusion", quorum: 3, faults: 0 }),
+      sayVote(network, voter, { sub: "xian", body: { on: "exclusion", quorum: 3, faults: 0 } }),
     );
     const { batch } = await audit.ledger.append(provider, votes);
     audit.entries.push({ kind: "batch", leaf: batch.leaf, records: batch.records });
@@ -306,16 +306,18 @@ describe("the version of the rules, moved by vote", () => {
     const calendar = (year: number): readonly Uint8Array[] =>
       voters.map(
         (city) =>
-          sayVote(network, city, network.idHex, {
-            on: "calendar",
-            year: { year, off: [`${year}-01-01`], on: [] },
+          sayVote(network, city, {
+            sub: network.idHex,
+            body: { on: "calendar", year: { year, off: [`${year}-01-01`], on: [] } },
           }).record,
       );
     const before = await audit.govern(provider, calendar(2027));
     assert.equal(audit.ledger.state.calendar.length, 0);
     await audit.govern(
       provider,
-      voters.map((city) => sayVote(network, city, network.idHex, { on: "rules", version: 2 })),
+      voters.map((city) =>
+        sayVote(network, city, { sub: network.idHex, body: { on: "rules", version: 2 } }),
+      ),
     );
     await audit.govern(provider, calendar(2028));
     assert.deepEqual(

@@ -1,14 +1,14 @@
 /** Four cities whose members, keys, quorum and sequencer change under an unbroken history. */
+import type { VoteBody } from "../../src/credential/statements.ts";
+import { createTestCity, type TestCity, type TestGateway } from "../support/network.ts";
 import {
+  candidacyDigest,
+  sayAppointment,
   sayCandidacy,
-  sayRotation,
-  saySequencer,
+  sayRenewal,
   sayVote,
   sayWitness,
-  type TestCandidate,
-  type Voice,
-} from "../support/city-statements.ts";
-import type { TestCity, TestGateway } from "../support/network.ts";
+} from "../support/statements.ts";
 import { AuditLedger } from "./audit-ledger.ts";
 
 const cities = [
@@ -17,6 +17,9 @@ const cities = [
   { id: "shenzhen", division: "440300", agency: "transport" },
   { id: "xian", division: "610100", agency: "archives" },
 ] as const;
+
+/** A city that speaks, with the authority key that it has now. */
+export type Voice = Pick<TestCity, "id" | "authority">;
 
 /** Where the changes of one history stand. */
 export interface ChangedLedger {
@@ -44,18 +47,24 @@ export function cityOf(audit: AuditLedger, id: string): TestCity {
 export async function admit(
   audit: AuditLedger,
   voters: readonly Voice[] = audit.network.cities.slice(0, 3),
-): Promise<TestCandidate> {
+): Promise<TestCity> {
   const { network, provider } = audit;
-  const candidate = sayCandidacy(network, "nanchang");
-  await audit.govern(provider, [candidate.said]);
-  const [last, ...before] = voters.toReversed().map((city) =>
-    sayVote(network, city, candidate.id, {
-      on: "admission",
-      candidacy: candidate.payload,
-      quorum: 4,
-      faults: 1,
-    }),
-  );
+  const candidate = createTestCity(network, {
+    id: "nanchang",
+    division: "360100",
+    agency: "transport",
+  });
+  const candidacy = sayCandidacy(network, candidate);
+  await audit.govern(provider, [candidacy]);
+  const admission: VoteBody = {
+    on: "admission",
+    candidacy: candidacyDigest(candidacy),
+    quorum: 4,
+    faults: 1,
+  };
+  const [last, ...before] = voters
+    .toReversed()
+    .map((city) => sayVote(network, city, { sub: candidate.id, body: admission }));
   for (const vote of before) await audit.govern(provider, [vote]);
   audit.cosigners = [...audit.cosigners, candidate];
   if (last !== undefined) await audit.govern(provider, [last]);
@@ -70,7 +79,7 @@ export async function exclude(
 ): Promise<void> {
   const { network, provider } = audit;
   const votes = voters.map((voter) =>
-    sayVote(network, voter, city, { on: "exclusion", quorum: 3, faults: 1 }),
+    sayVote(network, voter, { sub: city, body: { on: "exclusion", quorum: 3, faults: 1 } }),
   );
   await audit.govern(provider, votes);
   audit.cosigners = audit.cosigners.filter(({ id }) => id !== city);
@@ -79,7 +88,9 @@ export async function exclude(
 /** The authority keys change hands within the city. */
 export async function rotate(audit: AuditLedger, id: string): Promise<Voice> {
   const city = cityOf(audit, id);
-  await audit.govern(audit.provider, [sayRotation(audit.network, city)]);
+  const next = audit.network.signer(`${id} after next`);
+  const renewed = { authority: city.next, next };
+  await audit.govern(audit.provider, [sayRenewal(audit.network, city, "rotation", renewed)]);
   return { id, authority: city.next };
 }
 
@@ -100,7 +111,7 @@ export function appointment(
   const number = audit.term.number + 1;
   const log = audit.network.signer(`log of term ${number}`);
   const votes = voters.map((city) =>
-    saySequencer(audit.network, city, gateway, { term: number, log, checkpoint }),
+    sayAppointment(audit.network, city, { gateway, term: number, log }, checkpoint),
   );
   return { term: { number, log }, votes: votes.map(({ record }) => record) };
 }

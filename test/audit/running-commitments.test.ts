@@ -7,6 +7,8 @@ import { sha256 } from "../../src/base/sha256.ts";
 const place = { index: 0n, position: 0, gateway: "hangzhou/civil-affairs/gw1" };
 const other = { index: 1n, position: 0, gateway: "shenzhen/market-regulation/gw1" };
 
+const receipt = { leafHash: sha256(new Uint8Array()), position: 0, recordHash: new Uint8Array(32) };
+
 function commitment(frames: number, lie = false): Uint8Array {
   return sha256(Uint8Array.of(frames & 0xff, (frames >> 8) & 0xff, frames >> 16, lie ? 1 : 0));
 }
@@ -38,10 +40,11 @@ describe("running commitments of two sides", () => {
               frames: BigInt(frames),
               commitment: commitment(frames, lie),
               place: at,
+              receipt,
             };
-            const where = isLeft ? both.provider(said) : both.consumer(said);
-            if (where === undefined) continue;
-            assert.equal(where, other);
+            const met = isLeft ? both.provider(said) : both.consumer(said);
+            if (met === undefined) continue;
+            assert.deepEqual([met.place, met.within], [other, undefined]);
             found.push(frames);
           }
           const expected = provider.filter((n) => consumer.includes(n) && lies.includes(n));
@@ -56,9 +59,11 @@ describe("running commitments of two sides", () => {
 
   test("of one side alone are contradicted where it says two things of one number", () => {
     const both = new RunningCommitments();
-    assert.equal(both.provider({ frames: 2n, commitment: commitment(2), place }), undefined);
-    assert.equal(both.provider({ frames: 2n, commitment: commitment(2), place }), undefined);
-    assert.equal(both.provider({ frames: 2n, commitment: commitment(2, true), place }), place);
+    const said = { frames: 2n, commitment: commitment(2), place, receipt };
+    assert.equal(both.provider(said), undefined);
+    assert.equal(both.provider(said), undefined);
+    const met = both.provider({ ...said, commitment: commitment(2, true) });
+    assert.deepEqual([met?.place, met?.within], [place, "provider"]);
   });
 
   test("take a time that grows with their number, also when one chain comes wholly before the other", () => {
@@ -67,9 +72,9 @@ describe("running commitments of two sides", () => {
       const same = commitment(1);
       const startedMs = performance.now();
       for (let i = 1; i <= count; i++)
-        both.provider({ frames: BigInt(i), commitment: same, place });
+        both.provider({ frames: BigInt(i), commitment: same, place, receipt });
       for (let i = 1; i <= count; i++)
-        both.consumer({ frames: BigInt(i), commitment: same, place: other });
+        both.consumer({ frames: BigInt(i), commitment: same, place: other, receipt });
       return performance.now() - startedMs;
     };
     timeOf(20_000);

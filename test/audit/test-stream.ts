@@ -97,6 +97,8 @@ export class TestStream {
       readonly change?: Change;
       readonly prevRecord?: Uint8Array;
       readonly seal?: SealChange;
+      /** The ledger that gets it, in the place of the stream's own. */
+      readonly aside?: AuditLedger;
     } = {},
   ): Promise<TestRecord> {
     const { audit, call } = this;
@@ -117,7 +119,8 @@ export class TestStream {
     const { change } = options;
     const bytes = change === undefined ? built.record : altered(built.record, change);
     this.#newest = recordHash(bytes);
-    const receipt = await audit.seal(audit.provider, [bytes], options.seal);
+    const to = options.aside ?? audit;
+    const receipt = await to.seal(to.provider, [bytes], options.seal);
     const answer = create(AnswerFrameSchema, {
       headers: segment.headers ?? new Uint8Array(),
       messages: [...segment.messages],

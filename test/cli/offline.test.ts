@@ -10,9 +10,10 @@ import { after, before, describe, test } from "node:test";
 import { createLedgerReadHandler } from "../../gateway/ledger/http-read.ts";
 import { readLedgerNetwork } from "../../src/ledger/embedded/network.ts";
 import { LedgerReplica } from "../../src/ledger/embedded/replica.ts";
+import { Check } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { SqliteLedgerStore } from "../../src/ledger/store/sqlite-store.ts";
 import { sha256 } from "../../src/base/sha256.ts";
-import { AuditLedger, type TestRecord } from "../audit/audit-ledger.ts";
+import { altered, AuditLedger, type TestRecord } from "../audit/audit-ledger.ts";
 import { causeway } from "./support.ts";
 
 let audit: AuditLedger;
@@ -106,6 +107,44 @@ describe("offline commands", () => {
       .map((line) => (line === "" ? {} : JSON.parse(line)) as Record<string, unknown>);
     assert.equal(finding?.["code"], "BATCH_REJECTED");
     assert.equal(finding?.["address"], String(receipt.index));
+  });
+
+  test("audit replay names who lied between two sides, and what settles it where nobody can be named", async () => {
+    const lying = audit.fork();
+    const call = lying.call();
+    const shown = await lying.seal(lying.provider, [lying.receipt(call)]);
+    const answered = lying.acknowledgement(call, shown);
+    const beyond = altered(answered, ({ body }) => {
+      if (body.case !== "acknowledgement" || body.value.progress === undefined) return;
+      body.value.progress.framesEnd = 9n;
+      body.value.progress.messages = 8n;
+    });
+    await lying.seal(lying.consumer, [beyond]);
+    const other = lying.call();
+    const seen = await lying.seal(lying.provider, [lying.receipt(other)]);
+    const failed = altered(lying.acknowledgement(other, seen), ({ body }) => {
+      if (body.case === "acknowledgement") body.value.check = Check.COMMITMENT_MISMATCH;
+    });
+    await lying.seal(lying.consumer, [failed]);
+    writeFileSync(path("lying.export"), await lying.bytes());
+    const argv = ["audit", "replay", path("lying.export"), "--network", audit.network.idHex];
+    const json = await causeway(...argv, "--output", "json");
+    assert.equal(json.code, 4);
+    const { findings } = JSON.parse(json.stdout) as { findings: Record<string, unknown>[] };
+    const ids = [lying.consumer.id, lying.provider.id];
+    const told = findings.map(({ code, convicts, one_of, settled_by }) => [
+      code,
+      convicts,
+      one_of,
+      settled_by,
+    ]);
+    assert.deepEqual(told, [
+      ["ACKNOWLEDGED_BEYOND_RECEIPT", ids[0], [], ""],
+      ["CHECK_FAILED", "", ids, "RESPONSE_OPENED"],
+    ]);
+    const table = await causeway(...argv);
+    assert.match(table.stdout, /CONVICTS +ONE_OF +SETTLED_BY/);
+    assert.match(table.stdout, /settled by RESPONSE_OPENED: the evidence package of the receipt/);
   });
 
   test("audit replay with a later checkpoint shows freshness, and a cut against one", async () => {

@@ -165,18 +165,7 @@ export function pickLies(gateway: SimGateway): Lies {
   return Object.assign(lies, (table[kind] as Lie)(once));
 }
 
-/** Findings that stand at a record of one side and are the other's doing, or leave open whose. */
-const ofTheOther: ReadonlySet<string> = new Set([
-  "CONSUMER_CLOSING_MISSING",
-  "PROVIDER_RECORD_MISSING",
-  "HANDLE_DIFFERS",
-  "REQUEST_DIFFERS",
-  "RESPONSE_DIFFERS",
-  "CHECK_FAILED",
-  "ACKNOWLEDGED_BEYOND_RECEIPT",
-]);
-
-/** What names the liar, and violations that can only be those of an honest gateway. */
+/** What names the liar, and what can only be laid at an honest gateway. */
 export function judgeFindings(
   findings: readonly Finding[],
   liar: string,
@@ -184,10 +173,19 @@ export function judgeFindings(
   const convictions: string[] = [];
   const wrongly: Finding[] = [];
   for (const finding of findings) {
-    const { code, gateway, fields } = finding;
-    const named = [gateway, ...Object.values(fields)];
-    if (named.includes(liar) || ofTheOther.has(code)) convictions.push(code);
-    else if (severityOf(code) !== "notice") wrongly.push(finding);
+    if (isLaidAt(finding, liar)) convictions.push(finding.code);
+    // A notice has an honest cause, unless it convicts.
+    else if (severityOf(finding.code) !== "notice" || finding.blame !== undefined) {
+      wrongly.push(finding);
+    }
   }
   return { convictions, wrongly };
+}
+
+/** Whether a gateway is convicted, or one of two. */
+function isLaidAt({ gateway, blame, fields }: Finding, id: string): boolean {
+  if (blame === undefined) return gateway === id || Object.values(fields).includes(id);
+  if (blame.kind === "convicted") return blame.gateway === id;
+  // Of a provider that left nothing on the ledger the consumer alone is named.
+  return blame.gateways.length === 1 || blame.gateways.includes(id);
 }

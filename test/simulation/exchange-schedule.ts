@@ -99,8 +99,16 @@ export async function audit({ ledger, universe }: ExchangeSim): Promise<ReplayRe
   });
 }
 
-export function describeFinding({ code, index, position, gateway, fields }: Finding): string {
-  return `${code} at ${index}/${position ?? ""} of ${gateway ?? ""} ${JSON.stringify(fields)}`;
+export function describeFinding({
+  code,
+  index,
+  position,
+  gateway,
+  blame,
+  fields,
+}: Finding): string {
+  const where = `${index}/${position ?? ""} of ${gateway ?? ""}`;
+  return `${code} at ${where} ${JSON.stringify(fields)} ${JSON.stringify(blame ?? "")}`;
 }
 
 async function* iterate<T>(items: Iterable<T>): AsyncGenerator<T> {
