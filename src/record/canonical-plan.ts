@@ -7,8 +7,9 @@ import type {
   DescOneof,
   Message,
 } from "@bufbuild/protobuf";
-import { create, getOption, ScalarType } from "@bufbuild/protobuf";
+import { getOption, ScalarType } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
+import { creatorOf, type Properties } from "../base/create-message.ts";
 import { one_required, type Rule, rule } from "../gen/causeway/canonical/v1/rule_pb.ts";
 
 /** The kinds of value that canonical messages are made of. */
@@ -55,9 +56,6 @@ export interface OneofPlan {
   readonly bit: number;
 }
 
-/** The properties of a generated message, by name. */
-export type Properties = Record<string, unknown>;
-
 export interface MessagePlan {
   readonly typeName: string;
   /** Ascending by number. */
@@ -99,7 +97,7 @@ function compile(desc: DescMessage): MessagePlan {
   const fields: FieldPlan[] = [];
   const tags: number[] = [];
   const nextRequired: number[] = [];
-  const zero = createZero(desc);
+  const zero = creatorOf(desc) as MessagePlan["zero"];
   const oneofs = desc.oneofs.map(compileOneof);
   const requiredOneofBits = oneofs.reduce((bits, it) => (it.required ? bits | it.bit : bits), 0);
   const { typeName } = desc;
@@ -211,18 +209,4 @@ function findMessage(file: DescFile, typeName: string): DescMessage | undefined 
     if (found !== undefined) return found;
   }
   return undefined;
-}
-
-function createZero(desc: DescMessage): () => Message & Properties {
-  const template = create(desc) as Message & Properties;
-  const lists = desc.fields.filter((field) => field.fieldKind === "list");
-  const listProperties = lists.map((field) => field.localName);
-  const oneofProperties = desc.oneofs.map((oneof) => oneof.localName);
-  return () => {
-    // A copy of one object is much faster than to make it again; what can be changed is made again.
-    const message: Message & Properties = { ...template };
-    for (const property of listProperties) message[property] = [];
-    for (const property of oneofProperties) message[property] = { case: undefined };
-    return message;
-  };
 }

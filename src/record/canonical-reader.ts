@@ -1,8 +1,9 @@
 /** Builds messages from bytes that were checked: there is no rule here, and no bytes that are wrong. */
 import type { Message } from "@bufbuild/protobuf";
 import { parseUtf8 } from "../base/bytes.ts";
+import type { Properties } from "../base/create-message.ts";
 import { assertInvariant } from "../base/errors.ts";
-import type { FieldPlan, MessagePlan, Properties } from "./canonical-plan.ts";
+import type { FieldPlan, MessagePlan } from "./canonical-plan.ts";
 
 interface Cursor {
   readonly bytes: Uint8Array;

@@ -9,7 +9,7 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { compareBytes, compareText } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { checkCanonical } from "./canonical-check.ts";
-import type { Properties } from "./canonical-plan.ts";
+import type { Properties } from "../base/create-message.ts";
 import { planOf } from "./canonical-plan.ts";
 import { readCanonical } from "./canonical-reader.ts";
 import { writeCanonical } from "./canonical-writer.ts";

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { toSealedBatch } from "../../gateway/ledger/ledger-messages.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { isReasonCode } from "../../src/base/reasons.ts";
+import { decodeMessage } from "../../src/base/wire-reader.ts";
 import { BatchSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import type { BatchBytes } from "../../src/record/batch.ts";
 import { apply } from "../../src/registry/apply.ts";
@@ -14,7 +15,6 @@ import type { RegistryState } from "../../src/registry/state.ts";
 import { verifyBatch } from "../../src/registry/verify-batch.ts";
 import { bytesOf, mutant } from "./mutate.ts";
 import { audit } from "./samples.ts";
-import { received } from "./target.ts";
 
 const runs = Number(process.env["CAUSEWAY_FUZZ_RUNS"] ?? 100) * 4;
 const { batches, states, rootAt } = audit.ledger;
@@ -46,7 +46,7 @@ describe("the fold", () => {
         const bytes = bytesOf(one, samples);
         let batch: BatchBytes;
         try {
-          batch = toSealedBatch(received(BatchSchema, bytes));
+          batch = toSealedBatch(decodeMessage(BatchSchema, bytes));
         } catch (error) {
           assert.ok(error instanceof CausewayError);
           return;

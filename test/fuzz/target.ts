@@ -1,6 +1,4 @@
 /** What the fuzzing run knows of a decoder: valid inputs, how it reads them, and how it may refuse. */
-import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
-import { CausewayError } from "../../src/base/errors.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 
 /** A decoder of bytes that come from outside of the process. */
@@ -34,19 +32,4 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 /** Text as a decoder of text gets it: what is no UTF-8 has become U+FFFD on the way. */
 export function textOf(input: Uint8Array): string {
   return decoder.decode(input);
-}
-
-/**
- * A message of a service as gRPC hands it over: what does not decode never reaches our code, and ends
- * the call with a status of the library.
- */
-export function received<Desc extends DescMessage>(
-  schema: Desc,
-  input: Uint8Array,
-): MessageShape<Desc> {
-  try {
-    return fromBinary(schema, input);
-  } catch (cause) {
-    throw new CausewayError("MALFORMED", "not a message", { cause });
-  }
 }

@@ -1,6 +1,7 @@
 /** Compact JWS, statements of every type, call tokens, hellos. */
 import { toBase64, utf8 } from "../../src/base/bytes.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
+import { decodeMessage } from "../../src/base/wire-reader.ts";
 import {
   type CallTokenClaims,
   createCallToken,
@@ -36,7 +37,7 @@ import * as callFixture from "../credential/call-token-fixture.ts";
 import { statementFixtures } from "../credential/fixtures.ts";
 import { openRecord } from "../../src/record/record.ts";
 import { audit, leaves, note } from "./samples.ts";
-import { received, type Target, textOf } from "./target.ts";
+import { type Target, textOf } from "./target.ts";
 
 const { network } = audit;
 const { verifier } = network;
@@ -253,7 +254,7 @@ export const credentialTargets: readonly Target[] = [
     samples: [toBinary(HelloSchema, hello)],
     read: (input) =>
       acceptHello({
-        hello: received(HelloSchema, input),
+        hello: decodeMessage(HelloSchema, input),
         self,
         peer: peer.id,
         keyOf: tokenKeyOf,

@@ -2,10 +2,12 @@
 import { gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Metadata as GrpcMetadata, type ServiceError, status as grpcStatus } from "@grpc/grpc-js";
-import { concatBytes, utf8 } from "../../src/base/bytes.ts";
+import { concatBytes, equalBytes, utf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { linkBatchFramesMax } from "../../src/base/limits.ts";
 import { isReasonCode, type ReasonCode } from "../../src/base/reasons.ts";
+import { decodeMessage } from "../../src/base/wire-reader.ts";
+import { encodeMessage } from "../../src/base/wire-writer.ts";
 import { commit } from "../../src/crypto/commitments.ts";
 import { transcriptOf } from "../../src/crypto/transcript.ts";
 import { readCallMetadata, withoutReserved } from "../../src/exchange/call-metadata.ts";
@@ -72,7 +74,7 @@ import { openRecord } from "../../src/record/record.ts";
 import { wholeAnswer, wholeSegment } from "../support/answers.ts";
 import { metadata } from "../transport/support.ts";
 import { audit } from "./samples.ts";
-import { received, type Target, textOf } from "./target.ts";
+import { type Target, textOf } from "./target.ts";
 
 const messageBytesMax = 64 * 1024;
 const { ledger, network } = audit;
@@ -261,6 +263,18 @@ framedZipped[5 + zipped.length] = 1;
 
 export const exchangeTargets: readonly Target[] = [
   {
+    name: "a message of any service, such as a frame",
+    covers: ["src/base/wire-reader.ts decodeMessage"],
+    samples: frames,
+    read: (input) => {
+      const decoded = encodeMessage(FrameSchema, decodeMessage(FrameSchema, input));
+      const again = encodeMessage(FrameSchema, decodeMessage(FrameSchema, decoded));
+      if (!equalBytes(decoded, again)) throw new Error("what is read is not what is written");
+      return decoded;
+    },
+    reasons: ["MALFORMED"],
+  },
+  {
     name: "a message of the link",
     covers: ["src/exchange/transport/link-codec.ts decodeBatch"],
     samples: [encodeBatch(frames), ...frames.map((frame) => encodeBatch([frame]))],
@@ -302,7 +316,7 @@ export const exchangeTargets: readonly Target[] = [
       .filter(({ leaf }) => openLeaf(leaf).header.gateway === audit.provider.id)
       .map((proof) => toBinary(ProofSchema, proof)),
     read: (input) => {
-      const proof = received(ProofSchema, input);
+      const proof = decodeMessage(ProofSchema, input);
       const leaves = new LeafCache(network.verifier);
       const link = linkTo(audit.provider.id);
       readOpened(proof, { link, replica, leaves });
@@ -323,7 +337,7 @@ export const exchangeTargets: readonly Target[] = [
       ),
     ),
     read: (input) => {
-      const frame = received(RefusedFrameSchema, input);
+      const frame = decodeMessage(RefusedFrameSchema, input);
       const leaves = new LeafCache(network.verifier);
       const context = { link: linkTo(audit.provider.id), replica, leaves };
       const gateway = audit.consumer.id;
@@ -341,7 +355,7 @@ export const exchangeTargets: readonly Target[] = [
     ],
     samples: [bodyOf(call)],
     read: (input) => {
-      const frame = received(CallFrameSchema, input);
+      const frame = decodeMessage(CallFrameSchema, input);
       const read = readCallStatement(frame, { root, n: 2 });
       return read === undefined ? "not bound" : checkSentValues(frame, read);
     },
@@ -353,7 +367,7 @@ export const exchangeTargets: readonly Target[] = [
     covers: ["src/exchange/receipt-check.ts checkReceipt"],
     samples: [bodyOf(answer)],
     read: (input) => {
-      const frame = received(AnswerFrameSchema, input);
+      const frame = decodeMessage(AnswerFrameSchema, input);
       const batch = ledger.batches.find(({ records }) => records.includes(receiptProof.record));
       const { body } = openRecord(receiptProof.record);
       if (batch === undefined || body.case !== "receipt") throw new Error("not a receipt");
@@ -384,7 +398,7 @@ export const exchangeTargets: readonly Target[] = [
     covers: ["src/exchange/call-metadata.ts readCallMetadata"],
     samples: [headers],
     read: (input) => {
-      const given = received(MetadataSchema, input);
+      const given = decodeMessage(MetadataSchema, input);
       withoutReserved(given);
       return readCallMetadata(given);
     },
@@ -452,7 +466,7 @@ export const exchangeTargets: readonly Target[] = [
     name: "metadata that HTTP/2 has to carry",
     covers: ["src/exchange/transport/metadata.ts fieldsFromMetadata"],
     samples: [headers],
-    read: (input) => fieldsFromMetadata(received(MetadataSchema, input)),
+    read: (input) => fieldsFromMetadata(decodeMessage(MetadataSchema, input)),
     reasons: [...ofMetadata, "MALFORMED"],
   },
   {

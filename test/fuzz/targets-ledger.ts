@@ -3,6 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { toFollowItems, toSubmitResults } from "../../gateway/ledger/ledger-messages.ts";
 import { utf8 } from "../../src/base/bytes.ts";
 import { sha256 } from "../../src/base/sha256.ts";
+import { decodeMessage } from "../../src/base/wire-reader.ts";
 import { decodeExport, type ExportEntry } from "../../src/audit/export-file.ts";
 import { collectEvidence } from "../../src/evidence/collect.ts";
 import { opensOne } from "../../src/evidence/openings.ts";
@@ -28,7 +29,7 @@ import type { RegistryState } from "../../src/registry/state.ts";
 import { openRecord } from "../../src/record/record.ts";
 import { iterate } from "../audit/audit-ledger.ts";
 import { audit, note } from "./samples.ts";
-import { received, type Target, textOf } from "./target.ts";
+import { type Target, textOf } from "./target.ts";
 
 const { ledger, network, entries } = audit;
 const exported = await audit.bytes();
@@ -126,14 +127,14 @@ export const ledgerTargets: readonly Target[] = [
     name: "an item of the follow stream",
     covers: ["gateway/ledger/ledger-messages.ts toFollowItems"],
     samples: follow,
-    read: (input) => toFollowItems(received(FollowResponseSchema, input)),
+    read: (input) => toFollowItems(decodeMessage(FollowResponseSchema, input)),
     reasons: ["MALFORMED"],
   },
   {
     name: "the answer to a submit",
     covers: ["gateway/ledger/ledger-messages.ts toSubmitResults"],
     samples: submitted,
-    read: (input) => toSubmitResults(received(SubmitResponseSchema, input), 1),
+    read: (input) => toSubmitResults(decodeMessage(SubmitResponseSchema, input), 1),
     reasons: ["MALFORMED"],
   },
   {

@@ -13,6 +13,7 @@ import {
   utf8,
 } from "../../src/base/bytes.ts";
 import { isReasonCode, type ReasonCode } from "../../src/base/reasons.ts";
+import { decodeMessage } from "../../src/base/wire-reader.ts";
 import { ProofSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import { BatchSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
 import {
@@ -60,7 +61,7 @@ import { callStatement } from "../support/parts.ts";
 import { effects, header, recordsByCase } from "../support/records.ts";
 import { audit, consistency, leaves, oldSize, provenIndex, size, treeReader } from "./samples.ts";
 
-import { received, type Target, textOf } from "./target.ts";
+import { type Target, textOf } from "./target.ts";
 
 const canonical: readonly ReasonCode[] = ["TOO_LARGE", "MALFORMED", "NOT_CANONICAL"];
 const ofHeader: readonly ReasonCode[] = [...canonical, "BATCH_INVALID", "SEEN_INVALID"];
@@ -202,7 +203,7 @@ const batchTargets: readonly Target[] = [
     samples: batches.map(({ leaf, records: bodies }) =>
       encoded(BatchSchema, { leaf, records: [...bodies] }),
     ),
-    read: (input) => openBatch(toSealedBatch(received(BatchSchema, input))),
+    read: (input) => openBatch(toSealedBatch(decodeMessage(BatchSchema, input))),
     reasons: ofHeader,
   },
   {
@@ -213,7 +214,7 @@ const batchTargets: readonly Target[] = [
       return encoded(ProofSchema, { record, position, path: [...path], leaf });
     }),
     read: (input) => {
-      const proof = received(ProofSchema, input);
+      const proof = decodeMessage(ProofSchema, input);
       const { leaf } = verifyRecordProof(proof);
       return verifyRecordPath({ ...proof, header: leaf.header });
     },
@@ -279,7 +280,7 @@ const batchTargets: readonly Target[] = [
     name: "a recorded attribute",
     covers: ["src/policy/attributes.ts readAttributeValue"],
     samples: attributes.map(encodeAttributeValue),
-    read: (input) => readAttributeValue(received(AttributeValueSchema, input)) ?? true,
+    read: (input) => readAttributeValue(decodeMessage(AttributeValueSchema, input)) ?? true,
     reasons: ["MALFORMED", "NOT_CANONICAL"],
   },
 ];
