@@ -5,6 +5,7 @@
 import { create } from "@bufbuild/protobuf";
 import { emptyBytes, equalBytes } from "../src/base/bytes.ts";
 import type { Clock } from "../src/base/clock.ts";
+import type { LeafPlace } from "../src/exchange/held-leaves.ts";
 import { RecordSchema } from "../src/gen/causeway/record/v1/record_pb.ts";
 import type { JournalReader } from "../src/ledger/journal/store.ts";
 import type { QueuedRecord, Replica, Sealer } from "../src/ledger/ports.ts";
@@ -25,6 +26,11 @@ export interface EquivocationOptions {
   onFailure(error: unknown): void;
 }
 
+/** Key of the journal's state that says that a contradiction at this place was reported. */
+export function reportedKey({ gateway, epoch, seq }: LeafPlace): string {
+  return `reported/${gateway}/${epoch}/${seq}`;
+}
+
 interface Report {
   /** Key of the journal's state that says that it was made. */
   readonly key: string;
@@ -35,10 +41,8 @@ interface Report {
 export function reportEquivocations(options: EquivocationOptions): () => void {
   const { replica, sealer, clock } = options;
   const underWay = new Set<string>();
-  let lookedAt: bigint | undefined;
+  // At heartbeats too: what came in-band may contradict what has long been final.
   const look = (size: bigint): void => {
-    if (size === lookedAt) return;
-    lookedAt = size;
     for (const { key, record } of dueReports(options, size)) {
       if (underWay.has(key)) continue;
       underWay.add(key);
@@ -68,10 +72,12 @@ function dueReports(
     if (second === undefined) return [];
     const { header, leafHash } = openLeaf(second);
     const { seq } = header;
-    const stands = replica.reader.atPlace({ gateway, epoch: header.epoch, seq });
+    // What contradicts an earlier epoch was outlived by the statement that opened this one.
+    if (header.epoch !== epoch) return [];
+    const stands = replica.reader.atPlace({ gateway, epoch, seq });
     if (stands === undefined || stands.index >= finalSize) return [];
     if (equalBytes(stands.leafHash, leafHash)) return [];
-    const key = `reported/${gateway}/${header.epoch}/${seq}`;
+    const key = reportedKey({ gateway, epoch, seq });
     const first = replica.batch(stands.index);
     if (first === undefined || journal.state(key) !== undefined) return [];
     return [{ key, record: encodeReport(first.leaf, second) }];

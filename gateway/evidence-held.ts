@@ -23,6 +23,7 @@ import type { OpeningsPorts } from "./admin/openings.ts";
 import type { GatewayConfig } from "./config.ts";
 import { createAdminOpenings } from "./evidence-openings.ts";
 import { startStatusRecords, statusEveryS } from "./evidence-status.ts";
+import { HeldForks } from "./held-forks.ts";
 import type { OpeningsStore } from "./openings.ts";
 import { version as gatewayRelease } from "./status.ts";
 
@@ -62,10 +63,9 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     logger.warn({ event: "report failed", err: error }, "what is to be recorded is not yet");
   const turn = (): Promise<void> => new Promise((resolve) => ports.defer(resolve));
   const bounds = (): typeof defaultBounds => replica.view().network?.bounds ?? defaultBounds;
-  const forks = new Map<string, Uint8Array>();
-  const onForked = ({ place, leaf }: HeldLeaf): void => {
-    forks.set(place.gateway, leaf);
-  };
+  const forget = (leafHash: Uint8Array): void => held.forget(leafHash);
+  const forks = new HeldForks({ replica, journal, forget });
+  const onForked = (leaf: HeldLeaf): void => forks.add(leaf);
   const leaves = new HeldLeaves({
     leafAt: (place) => replica.reader.atPlace(place),
     inclusionBoundMs: () => bounds().inclusion_bound_s * 1000,
@@ -75,7 +75,7 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     scheduler,
     onFailed: (error) => options.onFatal(error),
   });
-  const held = new MissingReceipts({
+  const held: MissingReceipts = new MissingReceipts({
     leaves,
     store,
     sealer,
@@ -115,6 +115,7 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
   });
   const stopFinal = replica.onFinal((final) => {
     leaves.onFinal(final);
+    forks.settle();
     held.onFinal();
     sent.final(final.size);
     unacknowledged.onFinal();
@@ -148,7 +149,7 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
       openings,
       onOpenings: (event) => logger.warn({ ...event }, event.event),
     },
-    forkedLeaf: (gateway) => forks.get(gateway),
+    forkedLeaf: (gateway) => forks.leafOf(gateway),
     start,
     close: async () => {
       stopStatus?.();

@@ -14,6 +14,7 @@ const long = [
   "dev/dev-up",
   "fault/appointment-kills",
   "fault/failing-disk",
+  "fault/held-evidence",
   "fault/long-streams",
   "fault/quiet-night",
   "fault/revoked-in-flight",

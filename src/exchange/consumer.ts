@@ -5,6 +5,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { parseHex, toHex, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
+import { agencyOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { commitUnderSeed } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
@@ -22,6 +23,7 @@ import { KnownAttempts } from "./known-attempts.ts";
 import { LeafCache } from "./leaf-cache.ts";
 import { LinkExchanges } from "./link-exchanges.ts";
 import type { LinkEnd } from "./ports.ts";
+import { areFrozen } from "./provider-gateways.ts";
 import { RefusalLimiter } from "./refusal-limiter.ts";
 import {
   type AgencySystem,
@@ -89,6 +91,10 @@ export class ConsumerSide {
       evaluatedAt: Math.floor(clock.nowMs() / 1000),
     });
     if ("reason" in resolved) return this.#refuse(call, system, resolved);
+    if (areFrozen(agencyOf(resolved.service.id), replica)) {
+      const reason = "CHAIN_FROZEN";
+      return this.#refuse(call, system, { stage: "evidence", reason, catalogued: true });
+    }
     const mask = this.#maskOf(resolved);
     if (mask !== undefined && "reason" in mask) return this.#refuse(call, system, mask);
     const message = isStreaming(resolved.method) ? undefined : await this.#readMessage(call);

@@ -26,7 +26,7 @@ export interface MissingReceiptsPorts {
   readonly clock: Pick<Clock, "nowMs">;
   /** Whether the journal's own state has this key. */
   readonly hasState: (key: string) => boolean;
-  /** Another leaf is final at the place of this one. */
+  /** Another leaf is final at the place of this one, which stays in the store until `forget` is told. */
   onForked(held: HeldLeaf): void;
   /** Something could not be reported, and is tried again with the next final checkpoint. */
   onFailure(error: unknown): void;
@@ -53,10 +53,7 @@ export class MissingReceipts {
     this.#ports = ports;
     this.#listener = {
       final: ({ leafHash }) => this.#settled.push(leafHash),
-      forked: (held) => {
-        this.#settled.push(held.leafHash);
-        ports.onForked(held);
-      },
+      forked: (held) => ports.onForked(held),
       overdue: (held, sinceMs) => this.#overdue.push({ held, sinceMs }),
     };
   }
@@ -78,6 +75,11 @@ export class MissingReceipts {
       this.#ports.leaves.hold(leaf, leafHash, this.#listener);
       this.#ports.store.put({ leafHash, leaf, record, position, path });
     }
+  }
+
+  /** What contradicts a leaf is on record: it needs to be held no longer. */
+  forget(leafHash: Uint8Array): void {
+    this.#settled.push(leafHash);
   }
 
   /** After each final checkpoint, once the leaves have been judged. */

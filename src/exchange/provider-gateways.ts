@@ -4,6 +4,7 @@
  */
 import { agencyOf } from "../base/ids.ts";
 import type { Replica } from "../ledger/ports.ts";
+import { isWithdrawn } from "../registry/standing.ts";
 import type { RegistryState } from "../registry/state.ts";
 
 type Ledger = Pick<Replica, "state" | "view">;
@@ -28,8 +29,10 @@ export function areFrozen(agency: string, replica: Ledger): boolean {
 }
 
 function inForce(agency: string, replica: Ledger): readonly string[] {
-  const view = replica.view();
-  return [...replica.state().gateways.keys()]
-    .filter((id) => agencyOf(id) === agency && view.gateway(id) !== undefined)
-    .toSorted();
+  const [view, { gateways }] = [replica.view(), replica.state()];
+  const isCallable = (id: string): boolean => {
+    const fact = agencyOf(id) === agency ? view.gateway(id) : undefined;
+    return fact !== undefined && !isWithdrawn(gateways.get(id) ?? [], fact);
+  };
+  return [...gateways.keys()].filter(isCallable).toSorted();
 }

@@ -33,6 +33,16 @@ export interface Surroundings {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
+/** A line of a gateway's log. */
+export interface LogEntry {
+  readonly event?: string;
+  readonly [member: string]: unknown;
+}
+
+function parseEntry(line: string): LogEntry {
+  return JSON.parse(line) as LogEntry;
+}
+
 /** A running program. */
 export class Running {
   readonly #child: ChildProcess;
@@ -70,21 +80,45 @@ export class Running {
   }
 
   /** Resolves once the program has printed the line; rejects when it ends without. */
-  printed(line: string): Promise<void> {
+  async printed(line: string): Promise<void> {
+    await this.#found(`"${line}"`, (printed) => printed === line);
+  }
+
+  /** The first entry of its log with this event, behind the first `skip` lines of its output. */
+  async logged(event: string, skip = 0): Promise<LogEntry> {
+    const line = await this.#found(
+      event,
+      (printed) => printed.startsWith("{") && parseEntry(printed).event === event,
+      skip,
+    );
+    return parseEntry(line);
+  }
+
+  /** Lines printed so far. */
+  get lineCount(): number {
+    return this.#lines.length;
+  }
+
+  #found(what: string, isIt: (line: string) => boolean, skip = 0): Promise<string> {
     return new Promise((resolve, reject) => {
       const check = (): void => {
-        if (!this.#lines.includes(line)) return;
+        const line = this.#lines.slice(skip).find(isIt);
+        if (line === undefined) return;
         this.#waiting.delete(check);
-        resolve();
+        resolve(line);
       };
       this.#waiting.add(check);
       check();
-      void this.ended.then(() => reject(new Error(`the program ended before "${line}"`)));
+      void this.ended.then(() => reject(new Error(`the program ended before ${what}`)));
     });
   }
 
   send(message: Arm): void {
     this.#child.send(message);
+  }
+
+  signal(signal: "SIGHUP"): void {
+    this.#child.kill(signal);
   }
 
   async end(signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): Promise<void> {
@@ -150,6 +184,21 @@ export class GatewayProcess {
   async residentBytes(): Promise<number> {
     const status = await readFile(`/proc/${this.#process().pid}/status`, "utf8");
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }
+
+  get pid(): number | undefined {
+    return this.#running?.pid;
+  }
+
+  /** Has it read its configuration again; the entry of its log that says how that went. */
+  async reload(): Promise<LogEntry> {
+    const running = this.#process();
+    const before = running.lineCount;
+    running.signal("SIGHUP");
+    return Promise.race([
+      running.logged("configuration reloaded", before),
+      running.logged("configuration refused", before),
+    ]);
   }
 
   /** The process stands still, and goes on. */
@@ -231,6 +280,8 @@ export interface FaultOptions {
   readonly service?: "divisions" | "streams";
   /** Of the service and of the grant. */
   readonly purposes?: readonly string[];
+  /** Of two cities: writes configurations of its own before the gateways start. */
+  configure?(cities: TwoCities, upstream: string): void;
 }
 
 /** The data service through all its starts. */
@@ -260,6 +311,7 @@ export async function startNetwork(options: FaultOptions = {}): Promise<FaultNet
     ...(options.ownSequencer === undefined ? {} : { ownSequencer: options.ownSequencer }),
     log: process.env["CAUSEWAY_FAULT_LOG"] ?? "silent",
   });
+  options.configure?.(cities, `127.0.0.1:${port}`);
   const { provider, consumer, sequencer } = cities;
   const members = [...(sequencer === undefined ? [] : [sequencer]), provider, consumer];
   return startGateways(cities, { ...options, port, members });
