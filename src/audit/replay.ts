@@ -20,15 +20,14 @@ import { EvidenceChecks, isFounded } from "./evidence-checks.ts";
 import type { ExportEntry } from "./export-file.ts";
 import {
   type Finding,
-  type FindingCode,
   findingAt,
   type Judge,
-  type LedgerFacts,
   type Place,
   type Report,
   type Severity,
   severityOf,
 } from "./findings.ts";
+import { ledgerFacts } from "./ledger-facts.ts";
 import { type FoldedBatch, LedgerFold } from "./ledger-fold.ts";
 import { type JudgedCheckpoint, judgeLaterCheckpoint } from "./later-checkpoint.ts";
 import { PublishedBlobs } from "./published-blobs.ts";
@@ -295,23 +294,15 @@ class Replay {
   #judged(): readonly Finding[] {
     if (this.#judges.size === 0) return this.#findings;
     const { finals, state } = this.#fold;
-    const placed = new Set(
-      this.#findings.map(({ code, index, position, gateway }) =>
-        keyOfViolation({ index, position: position ?? 0, gateway: gateway ?? "" }, code),
-      ),
-    );
-    const ledger: LedgerFacts = {
-      hasLeaf: (leafHash) => this.#chains.hasLeaf(leafHash),
-      signerOfShown: (leafHash) => this.#chains.signerOfShown(leafHash),
+    const ledger = ledgerFacts({
+      findings: this.#findings,
+      chains: this.#chains,
+      // Where notes are missing, a size may have been final that is not known here.
+      finals: this.#notesMissing > 0 ? undefined : finals,
+      state,
       viewAt: (size) => this.#viewAt(size),
-      grantUntil: (jti) => state.grants.get(jti)?.standing.until?.index,
-      staleMs: (size, atMs) => {
-        const final = this.#notesMissing > 0 ? undefined : finals.firstAbove(size);
-        return final === undefined ? undefined : atMs - final.timeMs;
-      },
-      hasViolation: (place, codes) => codes.some((code) => placed.has(keyOfViolation(place, code))),
       skewMs: this.#bounds().skewMs,
-    };
+    });
     return this.#findings.map((finding) => {
       const blame = this.#judges.get(finding)?.(ledger);
       return blame === undefined ? finding : { ...finding, blame };
@@ -400,10 +391,6 @@ class Replay {
     add("blobs", "a policy's blob is missing", blobMissing);
     return list;
   }
-}
-
-function keyOfViolation({ index, position, gateway }: Place, code: FindingCode): string {
-  return `${code} ${index}/${position} ${gateway}`;
 }
 
 function leastOf(findings: readonly Finding[], severity: Severity): bigint | undefined {
