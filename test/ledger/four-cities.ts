@@ -9,7 +9,7 @@ import { defaultBounds } from "../../src/credential/statements.ts";
 import { foundLedger, joinLedger } from "../../src/ledger/embedded/founding.ts";
 import type { LedgerNode, LedgerNodeOptions } from "../../src/ledger/embedded/ledger-node.ts";
 import { originOf } from "../../src/registry/cosigning.ts";
-import { saySequencer } from "../support/city-statements.ts";
+import { sayAppointment } from "../support/statements.ts";
 import { TestLedger } from "../support/ledger.ts";
 import { createTestNetwork, type TestCity, type TestNetwork } from "../support/network.ts";
 import { finalAt, Member, networkOptions, Sockets, temporaryFolder, TestClock } from "./support.ts";
@@ -134,7 +134,7 @@ export class FourCities {
       assert.equal(promised.kind, "promised", id);
       assert.ok(promised.kind === "promised" && promised.highest !== undefined, id);
       const checkpoint = promised.highest.note;
-      const { record } = saySequencer(this.network, city, gateway, { term, log, checkpoint });
+      const { record } = sayAppointment(this.network, city, { gateway, term, log }, checkpoint);
       votes.push({ city: id, checkpoint, record });
     }
     return votes;

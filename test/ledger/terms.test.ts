@@ -7,7 +7,7 @@ import { formatAddCheckpoint } from "../../src/note/add-checkpoint.ts";
 import { parseCheckpoint } from "../../src/note/checkpoint.ts";
 import { parseNote } from "../../src/note/note.ts";
 import { originOf } from "../../src/registry/cosigning.ts";
-import { sayVote } from "../support/city-statements.ts";
+import { sayVote } from "../support/statements.ts";
 import { statusRecord, type TestLedger } from "../support/ledger.ts";
 import { FourCities } from "./four-cities.ts";
 import { type Member, until } from "./support.ts";
@@ -66,8 +66,10 @@ test("a change of the quorum is cosigned by the old and the new one, and the nex
   const { gateway } = network.provider;
   const { engine } = cities.member("hangzhou").running;
   const vote = (id: string): Uint8Array =>
-    sayVote(network, cities.at(id).city, network.idHex, { on: "quorum", quorum: 4, faults: 1 })
-      .record;
+    sayVote(network, cities.at(id).city, {
+      sub: network.idHex,
+      body: { on: "quorum", quorum: 4, faults: 1 },
+    }).record;
   const { batch } = await ledger.append(gateway, ["hangzhou", "shenzhen", "tianjin"].map(vote));
   await cities.member("wuhan").stop();
   await engine.submit(batch);

@@ -8,6 +8,7 @@ import { cosignersBetween, cosigningRules } from "../../src/registry/cosigning.t
 import { TestLedger } from "../support/ledger.ts";
 import {
   createTestAgency,
+  createTestCity,
   createTestNetwork,
   fourCities,
   sayAgency,
@@ -37,14 +38,11 @@ const renewed: CityKeys = { authority: shenzhen.next, next: network.signer("shen
 const rotation = (): SignedStatement => sayRenewal(network, shenzhen, "rotation", renewed);
 const recovery = (): SignedStatement => sayRenewal(network, shenzhen, "recovery", renewed);
 
-const ningbo: TestCity = {
+const ningbo = createTestCity(network, {
   id: "ningbo",
   division: "330200",
-  authority: network.signer("ningbo authority"),
-  next: network.signer("ningbo next"),
-  witness: network.signer("ningbo witness"),
-  agency: createTestAgency(network, "ningbo/transport"),
-};
+  agency: "transport",
+});
 
 /** The reason for which a statement is void on `ledger`, or what it does. */
 async function outcome(

@@ -9,6 +9,7 @@ import { encodeRecord } from "../../src/record/record.ts";
 import { statusRecord, TestLedger } from "../support/ledger.ts";
 import {
   createTestAgency,
+  createTestCity,
   sayAdministrator,
   sayAgency,
   sayGateway,
@@ -141,14 +142,12 @@ function renewed(network: TestNetwork, renewals: number): CityKeys {
   return { authority: key(renewals), next: key(renewals + 1) };
 }
 
-const accession = (network: TestNetwork): TestCity => ({
-  id: "ningbo",
-  division: "330200",
-  authority: network.signer("ningbo authority"),
-  next: network.signer("ningbo next"),
-  witness: network.signer("ningbo witness"),
-  agency: createTestAgency(network, "ningbo/transport"),
-});
+const accession = (network: TestNetwork): TestCity =>
+  createTestCity(network, {
+    id: "ningbo",
+    division: "330200",
+    agency: "transport",
+  });
 
 /** A vote of one of the two first cities, the second under the key that it has now. */
 function voteOf(

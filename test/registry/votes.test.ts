@@ -7,7 +7,7 @@ import { cosigningRules } from "../../src/registry/cosigning.ts";
 import { citiesInForce, isQuorumOf } from "../../src/registry/electorate.ts";
 import { TestLedger } from "../support/ledger.ts";
 import {
-  createTestAgency,
+  createTestCity,
   createTestNetwork,
   fourCities,
   sayAgency,
@@ -29,14 +29,11 @@ const founded = await TestLedger.founded(network);
 const gateway = network.provider.gateway;
 type Four = readonly [TestCity, TestCity, TestCity, TestCity];
 const [hangzhou, shenzhen, suzhou, tianjin] = network.cities as Four;
-const ningbo: TestCity = {
+const ningbo = createTestCity(network, {
   id: "ningbo",
   division: "330200",
-  authority: network.signer("ningbo authority"),
-  next: network.signer("ningbo next"),
-  witness: network.signer("ningbo witness"),
-  agency: createTestAgency(network, "ningbo/transport"),
-};
+  agency: "transport",
+});
 const candidacy = sayCandidacy(network, ningbo);
 const asked = founded.fork();
 await asked.append(gateway, [candidacy]);

@@ -339,12 +339,26 @@ export function sayAdministrator(
 
 /** Another agency of a city, with keys of its own. */
 export function createTestAgency(network: Pick<TestNetwork, "signer">, id: string): TestAgency {
-  const { signer } = network;
+  return createAgency(id, laterKeys(network));
+}
+
+/** Another city, such as one that asks to be let in, with one agency. */
+export function createTestCity(
+  network: Pick<TestNetwork, "signer">,
+  city: { readonly id: string; readonly division: string; readonly agency: string },
+): TestCity {
+  return createCity(city, laterKeys(network));
+}
+
+function laterKeys({ signer }: Pick<TestNetwork, "signer">): Keys {
   const bytesOf = (label: string): Uint8Array => sha256(utf8(label));
-  const tls = (owner: string): { certificate: string; digest: string } => ({
-    certificate: toBase64(bytesOf(`${owner} certificate`)),
-    digest: toHex(bytesOf(`${owner} other tls`)),
-  });
-  const address = (owner: string): string => `${owner.replaceAll("/", ".")}.test:7443`;
-  return createAgency(id, { signer, bytesOf, tls, address });
+  return {
+    signer,
+    bytesOf,
+    tls: (owner) => ({
+      certificate: toBase64(bytesOf(`${owner} certificate`)),
+      digest: toHex(bytesOf(`${owner} other tls`)),
+    }),
+    address: (owner) => `${owner.replaceAll("/", ".")}.test:7443`,
+  };
 }
