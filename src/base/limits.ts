@@ -63,6 +63,8 @@ export const canonicalDepthMax: number = 16;
 export const jsonDepthMax: number = 16;
 /** Bytes of a DER certificate with one name and one P-256 key: a few hundred, with room for other keys. */
 export const certificateBytesMax: number = 4096;
+/** Call tokens of others that are kept as read: those of a moment under load, some kilobytes each. */
+export const callTokensReadMax: number = 256;
 /** Compact JWS whose signature is remembered as right: those of the last second under load. */
 export const signaturesRememberedMax: number = 4096;
 /** Signatures of leaves and notes that are remembered as right: a few seconds of a busy ledger. */
@@ -265,6 +267,8 @@ export const heldRecordsMax: number = 1024 * 1024;
 export const heldBufferMs: number = 50;
 /** Bytes of held records that wait to be written: at this many they are written at once. */
 export const heldBufferBytesMax: number = 1024 * 1024;
+/** Closed attempts that are forgotten with one closing: more than one, so that none are left over. */
+export const attemptsForgottenTogetherMax: number = 64;
 /** Openings that are erased at one time, with one record on the ledger. */
 export const erasedTogetherMax: number = 16 * 1024;
 /** Reports of missing records that are sealed at one time: the queue is for exchanges. */

@@ -1,6 +1,7 @@
 import { equalBytes, parseBase64url, parseUtf8, toBase64url, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
-import { callStatementsMax, callTokenBytesMax } from "../base/limits.ts";
+import { callStatementsMax, callTokenBytesMax, callTokensReadMax } from "../base/limits.ts";
+import { Lru } from "../base/lru.ts";
 import { sha256 } from "../base/sha256.ts";
 import type { Signer, Verifier } from "../crypto/ports.ts";
 import { bytes16, digest, key, memberId, unixTime } from "./atoms.ts";
@@ -78,6 +79,24 @@ const wireShape: Shape<WireClaims> = refined(
 
 function openJws(text: string): CompactJws {
   return openCompact(text, { typ: callTokenTyp, bytesMax: callTokenBytesMax });
+}
+
+interface ReadToken {
+  readonly jws: CompactJws;
+  readonly digest: Uint8Array;
+  /** Once they were asked for and right. */
+  claims?: CallTokenClaims;
+}
+
+// The calls of one turn carry the same token, and what it says is a matter of its text alone.
+const readTokens = new Lru<string, ReadToken>(callTokensReadMax);
+
+function readToken(text: string): ReadToken {
+  const known = readTokens.get(text);
+  if (known !== undefined) return known;
+  const read: ReadToken = { jws: openJws(text), digest: callTokenDigest(text) };
+  readTokens.set(text, read);
+  return read;
 }
 
 function claimsOf(payload: Uint8Array): CallTokenClaims {
@@ -167,20 +186,21 @@ export async function verifyCallToken(options: {
   readonly remembered?: RememberedSignatures;
 }): Promise<VerifiedCallToken> {
   const { token, expected, keyOf, verifier, remembered } = options;
-  const jws = openJws(token);
+  const read = readToken(token);
+  const { jws, digest } = read;
   const publicKey = keyOf(jws.kid, expected.issuer);
   if (publicKey === undefined) {
     throw new CausewayError("TOKEN_KEY_UNKNOWN", "the issuer has no such token key");
   }
   const verify = (): Promise<void> => verifySignature(jws, publicKey, verifier);
   await (remembered === undefined ? verify() : remembered.once(token, verify));
-  const claims = claimsOf(jws.payload);
+  const claims = (read.claims ??= claimsOf(jws.payload));
   assertParties(claims, expected);
   assertTimes(claims, expected);
   if (!equalBytes(claims.nonce, expected.boot)) {
     throw new CausewayError("NONCE_STALE", "the token names another boot");
   }
-  return { claims, kid: jws.kid, digest: callTokenDigest(token) };
+  return { claims, kid: jws.kid, digest };
 }
 
 /**
