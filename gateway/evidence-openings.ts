@@ -4,6 +4,7 @@ import { concatBytes, equalBytes, u64be } from "../src/base/bytes.ts";
 import type { Clock, RandomBytes } from "../src/base/clock.ts";
 import { erasedTogetherMax } from "../src/base/limits.ts";
 import { RecordSchema } from "../src/gen/causeway/record/v1/record_pb.ts";
+import { erasedNumber, erasedState, erasedStateKey } from "../src/exchange/erased-openings.ts";
 import type { JournalReader } from "../src/ledger/journal/store.ts";
 import { erasureSecretBytes } from "../src/ledger/openings/erasure.ts";
 import type { Erasure, Openings } from "../src/ledger/openings/openings.ts";
@@ -11,8 +12,6 @@ import type { SealedRecord, Sealer } from "../src/ledger/ports.ts";
 import { encodeRecord } from "../src/record/record.ts";
 import { namedByOpeningId } from "./openings.ts";
 
-/** Key of the journal's state that says which erasures stand on record. */
-const stateKey = "openings/erased";
 /** Attempts of one exchange on both sides: far more than are ever made. */
 const attemptsMax = 1024;
 
@@ -102,14 +101,23 @@ async function show(
 }
 
 async function sealErasures(options: AdminOpeningsOptions): Promise<readonly SealedRecord[]> {
-  const saved = options.journal.state(stateKey);
-  const after = saved === undefined ? 0n : new DataView(saved.slice().buffer).getBigUint64(0);
   const records: SealedRecord[] = [];
-  for (const erasure of await options.openings.erasures(Number(after))) {
+  for (const erasure of await unrecorded(options)) {
     const sealed = await seal(erasure, options);
     if (sealed !== undefined) records.push(sealed);
   }
   return records;
+}
+
+/** A store that has come to fewer erasures than are on record is a new one, of which none is. */
+async function unrecorded({
+  journal,
+  openings,
+}: AdminOpeningsOptions): Promise<readonly Erasure[]> {
+  const recorded = erasedNumber(journal.state(erasedStateKey));
+  const all = await openings.erasures(0);
+  const isNew = (all.at(-1)?.number ?? 0) < recorded;
+  return isNew ? all : all.filter(({ number }) => number > recorded);
 }
 
 function seal(
@@ -121,6 +129,6 @@ function seal(
     kind: "evidence",
     record: encodeRecord(create(RecordSchema, { body: { case: "openingsErased", value } })),
     decidedAtMs: clock.nowMs(),
-    states: [{ key: stateKey, value: u64be(BigInt(number)) }],
+    states: [erasedState(number)],
   });
 }

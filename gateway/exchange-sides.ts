@@ -20,7 +20,7 @@ import type { ClockWatch } from "./clock-watch.ts";
 import type { HeldEvidence } from "./evidence-held.ts";
 import type { GatewayConfig } from "./config.ts";
 import { Links } from "./links.ts";
-import { boundBatchKeys, tokenKeyOf } from "./peers.ts";
+import { boundBatchKeys, boundTokenKeys, tokenKeyOf } from "./peers.ts";
 import { DescriptorSets } from "../src/policy/descriptors.ts";
 import { Masks } from "../src/policy/mask.ts";
 import { decideAndReserve, QuotaUsageCounter } from "./quota-usage.ts";
@@ -112,10 +112,11 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
   });
   const known = new KnownAttempts();
   known.load(journal.states("consumer/"));
-  const unknown = new UnknownAttempts(
-    { ...ports, ownTokenKeys: () => [keys.token.publicKey], journal },
-    known,
-  );
+  const ownTokenKeys = (): readonly Uint8Array[] => [
+    keys.token.publicKey,
+    ...boundTokenKeys(replica.state(), self.gateway),
+  ];
+  const unknown = new UnknownAttempts({ ...ports, ownTokenKeys, journal }, known);
   const links: Links = new Links({
     ...ports,
     tokenSigner: keys.token,

@@ -20,9 +20,17 @@ export function trustedCertificates(state: RegistryState): Uint8Array[] {
   return [...state.gateways.keys()].flatMap((id) => statedCertificates(state, id));
 }
 
-function statedCertificates(state: RegistryState, id: string): Uint8Array[] {
-  const texts = state.gateways.get(id)?.at(-1)?.body.certificates ?? [];
-  return texts.flatMap((text) => parseBase64(text) ?? []);
+// What a statement says never changes, and a peer is looked up for every call.
+const parsedCertificates = new WeakMap<readonly string[], readonly Uint8Array[]>();
+
+function statedCertificates(state: RegistryState, id: string): readonly Uint8Array[] {
+  const texts = state.gateways.get(id)?.at(-1)?.body.certificates;
+  if (texts === undefined) return [];
+  const known = parsedCertificates.get(texts);
+  if (known !== undefined) return known;
+  const parsed = texts.flatMap((text) => parseBase64(text) ?? []);
+  parsedCertificates.set(texts, parsed);
+  return parsed;
 }
 
 /**
@@ -38,13 +46,18 @@ export function isLedgerMember(certificate: Uint8Array | undefined, replica: Rep
 }
 
 /** DER of the certificates of one gateway in force. */
-export function certificatesOf(state: RegistryState, gateway: string): Uint8Array[] {
+export function certificatesOf(state: RegistryState, gateway: string): readonly Uint8Array[] {
   return current(state, gateway) === undefined ? [] : statedCertificates(state, gateway);
 }
 
 /** Every batch key that the ledger has ever bound to a gateway, raw, in the order of the ledger. */
 export function boundBatchKeys(state: RegistryState, gateway: string): readonly Uint8Array[] {
   return (state.gateways.get(gateway) ?? []).map(({ batchKey }) => batchKey);
+}
+
+/** Every token key that the ledger has ever bound to a gateway, raw, in the order of the ledger. */
+export function boundTokenKeys(state: RegistryState, gateway: string): readonly Uint8Array[] {
+  return (state.gateways.get(gateway) ?? []).map(({ tokenKey }) => tokenKey);
 }
 
 export interface Peer {
@@ -74,9 +87,18 @@ function isGone(replica: Replica, fact: GatewayFact): boolean {
   return isWithdrawn(replica.state().gateways.get(fact.id) ?? [], fact);
 }
 
+const kids = new WeakMap<GatewayFact, string>();
+
+/** The thumbprint of a gateway's token key. */
+function kidOf(fact: GatewayFact): string {
+  const known = kids.get(fact) ?? thumbprint(fact.tokenKey);
+  kids.set(fact, known);
+  return known;
+}
+
 /** The raw token key in force of a gateway under a thumbprint. */
 export function tokenKeyOf(replica: Replica, kid: string, gateway: string): Uint8Array | undefined {
   const fact = replica.view().gateway(gateway);
   if (fact === undefined || isGone(replica, fact)) return undefined;
-  return thumbprint(fact.tokenKey) === kid ? fact.tokenKey : undefined;
+  return kidOf(fact) === kid ? fact.tokenKey : undefined;
 }

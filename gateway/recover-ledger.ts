@@ -94,7 +94,7 @@ function rebuilt(
     place: placeOf(batch.index, replica),
     boot: header.boot,
     sealedAtMs: Number(header.sealedAt),
-    states: states.changesOf(records),
+    states: states.changesOf(records, Number(header.sealedAt)),
   };
 }
 

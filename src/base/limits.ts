@@ -277,6 +277,11 @@ export const missingReportsInFlightMax: number = 64;
 export const exchangeStreamsMax: number = 1024;
 /** Bytes of a frame beside its messages: two records of the largest size, metadata, status, and the framing of each. */
 export const exchangeFrameOverheadBytes: number = 2 * 1024 * 1024;
+/**
+ * Milliseconds for which the messages of a stream that flows are gathered into one segment: a record is
+ * sealed for each on either side, and some hundred a second would cost more than the stream.
+ */
+export const segmentGatherMs: number = 20;
 /** Bytes of one frame on a stream of its own: a message of 64 MiB behind a segment of 1 MiB that it fills. */
 export const exchangeFrameBytesMax: number =
   callMessageBytesBound + 1024 * 1024 + exchangeFrameOverheadBytes;

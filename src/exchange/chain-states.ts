@@ -1,7 +1,9 @@
 /**
  * The journal's own state, worked out again from the records of the own chain: which attempts are open at
- * the provider, and which ones the consumer has closed. What the state says beside that, how far the
- * ledger was looked through, starts again at 0: whatever is met there is known, or is answered.
+ * the provider, which ones the consumer has closed, which withheld records it has reported, and how many
+ * erasures of openings are on record. What the state says beside that is how far something was looked through, and
+ * starts again at 0: of the ledger whatever is met there is known, or is answered; of the own chain each receipt
+ * is answered on the ledger, or waits for its acknowledgement.
  */
 import { emptyBytes, toHex } from "../base/bytes.ts";
 import { callTokenDigest } from "../credential/call-token.ts";
@@ -14,9 +16,12 @@ import {
   Side,
 } from "../gen/causeway/record/v1/record_pb.ts";
 import type { StateChange } from "../ledger/ports.ts";
+import { leafHash } from "../merkle/hash.ts";
 import { openCallStatement } from "../record/call-tree.ts";
 import { openRecord, recordHash } from "../record/record.ts";
-import { closedStateKey } from "./known-attempts.ts";
+import { erasedState } from "./erased-openings.ts";
+import { closedState } from "./known-attempts.ts";
+import { missingStateKey } from "./missing-receipts.ts";
 import { formatOpenAttempt, type OpenAttempt, openStateKey } from "./open-attempts.ts";
 import { attemptKey } from "./used-attempts.ts";
 
@@ -28,13 +33,17 @@ interface Open extends Omit<OpenAttempt, "prevRecord"> {
 export class ChainStates {
   /** Open attempts, by the record hash of their newest record. */
   readonly #open = new Map<string, Open>();
+  #erasures = 0;
 
-  /** What the records of the next batch change. Throws a CausewayError for records that a gateway cannot have sealed. */
-  changesOf(records: readonly Uint8Array[]): readonly StateChange[] {
-    return records.flatMap((bytes) => this.#changesOf(bytes));
+  /**
+   * What the records of the next batch, sealed at a Unix time in milliseconds, change. Throws a CausewayError for
+   * records that a gateway cannot have sealed.
+   */
+  changesOf(records: readonly Uint8Array[], sealedAtMs: number): readonly StateChange[] {
+    return records.flatMap((bytes) => this.#changesOf(bytes, sealedAtMs));
   }
 
-  #changesOf(bytes: Uint8Array): readonly StateChange[] {
+  #changesOf(bytes: Uint8Array, sealedAtMs: number): readonly StateChange[] {
     const { body } = openRecord(bytes);
     switch (body.case) {
       case "opened":
@@ -42,11 +51,17 @@ export class ChainStates {
       case "receipt":
         return this.#receipt(body.value, bytes);
       case "acknowledgement":
-        return isClosing(body.value) ? [closedAttempt(body.value)] : [];
+        return isClosing(body.value) ? [closedAttempt(body.value, sealedAtMs)] : [];
       case "closed":
         return body.value.side === Side.CONSUMER
-          ? [closedAttempt(body.value)]
+          ? [closedAttempt(body.value, sealedAtMs)]
           : this.#ended(body.value.prevRecord);
+      case "receiptMissing": {
+        const { leaf, position } = body.value;
+        return [{ key: missingStateKey(leafHash(leaf), position), value: emptyBytes }];
+      }
+      case "openingsErased":
+        return [erasedState(++this.#erasures)];
       default:
         return [];
     }
@@ -87,6 +102,9 @@ function isClosing({ final, check }: Acknowledgement): boolean {
   return final || check !== Check.MATCH;
 }
 
-function closedAttempt({ tokenDigest, index }: Acknowledgement | Closed): StateChange {
-  return { key: closedStateKey(attemptKey(tokenDigest, index)), value: emptyBytes };
+function closedAttempt(
+  { tokenDigest, index }: Acknowledgement | Closed,
+  closedAtMs: number,
+): StateChange {
+  return closedState(attemptKey(tokenDigest, index), closedAtMs);
 }

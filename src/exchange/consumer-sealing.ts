@@ -91,7 +91,7 @@ export class ConsumerSealing {
     });
     const hash = recordHash(record);
     const states = final
-      ? this.#o.known.closing(attempt.key)
+      ? this.#o.known.closing(attempt.key, this.#o.ports.clock.nowMs())
       : this.#o.known.recorded(attempt.key, name, hash);
     this.#seal(record, attempt, states, (sealed) => {
       this.#prevRecord = hash;
@@ -128,7 +128,8 @@ export class ConsumerSealing {
       prevRecord: this.#prevRecord,
       frames: this.#handedOver,
     });
-    this.#seal(record, attempt, this.#o.known.closing(attempt.key), () => {
+    const states = this.#o.known.closing(attempt.key, this.#o.ports.clock.nowMs());
+    this.#seal(record, attempt, states, () => {
       attempt.carriage.close();
       this.#hears.closed(outcome, failure.code);
       if (nextAttempt > 0) this.failure = undefined;

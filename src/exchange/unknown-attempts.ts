@@ -5,12 +5,13 @@
  */
 import { CausewayError } from "../base/errors.ts";
 import { callTokenDigest, mayBeOf, openCallToken } from "../credential/call-token.ts";
+import { defaultBounds } from "../credential/statements.ts";
 import type { Call } from "../gen/causeway/record/v1/parts_pb.ts";
 import { openCallStatement, verifyCallPath } from "../record/call-tree.ts";
 import { type LedgerRecord, openRecord } from "../record/record.ts";
 import type { IncludedBatch, StateChange } from "../ledger/ports.ts";
 import { type AttemptName, encodeConsumerClosed } from "./consumer-records.ts";
-import type { KnownAttempts } from "./known-attempts.ts";
+import { type KnownAttempts, recordableMs } from "./known-attempts.ts";
 import { type OwnJournal, wasClosed } from "./own-closings.ts";
 import type { ExchangePorts } from "./ports.ts";
 import { attemptKey } from "./used-attempts.ts";
@@ -76,7 +77,8 @@ export class UnknownAttempts {
   async #scan(): Promise<void> {
     const { replica, self } = this.#ports;
     await this.#closeUnsealed();
-    const size = replica.final()?.size ?? 0n;
+    const final = replica.final();
+    const size = final?.size ?? 0n;
     for (let index = this.#known.scanned; index < size; index++) {
       const batch = replica.batch(index);
       if (batch === undefined) return;
@@ -85,6 +87,8 @@ export class UnknownAttempts {
       // A long ledger is looked through beside the calls, not before them.
       if (index % batchesBetweenTurns === 0n) await this.#turn();
     }
+    const bounds = replica.view().network?.bounds ?? defaultBounds;
+    if (final !== undefined) this.#known.settled(final.timeMs - recordableMs(bounds));
   }
 
   #turn(): Promise<void> {
@@ -138,7 +142,7 @@ export class UnknownAttempts {
     if (genuine && (await this.#wasClosed(name, issuedAt))) return;
     const forgotten = genuine && issuedAt * 1000 < this.#ports.self.startedAtMs;
     const outcome = forgotten ? "unknown-after-restart" : "disputed";
-    const states = this.#known.closing(key);
+    const states = this.#known.closing(key, this.#ports.clock.nowMs());
     try {
       await this.#seal(name, outcome, states);
     } catch (error) {
@@ -158,7 +162,7 @@ export class UnknownAttempts {
   async #closeUnsealed(): Promise<void> {
     for (const { name, outcome, prevRecord } of this.#known.takeLeftOpen()) {
       const key = attemptKey(name.tokenDigest, name.index);
-      const states = this.#known.closing(key);
+      const states = this.#known.closing(key, this.#ports.clock.nowMs());
       try {
         await this.#seal(name, outcome, states, prevRecord);
       } catch {

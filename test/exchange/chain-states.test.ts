@@ -5,6 +5,9 @@ import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { toHex } from "../../src/base/bytes.ts";
 import { ChainStates } from "../../src/exchange/chain-states.ts";
+import { erasedNumber, erasedStateKey } from "../../src/exchange/erased-openings.ts";
+import { KnownAttempts } from "../../src/exchange/known-attempts.ts";
+import { missingStateKey } from "../../src/exchange/missing-receipts.ts";
 import { parseOpenAttempt } from "../../src/exchange/open-attempts.ts";
 import { attemptKey } from "../../src/exchange/used-attempts.ts";
 import { callTokenDigest } from "../../src/credential/call-token.ts";
@@ -14,9 +17,12 @@ import {
   RecordSchema,
   Side,
 } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { leafHash } from "../../src/merkle/hash.ts";
 import { openCallStatement } from "../../src/record/call-tree.ts";
 import { encodeRecord, type LedgerRecord, recordHash } from "../../src/record/record.ts";
 import { recordOfKind } from "../support/records.ts";
+
+const sealedAtMs = 1_700_000_000_000;
 
 type RecordBody = Exclude<RecordMessage["body"], { case: undefined }>;
 
@@ -49,7 +55,7 @@ describe("the states of a chain", () => {
   it("have an attempt open from its Opened to the record that follows it", () => {
     const { record, key, xid } = opened();
     const states = new ChainStates();
-    const [open] = states.changesOf([record]);
+    const [open] = states.changesOf([record], sealedAtMs);
     assert.equal(open?.key, `provider/open/${key}`);
     const attempt = parseOpenAttempt(open.value as Uint8Array);
     assert.deepEqual(
@@ -60,8 +66,8 @@ describe("the states of a chain", () => {
       value.side = Side.PROVIDER;
       value.prevRecord = recordHash(record);
     });
-    assert.deepEqual(states.changesOf([closed]), [{ key: `provider/open/${key}` }]);
-    assert.deepEqual(states.changesOf([closed]), []);
+    assert.deepEqual(states.changesOf([closed], sealedAtMs), [{ key: `provider/open/${key}` }]);
+    assert.deepEqual(states.changesOf([closed], sealedAtMs), []);
   });
 
   it("have it closed by its final receipt, and open on after one that is not", () => {
@@ -76,7 +82,7 @@ describe("the states of a chain", () => {
       });
     const first = follows(record, false);
     const last = follows(first, true);
-    const changes = new ChainStates().changesOf([record, first, last]);
+    const changes = new ChainStates().changesOf([record, first, last], sealedAtMs);
     assert.deepEqual(
       changes.map((change) => [change.key, change.value === undefined]),
       [
@@ -96,9 +102,51 @@ describe("the states of a chain", () => {
         key = `consumer/closed/${attemptKey(value.tokenDigest, value.index)}`;
       });
     const keys = (record: Uint8Array): readonly string[] =>
-      new ChainStates().changesOf([record]).map((change) => change.key);
+      new ChainStates().changesOf([record], sealedAtMs).map((change) => change.key);
     assert.deepEqual(keys(acknowledged(true, Check.MATCH)), [key]);
     assert.deepEqual(keys(acknowledged(false, Check.PROOF_INVALID)), [key]);
     assert.deepEqual(keys(acknowledged(false, Check.MATCH)), []);
+  });
+
+  it("say when an attempt of the consumer was closed: a start forgets it as if its journal was never lost", () => {
+    const record = recordOf("acknowledgement", (value) => {
+      value.final = true;
+    });
+    const [change] = new ChainStates().changesOf([record], sealedAtMs);
+    const attempt = change?.key.slice("consumer/closed/".length) ?? "";
+    const known = new KnownAttempts();
+    known.load([{ key: change?.key ?? "", value: change?.value ?? new Uint8Array() }]);
+    const forgotten = (settledMs: number): boolean => {
+      known.settled(settledMs);
+      known.closing("another", sealedAtMs + 1);
+      return !known.has(attempt);
+    };
+    assert.deepEqual([forgotten(sealedAtMs), forgotten(sealedAtMs + 1)], [false, true]);
+  });
+
+  it("know which records of others were reported as missing", () => {
+    const leaf = new Uint8Array(200).fill(7);
+    const record = recordOf("receiptMissing", (value) => {
+      value.leaf = leaf;
+      value.position = 3;
+    });
+    const changes = new ChainStates().changesOf([record], sealedAtMs);
+    assert.deepEqual(changes, [
+      { key: missingStateKey(leafHash(leaf), 3), value: new Uint8Array() },
+    ]);
+  });
+
+  it("know how many erasures of openings are on record", () => {
+    const states = new ChainStates();
+    const erased = recordOf("openingsErased", () => undefined);
+    states.changesOf([erased], sealedAtMs);
+    const changes = states.changesOf([erased, erased], sealedAtMs);
+    assert.deepEqual(
+      changes.map(({ key, value }) => [key, erasedNumber(value)]),
+      [
+        [erasedStateKey, 2],
+        [erasedStateKey, 3],
+      ],
+    );
   });
 });

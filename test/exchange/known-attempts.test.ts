@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
-import { KnownAttempts } from "../../src/exchange/known-attempts.ts";
+import { KnownAttempts, recordableMs } from "../../src/exchange/known-attempts.ts";
 import type { StateChange } from "../../src/ledger/ports.ts";
 
 /** A consumer whose provider puts every attempt on the ledger, once. */
@@ -11,6 +11,7 @@ class Model {
   readonly closings = new Map<string, number>();
   readonly sent: string[] = [];
   known = new KnownAttempts();
+  nowMs = 1;
   #open: string[] = [];
   #started = 0;
 
@@ -33,7 +34,7 @@ class Model {
   }
 
   #seal(attempt: string, isSealed: boolean, isOwn: boolean): void {
-    const changes = this.known.closing(attempt);
+    const changes = this.known.closing(attempt, this.nowMs);
     const index = Number(attempt.slice(1));
     const name = { xid: new Uint8Array(16), attempt: 1, tokenDigest: new Uint8Array(32), index };
     if (isSealed) this.#commit(attempt, changes);
@@ -46,6 +47,7 @@ class Model {
       if (value === undefined) this.stored.delete(key);
       else this.stored.set(key, value);
     }
+    this.known.sealed(changes);
   }
 
   /** Looks at what is final; without seals it gives up at the first that is unknown. */
@@ -129,4 +131,50 @@ test("what is stored does not grow with the attempts that are over", () => {
     }),
     { numRuns: 500 },
   );
+});
+
+/** Closes attempts that the provider has no record of, and says how many states are stored of them. */
+function closeUnrecorded(model: Model, count: number): number {
+  for (let i = 0; i < count; i++) {
+    model.start();
+    model.sent.pop();
+    model.close(0, true);
+  }
+  return [...model.stored.keys()].filter((key) => key.startsWith("consumer/closed/")).length;
+}
+
+test("what no provider records is forgotten once none can any more, a restart between or not", () => {
+  for (const isRestarted of [false, true]) {
+    const model = new Model();
+    assert.equal(closeUnrecorded(model, 200), 200);
+    if (isRestarted) model.crash();
+    model.known.settled(model.nowMs);
+    assert.equal(closeUnrecorded(model, 1), 201);
+    model.nowMs += 1;
+    model.known.settled(model.nowMs);
+    // Some at a time, and more than are closed.
+    assert.equal(closeUnrecorded(model, 1), 138);
+    assert.equal(closeUnrecorded(model, 3), 4);
+    assert.ok(!model.known.has("a0"));
+    assert.ok(model.known.has("a204"));
+  }
+});
+
+test("what was to be forgotten with a closing that is not sealed is forgotten with the next one", () => {
+  const model = new Model();
+  closeUnrecorded(model, 3);
+  model.nowMs += 1;
+  model.known.settled(model.nowMs);
+  model.start();
+  model.sent.pop();
+  model.close(0, false);
+  assert.equal(model.stored.size, 3);
+  assert.ok(model.known.has("a0"));
+  model.scan(true);
+  assert.equal(closeUnrecorded(model, 1), 2);
+});
+
+test("a record of an honest provider is final as long after a closing as token, link and ledger may take", () => {
+  const bounds = { token_life_s: 60, skew_s: 5, inclusion_bound_s: 60 };
+  assert.equal(recordableMs(bounds), 155_000);
 });

@@ -44,17 +44,20 @@ describe("an erasure of openings", () => {
     states.clear();
     erased = [];
     isSealing = true;
-    openings = await openOpenings({
-      path: join(folder, "openings.sqlite"),
-      key: new Uint8Array(32),
-      scheduler: systemScheduler,
-      onFailed: () => undefined,
-    });
+    openings = await open();
   });
   afterEach(async () => {
     await openings.close();
     rmSync(folder, { recursive: true });
   });
+
+  const open = (): Promise<Openings> =>
+    openOpenings({
+      path: join(folder, "openings.sqlite"),
+      key: new Uint8Array(32),
+      scheduler: systemScheduler,
+      onFailed: () => undefined,
+    });
 
   const admin = (): ReturnType<typeof createAdminOpenings> =>
     createAdminOpenings({
@@ -123,6 +126,17 @@ describe("an erasure of openings", () => {
     await admin().catchUp();
     await admin().catchUp();
     assert.equal(erased.length, 1);
+  });
+
+  it("of a store that was lost and made again is recorded too", async () => {
+    for (let i = 0; i < 3; i++) await admin().erase(put(startMs));
+    await openings.close();
+    rmSync(join(folder, "openings.sqlite"));
+    openings = await open();
+    for (let i = 0; i < 2; i++) await admin().erase(put(startMs));
+    await admin().catchUp();
+    assert.equal(erased.length, 5);
+    assert.equal(new Set(erased.map(({ root }) => Buffer.from(root).toString("hex"))).size, 5);
   });
 
   it("can be shown of one exchange by its salt and path, under the recorded root", () => {

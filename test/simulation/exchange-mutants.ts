@@ -90,5 +90,5 @@ export const sourceProofs: Readonly<Record<string, number>> = {
   windowIsKept: 0,
   creditAfterReceipt: 2,
   openedBeforeWriting: 0,
-  handedOverIsCounted: 0,
+  handedOverIsCounted: 25,
 };
