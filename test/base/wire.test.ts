@@ -152,21 +152,31 @@ function typesOf(messages: readonly DescMessage[]): readonly DescMessage[] {
 
 const types: readonly DescMessage[] = files.flatMap(({ messages }) => typesOf(messages));
 
-/** What a decoder gives: the message, or that it refuses. */
-function outcome(decode: () => Message): Message | "refused" {
+/** What protobuf-es reads, or that it refuses. */
+function expected(desc: DescMessage, bytes: Uint8Array): Message | "refused" {
   try {
-    return decode();
+    return fromBinary(desc, bytes);
+  } catch {
+    // It refuses with errors of many kinds.
+    return "refused";
+  }
+}
+
+/** What is read of bytes that others stand around, or that they are refused. */
+function found(desc: DescMessage, bytes: Uint8Array): Message | "refused" {
+  const around = new Uint8Array(9).fill(1);
+  const inside = concatBytes(around, bytes, around).subarray(9, 9 + bytes.length);
+  try {
+    return decodeMessage(desc, inside);
   } catch (error) {
-    if (error instanceof CausewayError) assert.equal(error.code, "MALFORMED");
+    assert.ok(error instanceof CausewayError, String(error));
+    assert.equal(error.code, "MALFORMED");
     return "refused";
   }
 }
 
 function assertReadsAlike(desc: DescMessage, bytes: Uint8Array): void {
-  assert.deepEqual(
-    outcome(() => decodeMessage(desc, bytes)),
-    outcome(() => fromBinary(desc, bytes)),
-  );
+  assert.deepEqual(found(desc, bytes), expected(desc, bytes));
 }
 
 /** Bytes in the form of fields: of numbers that `desc` has or not, under any wire type. */
@@ -324,14 +334,8 @@ describe("what is read", () => {
         bytes = concatBytes(tagOf(13, 2), varint(bytes.length), bytes);
       return bytes;
     };
-    assert.notEqual(
-      outcome(() => decodeMessage(All, nested(100))),
-      "refused",
-    );
-    assert.equal(
-      outcome(() => decodeMessage(All, nested(101))),
-      "refused",
-    );
+    assert.notEqual(found(All, nested(100)), "refused");
+    assert.equal(found(All, nested(101)), "refused");
     assertReadsAlike(All, nested(100));
     assertReadsAlike(All, nested(101));
   });
@@ -343,16 +347,61 @@ describe("what is read", () => {
         ...Array.from({ length: depth }, () => tagOf(50, 4)),
       );
     for (const depth of [1, 98, 99, 100, 101]) assertReadsAlike(All, group(depth));
-    assert.notEqual(
-      outcome(() => decodeMessage(All, group(99))),
-      "refused",
-    );
-    assert.equal(
-      outcome(() => decodeMessage(All, group(100))),
-      "refused",
-    );
+    assert.notEqual(found(All, group(99)), "refused");
+    assert.equal(found(All, group(100)), "refused");
   });
 });
+
+describe("at the edges bytes are read as protobuf-es does", () => {
+  const stringTag = tagOf(15, 2);
+  const edges: Readonly<Record<string, readonly [boolean, Uint8Array]>> = {
+    "a tag of 32 bits": [true, Uint8Array.of(0xf8, 0xff, 0xff, 0xff, 0x0f, 1)],
+    "a tag of 33 bits": [false, Uint8Array.of(0xf8, 0xff, 0xff, 0xff, 0x1f, 1)],
+    "a tag of 6 bytes": [false, Uint8Array.of(0x88, 0x80, 0x80, 0x80, 0x80, 0, 1)],
+    "field 0": [false, Uint8Array.of(0, 1)],
+    "wire type 6": [false, Uint8Array.of(0x0e, 1)],
+    "no tag after a tag's first byte": [false, Uint8Array.of(0x88)],
+    "an unknown number of eleven bytes": [true, concatBytes(tagOf(50, 0), padded(11))],
+    "a number of eleven bytes": [false, concatBytes(tagOf(1, 0), padded(11))],
+    "a number of ten bytes": [true, concatBytes(tagOf(1, 0), padded(10))],
+    "a byte order mark in a text": [
+      true,
+      concatBytes(stringTag, Uint8Array.of(4, 0xef, 0xbb, 0xbf, 65)),
+    ],
+    "a text that is no UTF-8": [false, concatBytes(stringTag, Uint8Array.of(1, 0xff))],
+    "half a surrogate in a text": [
+      false,
+      concatBytes(stringTag, Uint8Array.of(3, 0xed, 0xa0, 0x80)),
+    ],
+    "a length of one byte too many": [false, concatBytes(stringTag, Uint8Array.of(2, 65))],
+    "unknown bytes of one too many": [false, concatBytes(tagOf(50, 2), Uint8Array.of(2, 65))],
+    "32 unknown bits without the last byte": [false, concatBytes(tagOf(50, 5), new Uint8Array(3))],
+    "64 unknown bits without the last byte": [false, concatBytes(tagOf(50, 1), new Uint8Array(7))],
+    "the end of a group that has not begun": [false, tagOf(50, 4)],
+    "a message longer than the one around it": [
+      true,
+      concatBytes(
+        tagOf(13, 2),
+        Uint8Array.of(2),
+        tagOf(13, 2),
+        Uint8Array.of(2),
+        tagOf(1, 0),
+        varint(7),
+      ),
+    ],
+  };
+  for (const [what, [taken, bytes]] of Object.entries(edges)) {
+    test(`${what}: ${taken ? "taken" : "refused"}`, () => {
+      assertReadsAlike(All, bytes);
+      assert.equal(found(All, bytes) !== "refused", taken);
+    });
+  }
+});
+
+/** The number 1 in so many bytes. */
+function padded(length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, at) => (at === 0 ? 0x81 : at < length - 1 ? 0x80 : 0));
+}
 
 describe("what cannot be written is misuse", () => {
   const wrong: Readonly<Record<string, readonly [Record<string, unknown>, ErrorConstructor]>> = {
