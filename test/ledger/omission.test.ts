@@ -6,13 +6,12 @@ import type { Signer } from "../../src/crypto/ports.ts";
 import { heldBatchesBytesMax, heldBatchesMax, heldBytesMax } from "../../src/base/limits.ts";
 import { type HeldBatches, holdBatch } from "../../src/ledger/embedded/held-batches.ts";
 import { isOmitted, type LedgerLook } from "../../src/ledger/embedded/omission.ts";
-import {
-  initialWitness,
-  stepWitness,
-  type WitnessEffect,
-  type WitnessEvent,
-  type WitnessState,
-} from "../../src/ledger/embedded/witness-machine.ts";
+import { initialWitness, stepWitness } from "../../src/ledger/embedded/witness-machine.ts";
+import type {
+  WitnessEffect,
+  WitnessEvent,
+  WitnessState,
+} from "../../src/ledger/embedded/witness-types.ts";
 import type { SealedBatch } from "../../src/ledger/ports.ts";
 import { formatAddCheckpoint } from "../../src/note/add-checkpoint.ts";
 import type { CreatedBatch } from "../../src/record/batch.ts";

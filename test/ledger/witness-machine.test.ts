@@ -3,17 +3,16 @@ import test from "node:test";
 import { utf8 } from "../../src/base/bytes.ts";
 import { witnessWaitingMax } from "../../src/base/limits.ts";
 import { sha256 } from "../../src/base/sha256.ts";
-import {
-  initialWitness,
-  type OpenedCheckpoint,
-  type PromisedHead,
-  type StoredWitness,
-  stepWitness,
-  type TermOpening,
-  type WitnessEffect,
-  type WitnessEvent,
-  type WitnessState,
-} from "../../src/ledger/embedded/witness-machine.ts";
+import { initialWitness, stepWitness } from "../../src/ledger/embedded/witness-machine.ts";
+import type {
+  OpenedCheckpoint,
+  PromisedHead,
+  StoredWitness,
+  TermOpening,
+  WitnessEffect,
+  WitnessEvent,
+  WitnessState,
+} from "../../src/ledger/embedded/witness-types.ts";
 import type { WitnessedHead } from "../../src/ledger/store/store.ts";
 import { treeRoot } from "../../src/merkle/batch-tree.ts";
 import { emptyRange, appendLeaf } from "../../src/merkle/compact-range.ts";

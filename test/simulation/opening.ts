@@ -3,7 +3,7 @@ import type {
   StartQuestion,
   StartVote,
 } from "../../src/ledger/embedded/term-start.ts";
-import type { TermOpening } from "../../src/ledger/embedded/witness-machine.ts";
+import type { TermOpening } from "../../src/ledger/embedded/witness-types.ts";
 import { emptyRoot } from "../../src/merkle/hash.ts";
 import { proveConsistency, proveInclusion } from "../../src/merkle/prove.ts";
 import { type Facts, rulesOf } from "./facts.ts";

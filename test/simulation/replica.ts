@@ -1,5 +1,5 @@
 import { equalBytes } from "../../src/base/bytes.ts";
-import type { ReplicaVerdict } from "../../src/ledger/embedded/witness-machine.ts";
+import type { ReplicaVerdict } from "../../src/ledger/embedded/witness-types.ts";
 import { proveConsistency } from "../../src/merkle/prove.ts";
 import type { Disk } from "./disk.ts";
 import { type Facts, satisfies } from "./facts.ts";

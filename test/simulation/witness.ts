@@ -2,16 +2,15 @@ import { toHex } from "../../src/base/bytes.ts";
 import type { HeldBatch } from "../../src/ledger/embedded/held-batches.ts";
 import type { WitnessAnswer } from "../../src/ledger/embedded/ports.ts";
 import { witnessAnswer } from "../../src/ledger/embedded/witness-answers.ts";
-import {
-  type CheckpointReading,
-  initialWitness,
-  type PromisedHead,
-  stepWitness,
-  type TermPromise,
-  type WitnessEffect,
-  type WitnessEvent,
-  type WitnessState,
-} from "../../src/ledger/embedded/witness-machine.ts";
+import { initialWitness, stepWitness } from "../../src/ledger/embedded/witness-machine.ts";
+import type {
+  CheckpointReading,
+  PromisedHead,
+  TermPromise,
+  WitnessEffect,
+  WitnessEvent,
+  WitnessState,
+} from "../../src/ledger/embedded/witness-types.ts";
 import type { ChainPlace, LostState } from "../../src/ledger/store/store.ts";
 import type { VerifiedBatch } from "../../src/registry/verify-batch.ts";
 import { appendTo, type SimBatch } from "./history.ts";

@@ -25,7 +25,7 @@ import {
 import type { RegistryState, TermFact } from "../../registry/state.ts";
 import type { FinalCheckpoint } from "../ports.ts";
 import { newestTerm, type Trust } from "./trust.ts";
-import type { CheckpointReading } from "./witness-machine.ts";
+import type { CheckpointReading } from "./witness-types.ts";
 
 /** A head that the log of one term has signed. */
 export interface SignedHead {

@@ -22,7 +22,7 @@ import { PendingTerm } from "./pending-term.ts";
 import { refoldTo, reloadState } from "./reload.ts";
 import { assertKeepsStart } from "./term-opening.ts";
 import { newestTerm, type Trust, trustOf } from "./trust.ts";
-import type { ReplicaVerdict } from "./witness-machine.ts";
+import type { ReplicaVerdict } from "./witness-types.ts";
 
 export interface ReplicaOptions {
   readonly network: LedgerNetwork;

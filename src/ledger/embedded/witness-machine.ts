@@ -39,21 +39,6 @@ import type {
   WitnessStep,
 } from "./witness-types.ts";
 
-export type {
-  CheckpointReading,
-  OpenedCheckpoint,
-  PromisedHead,
-  ReplicaVerdict,
-  StoredWitness,
-  TermOpening,
-  TermPromise,
-  WitnessConfig,
-  WitnessEffect,
-  WitnessEvent,
-  WitnessState,
-  WitnessStep,
-} from "./witness-types.ts";
-
 /** Nothing is held and nobody waits; the rest is what the store says. */
 export function initialWitness(config: WitnessConfig, stored: StoredWitness): WitnessState {
   const { promises, promisedTerm, promisedChoice, lost } = stored;

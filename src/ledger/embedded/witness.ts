@@ -23,16 +23,15 @@ import type { StartEvidence } from "./term-start.ts";
 import { cosigningNow } from "./trust.ts";
 import { witnessAnswer } from "./witness-answers.ts";
 import { isRightlyOpened } from "./witness-terms.ts";
-import {
-  initialWitness,
-  type PromisedHead,
-  stepWitness,
-  type StoredWitness,
-  type TermPromise,
-  type WitnessEffect,
-  type WitnessEvent,
-  type WitnessState,
-} from "./witness-machine.ts";
+import { initialWitness, stepWitness } from "./witness-machine.ts";
+import type {
+  PromisedHead,
+  StoredWitness,
+  TermPromise,
+  WitnessEffect,
+  WitnessEvent,
+  WitnessState,
+} from "./witness-types.ts";
 
 /** How long a request waits for the replica: less than its client waits for an answer. */
 export const witnessWaitMs: number = 10_000;
