@@ -57,7 +57,8 @@ export function startBaseRelay(options: { target: string; port: number }): Promi
     });
     call.on("drain", () => onward.resume());
     onward.on("status", (status: StatusObject) => {
-      if (status.code === 0) call.end(status.metadata);
+      // It comes ahead of messages that wait to be read.
+      if (status.code === 0) onward.once("end", () => call.end(status.metadata));
       else call.emit("error", status);
     });
     // The status has told of it.
