@@ -253,6 +253,10 @@ export const healthWatchesMax: number = 256;
 export const reflectionSetsMax: number = 16;
 /** Own acknowledgements to one provider that are kept to be sent again: what one link can have had in flight. */
 export const acknowledgementsKeptMax: number = 4096;
+/** Acknowledgements of one agency that wait for the batch key of their gateway to be final: those of a rotation's seconds. */
+export const acknowledgementsWaitingMax: number = 4096;
+/** Bytes of one that may wait, record and leaf: an acknowledgement has a few hundred. */
+export const acknowledgementWaitingBytesMax: number = 4096;
 /** Milliseconds after which a receipt without an acknowledgement counts as overdue (DESIGN.md section 6). */
 export const acknowledgementDueMs: number = 60_000;
 /** Receipts of one agency that wait for an acknowledgement, the fresh ones too: above it new calls are refused. */

@@ -1,10 +1,10 @@
 /** One attempt at the provider's gateway: executes the effects of the provider's machine. */
-import { toBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
 import { requestCreditBytes, timerMsMax } from "../base/limits.ts";
 import { type ReasonCode, reason } from "../base/reasons.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import { defaultBounds, type ServiceMethod } from "../credential/statements.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
@@ -36,6 +36,7 @@ import {
 import type { AttemptOptions } from "./provider-ports.ts";
 import type { DenialStage } from "./provider-records.ts";
 import { ProviderSealing } from "./provider-sealing.ts";
+import { SegmentPace } from "./segment-pace.ts";
 import { callOfUpstream, type UpstreamRun, type UpstreamRunOptions } from "./upstream-run.ts";
 import { isStreaming } from "./resolve-call.ts";
 
@@ -54,12 +55,12 @@ export class ProviderAttempt implements CarriageListener {
   #request: OpenRequest | undefined;
   #segments: AnswerSegments | undefined;
   #upstream: UpstreamRun | undefined;
-  #progressPlanned = false;
+  readonly #pace: SegmentPace;
   /** Messages of the request that the upstream has taken and the consumer is not told of. */
   #untold = 0;
 
   constructor(options: AttemptOptions) {
-    const { random } = options.ports;
+    const { clock, random, scheduler } = options.ports;
     const { carriage, frame } = options;
     this.#o = options;
     const { link } = carriage;
@@ -77,6 +78,15 @@ export class ProviderAttempt implements CarriageListener {
       state: () => this.#state,
       step: (event) => this.#step(event),
       report: (error) => this.#report(error),
+    });
+    this.#pace = new SegmentPace({
+      clock,
+      scheduler,
+      defer: (work) => options.ports.defer(work),
+      cut: () => {
+        // A receipt that was begun meanwhile has taken it.
+        if (this.#segments?.empty === false) this.#step({ kind: "progressed" });
+      },
     });
     this.#trace = new AttemptTrace(options);
     // A peer may say more than a timer takes.
@@ -167,6 +177,7 @@ export class ProviderAttempt implements CarriageListener {
         return this.#trace.ended(effect.reason, reason(effect.reason).grpcCode);
       case "forget":
         this.#cancelDeadline?.();
+        this.#pace.end();
         // Without a reason each abort makes an exception, with its stack.
         this.#abort.abort("ended");
         this.#judged.reservation?.end(this.#sealing.receipted);
@@ -306,16 +317,10 @@ export class ProviderAttempt implements CarriageListener {
     return { messagesMax, bytesMax, segmentMessages, segmentBytes };
   }
 
-  /** All that comes in one turn of the event loop belongs to one segment. */
   #progressed(): void {
-    if (this.#segments?.full === true || this.#o.holding.crowded) this.#upstream?.take(false);
-    if (this.#progressPlanned) return;
-    this.#progressPlanned = true;
-    this.#o.ports.defer(() => {
-      this.#progressPlanned = false;
-      // A receipt that was begun meanwhile has taken it.
-      if (this.#segments?.empty === false) this.#step({ kind: "progressed" });
-    });
+    const isFull = this.#segments?.full === true;
+    if (isFull || this.#o.holding.crowded) this.#upstream?.take(false);
+    this.#pace.came(isFull || this.#o.holding.crowded);
   }
 
   #unusable(reason: ReasonCode): void {
@@ -325,12 +330,14 @@ export class ProviderAttempt implements CarriageListener {
   #upstreamFailed(error: unknown): void {
     const reason = error instanceof CausewayError ? error.code : "INTERNAL";
     if (reason === "INTERNAL") this.#report(error);
+    this.#pace.flush();
     if (reason === "DEADLINE") return this.interrupt("deadline");
     this.#step({ kind: "upstream-failed", reason });
   }
 
   #sealReceipt(): void {
     const segment = (this.#segments as AnswerSegments).take();
+    this.#pace.taken(segment.messages.length);
     this.#sealing.sealSegment({
       segment,
       request: this.#request,
@@ -362,7 +369,7 @@ export class ProviderAttempt implements CarriageListener {
     const status = this.#sealing.status(reason);
     // Behind a receipt nothing is a refusal that has no record to show.
     const isUnshown = withheld && this.#records.hasReleased;
-    const encoded = toBinary(StatusFrameSchema, status);
+    const encoded = encodeMessage(StatusFrameSchema, status);
     const refused = refusedFrame(encoded, proof, this.#openedProof(true));
     this.#send(isUnshown ? failedFrame(reason) : refused);
     this.#trace.ended(reason, status.code);

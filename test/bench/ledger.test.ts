@@ -22,7 +22,6 @@ describe("the bench of the ledger, in its smallest form", () => {
       {
         seconds: 0.4,
         warmSeconds: 0.1,
-        warmExchanges: 1,
         callers: [1, 10],
         engineLoads: [
           { records: "receipts", arrivals: { kind: "paced", perSecond: 50 } },
