@@ -16,6 +16,7 @@ export function checkTogether(config: GatewayConfig): readonly Problem[] {
     ...checkIssuers(config),
     ...checkSystems(config),
     ...checkServices(config),
+    ...checkClientTls(config),
     ...checkAttributes(config),
   ];
 }
@@ -146,6 +147,18 @@ function checkServices({ gateway, upstreams, attributes }: GatewayConfig): reado
       .filter((service) => !service.startsWith(`${agency}/`))
       .map((service) => ({ path: [key, service], text: `it is no data service of ${agency}` }));
   return [...named("upstreams", upstreams), ...named("attributes", attributes)];
+}
+
+/** A certificate is shown with its key, or none is. */
+function checkClientTls({ upstreams, databases }: GatewayConfig): readonly Problem[] {
+  return Object.entries({ upstreams, databases }).flatMap(([section, entries]) =>
+    Object.entries(entries).flatMap(([name, entry]) => {
+      const { certificate_file, key_file } = ("tls" in entry ? entry.tls : undefined) ?? {};
+      if ((certificate_file === undefined) === (key_file === undefined)) return [];
+      const path = [section, name, "tls"];
+      return [{ path, text: "certificate_file and key_file go together" }];
+    }),
+  );
 }
 
 function checkAttributes({ attributes, databases }: GatewayConfig): readonly Problem[] {

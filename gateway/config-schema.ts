@@ -24,7 +24,12 @@ import {
   httpDefaults,
   type UpstreamConfig,
 } from "./config-types.ts";
-import { httpUpstream, postgresqlUpstream, sqliteUpstream } from "./connectors/config.ts";
+import {
+  connectorTls,
+  httpUpstream,
+  postgresqlUpstream,
+  sqliteUpstream,
+} from "./connectors/config.ts";
 import { telemetrySchema } from "./telemetry-config.ts";
 
 const listeners = z.strictObject({
@@ -50,26 +55,15 @@ const witness = z.strictObject({
   listen: described(address, { text: "The sequencer calls here." }),
 });
 
-const grpcUpstream: z.ZodType<GrpcUpstreamConfig> = z.strictObject({
+/** A service that speaks gRPC. */
+const grpcUpstream = z.strictObject({
   grpc: described(address, { text: "Where the service answers gRPC.", reload: true }),
   compression: described(oneOf(["gzip"]), {
     text: "Requests are compressed; answers are read either way.",
     reload: true,
   }).optional(),
-  tls: described(
-    z.strictObject({
-      ca_file: described(filePath, {
-        text: "Authorities for the upstream's certificate, PEM.",
-        reload: true,
-      }),
-      server_name: described(token, {
-        text: "Name that its certificate is checked for; the host of the address without it.",
-        reload: true,
-      }).optional(),
-    }),
-    { type: "section", text: "The upstream is called over TLS.", reload: true },
-  ).optional(),
-});
+  tls: connectorTls.optional(),
+}) as unknown as z.ZodType<GrpcUpstreamConfig>;
 
 /** A plain address is gRPC without TLS. */
 const plainUpstream: z.ZodType<GrpcUpstreamConfig, string> = address.transform((grpc) => ({

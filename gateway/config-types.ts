@@ -1,7 +1,11 @@
 /** What a configuration says, once it has been read. */
 import type { AgencyConfig, AgencySystemConfig } from "./agency/config.ts";
 import type { AttributesConfig, DatabasesConfig } from "./attributes/config.ts";
-import type { HttpUpstreamConfig, SqlUpstreamConfig } from "./connectors/config.ts";
+import type {
+  ConnectorTlsConfig,
+  HttpUpstreamConfig,
+  SqlUpstreamConfig,
+} from "./connectors/config.ts";
 import type { TelemetryConfig } from "./telemetry-config.ts";
 
 /** Paths are absolute. */
@@ -45,9 +49,7 @@ export interface GrpcUpstreamConfig {
   /** `host:port`. */
   readonly grpc: string;
   readonly compression?: "gzip" | undefined;
-  readonly tls?:
-    | { readonly ca_file: string; readonly server_name?: string | undefined }
-    | undefined;
+  readonly tls?: ConnectorTlsConfig | undefined;
 }
 
 export interface LimitsConfig {

@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Scheduler } from "../src/base/clock.ts";
-import { CausewayError } from "../src/base/errors.ts";
 import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
 import { createGrpcUpstream } from "../src/exchange/transport/upstream-grpc.ts";
-import type { GatewayConfig, GrpcUpstreamConfig, UpstreamConfig } from "./config-types.ts";
+import type { GatewayConfig, UpstreamConfig } from "./config-types.ts";
+import { readClientTls } from "./connectors/client-tls.ts";
 import {
   type ConnectorPorts,
   createHttpConnector,
@@ -14,7 +13,7 @@ import {
 import { parseHostPort } from "./tls.ts";
 import { type CheckUpstreams, type OpenUpstream, Upstreams } from "./upstreams.ts";
 
-/** Opens the connector that an entry of the configuration describes for a service. Throws FILE_UNREADABLE. */
+/** Opens the connector that an entry of the configuration describes for a service. Throws FILE_UNREADABLE, CONFIG_INVALID. */
 export function openUpstream(
   service: string,
   config: UpstreamConfig,
@@ -30,20 +29,8 @@ export function openUpstream(
     port,
     scheduler,
     ...(compression === undefined ? {} : { compression }),
-    ...(tls === undefined ? {} : { tls: trustOf(tls) }),
+    ...(tls === undefined ? {} : { tls: readClientTls(tls) }),
   });
-}
-
-function trustOf({ ca_file, server_name }: NonNullable<GrpcUpstreamConfig["tls"]>): {
-  readonly ca: readonly string[];
-  readonly servername?: string;
-} {
-  try {
-    const ca = [readFileSync(ca_file, "utf8")];
-    return server_name === undefined ? { ca } : { ca, servername: server_name };
-  } catch (cause) {
-    throw new CausewayError("FILE_UNREADABLE", `${ca_file} cannot be read`, { cause });
-  }
 }
 
 /**

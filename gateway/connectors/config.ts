@@ -76,7 +76,8 @@ const fieldName: z.ZodType<string> = described(
   { type: "header field" },
 );
 
-const connectorTls: z.ZodType<ConnectorTlsConfig> = described(
+/** TLS to what this gateway calls. */
+export const connectorTls: z.ZodType<ConnectorTlsConfig> = described(
   z.strictObject({
     ca_file: described(filePath, {
       text: "Authorities for its certificate, PEM; those of the system without it.",
@@ -87,7 +88,7 @@ const connectorTls: z.ZodType<ConnectorTlsConfig> = described(
       reload: true,
     }).optional(),
     certificate_file: described(filePath, {
-      text: "Certificate that the gateway shows, PEM.",
+      text: "Certificate that the gateway shows, with its chain, PEM. It goes with `key_file`.",
       reload: true,
     }).optional(),
     key_file: described(secretFile, { text: "Its private key, PEM.", reload: true }).optional(),

@@ -1,5 +1,4 @@
 /** Opens the connector that the configuration describes for a service, of whatever kind. */
-import { readFileSync } from "node:fs";
 import type { Scheduler } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { parseHex } from "../../src/base/bytes.ts";
@@ -8,12 +7,8 @@ import type { Replica } from "../../src/ledger/ports.ts";
 import { readSecretFile } from "../config-secrets.ts";
 import { followDescriptors, type ServiceDescriptors } from "../transcoding/service-descriptors.ts";
 import { parseHostPort } from "../tls.ts";
-import type {
-  ConnectorTlsConfig,
-  DatabaseConfig,
-  HttpUpstreamConfig,
-  SqlUpstreamConfig,
-} from "./config.ts";
+import { readClientTls } from "./client-tls.ts";
+import type { DatabaseConfig, HttpUpstreamConfig, SqlUpstreamConfig } from "./config.ts";
 import { createHttpJsonUpstream } from "./http-upstream.ts";
 import { createPostgresqlDatabase } from "./postgresql.ts";
 import type { SqlDatabase } from "./sql-database.ts";
@@ -57,7 +52,7 @@ export function createHttpConnector(
     ...(authorization_file === undefined
       ? {}
       : { authorization: readSecretFile(authorization_file) }),
-    ...(tls === undefined ? {} : { tls: readTls(tls) }),
+    ...(tls === undefined ? {} : { tls: readClientTls(tls) }),
   });
 }
 
@@ -88,33 +83,8 @@ export function openDatabase(config: DatabaseConfig): SqlDatabase {
     database,
     connectionsMax: config.connections_max,
     ...(password_file === undefined ? {} : { password: readSecretFile(password_file) }),
-    ...(tls === undefined ? {} : { tls: readTls(tls) }),
+    ...(tls === undefined ? {} : { tls: readClientTls(tls) }),
   });
-}
-
-interface ReadTls {
-  readonly ca?: string;
-  readonly serverName?: string;
-  readonly certificate?: string;
-  readonly key?: string;
-}
-
-function readTls(tls: ConnectorTlsConfig): ReadTls {
-  const { ca_file, server_name, certificate_file, key_file } = tls;
-  return {
-    ...(ca_file === undefined ? {} : { ca: readPem(ca_file) }),
-    ...(server_name === undefined ? {} : { serverName: server_name }),
-    ...(certificate_file === undefined ? {} : { certificate: readPem(certificate_file) }),
-    ...(key_file === undefined ? {} : { key: readSecretFile(key_file) }),
-  };
-}
-
-function readPem(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new CausewayError("FILE_UNREADABLE", `${file} cannot be read`, { cause });
-  }
 }
 
 /**

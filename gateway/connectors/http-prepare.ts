@@ -16,6 +16,7 @@ import type { ServiceDescriptors } from "../transcoding/service-descriptors.ts";
 import { isJsonType, readText } from "./http-body.ts";
 import { type HttpCall, type HttpOrigin, sendHttp } from "./http-call.ts";
 import { fieldsOfMetadata, metadataOfFields } from "./http-metadata.ts";
+import type { OpenCalls } from "./open-calls.ts";
 
 export interface HttpUpstreamOptions {
   /** Absolute `http:` or `https:` URL without query; its path is put before every method's. */
@@ -44,6 +45,7 @@ export interface HttpUpstreamOptions {
 /** What the calls of one connector share. */
 export interface HttpUpstream {
   readonly origin: HttpOrigin;
+  readonly calls: OpenCalls;
   readonly options: HttpUpstreamOptions;
   readonly passed: ReadonlySet<string>;
   readonly answered: ReadonlySet<string>;

@@ -33,27 +33,35 @@ export function openHttpStream(
 ): UpstreamStream {
   const fault = faultOf(upstream, call.path);
   if (fault !== undefined) return openFailed(listener, fault);
-  return openOneRequest(
-    call,
-    listener,
-    upstream.options.scheduler,
-    async (message, sink, signal) => {
-      const { path, headers, messageBytesMax } = call;
-      const prepared = prepare(upstream, { path, headers, message, timeoutMs: undefined, signal });
-      if (!isPrepared(prepared)) return prepared;
-      const sent = prepared.send();
-      try {
-        const response = await sent.response;
-        const relay = prepared.method.proto.serverStreaming ? relayValues : relayOne;
-        const status = await relay(upstream, { prepared, response, sink, messageBytesMax });
-        sent.finish();
-        return status;
-      } catch (error) {
-        sent.abandon();
-        throw sent.explain(error);
-      }
-    },
+  const { calls, options } = upstream;
+  return openOneRequest(call, listener, options.scheduler, (message, sink, signal) =>
+    calls.run(() => relayCall(upstream, call, { message, sink, signal })),
   );
+}
+
+async function relayCall(
+  upstream: HttpUpstream,
+  { path, headers, messageBytesMax }: UpstreamStreamCall,
+  request: {
+    readonly message: Uint8Array;
+    readonly sink: AnswerSink;
+    readonly signal: AbortSignal;
+  },
+): Promise<StatusFrame> {
+  const { message, sink, signal } = request;
+  const prepared = prepare(upstream, { path, headers, message, timeoutMs: undefined, signal });
+  if (!isPrepared(prepared)) return prepared;
+  const sent = prepared.send();
+  try {
+    const response = await sent.response;
+    const relay = prepared.method.proto.serverStreaming ? relayValues : relayOne;
+    const status = await relay(upstream, { prepared, response, sink, messageBytesMax });
+    sent.finish();
+    return status;
+  } catch (error) {
+    sent.abandon();
+    throw sent.explain(error);
+  }
 }
 
 function faultOf(upstream: HttpUpstream, path: string): CausewayError | undefined {

@@ -17,12 +17,15 @@ import {
   readAnswer,
 } from "./http-prepare.ts";
 import { openHttpStream } from "./http-stream.ts";
+import { OpenCalls } from "./open-calls.ts";
 
 export function createHttpJsonUpstream(options: HttpUpstreamOptions): UpstreamConnector {
   const url = new URL(options.baseUrl);
   const secure = url.protocol === "https:";
   const agent = createAgent(secure, options);
+  const calls = new OpenCalls(options.scheduler);
   const upstream: HttpUpstream = {
+    calls,
     origin: {
       secure,
       host: url.hostname.replace(/^\[|\]$/g, ""),
@@ -37,9 +40,12 @@ export function createHttpJsonUpstream(options: HttpUpstreamOptions): UpstreamCo
   };
   return {
     kind: "http-json",
-    callUnary: (call) => callUnary(upstream, call),
+    callUnary: (call) => calls.run(() => callUnary(upstream, call)),
     open: (call, listener) => openHttpStream(upstream, call, listener),
-    close: async () => agent.destroy(),
+    close: async () => {
+      await calls.ended();
+      agent.destroy();
+    },
   };
 }
 

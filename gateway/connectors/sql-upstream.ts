@@ -13,6 +13,7 @@ import { MetadataSchema, type StatusFrame } from "../../src/gen/causeway/exchang
 import type { Json } from "../transcoding/field-path.ts";
 import type { ServiceDescriptors } from "../transcoding/service-descriptors.ts";
 import { type AnswerSink, openFailed, openOneRequest } from "./one-request.ts";
+import { OpenCalls } from "./open-calls.ts";
 import type { SqlCursor, SqlDatabase, SqlRow, SqlValue } from "./sql-database.ts";
 import {
   answerOfRows,
@@ -51,30 +52,42 @@ export interface SqlUpstream extends UpstreamConnector {
 export function createSqlUpstream(options: SqlUpstreamOptions): SqlUpstream {
   const plans = new Plans(options);
   const { database, scheduler } = options;
+  const calls = new OpenCalls(scheduler);
   return {
     kind: "sql",
     validate: () => plans.validate(),
-    callUnary: (call) => callUnary(options, plans, call),
+    callUnary: (call) => calls.run(() => callUnary(options, plans, call)),
     open: (call, listener) => {
       const method = options.descriptors()?.method(call.path);
       if (method?.proto.clientStreaming === true) {
         const what = "a query takes one request message";
         return openFailed(listener, new CausewayError("CALL_TYPE_UNSUPPORTED", what));
       }
-      return openOneRequest(call, listener, scheduler, async (message, sink, signal) => {
+      const isStream = method?.proto.serverStreaming === true;
+      return openOneRequest(call, listener, scheduler, (message, sink, signal) => {
         const { path, messageBytesMax: bytesMax, timeoutMs } = call;
         const asked = { path, message, timeoutMs, signal, bytesMax };
-        if (method?.proto.serverStreaming === true) {
-          return streamRows(options, plans, asked, sink);
-        }
-        const { headers, messages, status } = await answer(options, plans, asked);
-        sink.headers(headers);
-        for (const one of messages) await sink.message(one);
-        return status;
+        const relay = isStream ? streamRows : relayAnswer;
+        return calls.run(() => relay(options, plans, asked, sink));
       });
     },
-    close: () => database.close(),
+    close: async () => {
+      await calls.ended();
+      await database.close();
+    },
   };
+}
+
+async function relayAnswer(
+  options: SqlUpstreamOptions,
+  plans: Plans,
+  asked: Asked,
+  sink: AnswerSink,
+): Promise<StatusFrame> {
+  const { headers, messages, status } = await answer(options, plans, asked);
+  sink.headers(headers);
+  for (const one of messages) await sink.message(one);
+  return status;
 }
 
 /** The plans of the descriptors in force; made again when others are published. */
@@ -106,6 +119,16 @@ class Plans {
       onFault({ method: path, what: error.message });
       throw unavailable("the query does not fit what is published");
     }
+  }
+
+  /** Unless it was made anew already. */
+  forget(path: string, plan: SqlPlan): void {
+    const plans = this.#plans;
+    const planned = plans.get(path);
+    void planned?.then(
+      (known) => known === plan && plans.get(path) === planned && plans.delete(path),
+      () => undefined,
+    );
   }
 
   #plan(path: string, descriptors: ServiceDescriptors): Promise<SqlPlan> {
@@ -241,6 +264,8 @@ async function streamRows(
 interface Query {
   readonly plan: SqlPlan;
   readonly cursor: SqlCursor;
+  /** The next call plans anew. */
+  forget(): void;
 }
 
 async function begin(
@@ -258,14 +283,15 @@ async function begin(
     return plainStatus(3, "the request is not a message of the method");
   }
   const { text } = plan;
-  return { plan, cursor: await database.read({ text, parameters, timeoutMs, signal }) };
+  const cursor = await database.read({ text, parameters, timeoutMs, signal });
+  return { plan, cursor, forget: () => plans.forget(path, plan) };
 }
 
 /** Gives every row; the status of a query that the database did not run to its end. */
 async function eachRow(
   { onFault }: SqlUpstreamOptions,
   { path, signal }: Asked,
-  { cursor }: Query,
+  { cursor, plan, forget }: Query,
   take: (values: SqlRow) => Promise<void> | void,
 ): Promise<StatusFrame | undefined> {
   try {
@@ -275,6 +301,10 @@ async function eachRow(
       if (batch.kind === "failed") {
         onFault({ method: path, what: batch.cause });
         return plainStatus(batch.grpcCode, "the query of the data service failed");
+      }
+      if (batch.rows.length > 0 && !isOfPlan(plan, batch.columns)) {
+        forget();
+        throw new CausewayError("PROTOCOL_ERROR", "the columns of the query have changed");
       }
       for (const values of batch.rows) await take(values);
       if (batch.done) return undefined;
@@ -288,6 +318,14 @@ async function eachRow(
     }
     throw error;
   }
+}
+
+/** A table that was made anew may give its columns in another order. */
+function isOfPlan(plan: SqlPlan, columns: readonly string[]): boolean {
+  return (
+    plan.columns.length === columns.length &&
+    plan.columns.every(({ name }, i) => name === columns[i])
+  );
 }
 
 function bytesOf(value: SqlValue): number {

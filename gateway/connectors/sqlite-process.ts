@@ -35,6 +35,8 @@ function prepare(text: string): Database.Statement {
 }
 
 function describe(text: string): FromSqlite {
+  // One that was prepared before the database changed would tell the columns of then.
+  statements.delete(text);
   const statement = prepare(text);
   if (!statement.reader || !statement.readonly) {
     return { kind: "refused", what: "it does not only read" };

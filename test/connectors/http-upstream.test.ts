@@ -353,6 +353,29 @@ describe("an HTTP/JSON upstream", () => {
     await assert.rejects(call, isCode("UPSTREAM_UNAVAILABLE", "yes"));
   });
 
+  test("lets an open call end when it is closed, of any type", async () => {
+    const answers: (() => void)[] = [];
+    const isAsked = new Promise<void>((resolve) => {
+      answering = (request, response) => {
+        answers.push(() => json({ title: "A" })(request, response, ""));
+        if (answers.length === 2) resolve();
+      };
+    });
+    const closing = connector();
+    const once = getBook({ through: closing });
+    const heard = hear(closing, {
+      path: "/library.v1.Library/GetBook",
+      requests: [library.encode(library.method("GetBook").input.name, book)],
+    });
+    await isAsked;
+    const closed = closing.close();
+    for (const answer of answers) answer();
+    assert.equal((await once).status.code, 0);
+    await heard.ended;
+    assert.equal(heard.status?.code, 0);
+    await closed;
+  });
+
   test("is not called before its service is published", async () => {
     const through = connector({ descriptors: () => undefined });
     await assert.rejects(getBook({ through }), isCode("UPSTREAM_UNAVAILABLE", "no"));

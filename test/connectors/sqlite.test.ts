@@ -131,6 +131,24 @@ describe("a SQLite upstream", () => {
     await without.close();
   });
 
+  test("whose columns have changed places is not misread, and read again with the next call", async () => {
+    const place = "SELECT * FROM place WHERE code = :code";
+    const db = new Database(file);
+    db.exec("CREATE TABLE place (code TEXT, name TEXT, note TEXT)");
+    db.exec("INSERT INTO place VALUES ('1', 'name', 'note')");
+    const moved = companies.upstream(database, { Get: method(place) });
+    const read = async (): Promise<unknown> => {
+      const { messages, status } = await companies.call(moved, "Get", { code: "1" });
+      return status.code === 0 ? companies.decode("Get", messages[0]) : status.code;
+    };
+    const whole = { code: "1", name: "name", note: "note" };
+    assert.deepEqual(await read(), whole);
+    db.exec("DROP TABLE place; CREATE TABLE place (note TEXT, name TEXT, code TEXT)");
+    db.exec("INSERT INTO place VALUES ('note', 'name', '1')");
+    db.close();
+    assert.deepEqual([await read(), await read()], [13, whole]);
+  });
+
   test("is never written to", async () => {
     const before = new Database(file, { readonly: true });
     const count = (): unknown => before.prepare("SELECT count(*) FROM company").pluck().get();

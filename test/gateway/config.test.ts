@@ -382,7 +382,7 @@ describe("a reload", () => {
     const agency = "hangzhou/civil-affairs";
     const opened: string[] = [];
     const open = (service: string, config: UpstreamConfig): UpstreamConnector => {
-      const name = `${service} ${config as unknown as string}`;
+      const name = `${service} ${"grpc" in config ? config.grpc : ""}`;
       if (name.endsWith("bad")) throw new CausewayError("CONFIG_INVALID", name);
       opened.push(name);
       const close = async (): Promise<void> => void opened.splice(opened.indexOf(name), 1);
@@ -391,8 +391,8 @@ describe("a reload", () => {
     const entries = (one: string, two: string): GatewayConfig =>
       ({
         ...before,
-        upstreams: { [`${agency}/one`]: one, [`${agency}/two`]: two },
-      }) as unknown as GatewayConfig;
+        upstreams: { [`${agency}/one`]: { grpc: one }, [`${agency}/two`]: { grpc: two } },
+      }) as GatewayConfig;
     const upstreams = new Upstreams(entries("1", "2"), open);
     const inForce = [`${agency}/one 1`, `${agency}/two 2`];
     let next = entries("3", "bad");

@@ -278,7 +278,7 @@ describe("the upstream connector against a stock grpc-js server", () => {
         host: "127.0.0.1",
         port,
         scheduler,
-        tls: { ca: [ca], servername: "localhost" },
+        tls: { ca, serverName: "localhost" },
       });
       cleanups.push(() => made.close());
       return made;

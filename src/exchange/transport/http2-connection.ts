@@ -21,11 +21,22 @@ import {
 } from "../../base/limits.ts";
 import { Http2Keepalive } from "./http2-keepalive.ts";
 
+/** Texts are PEM. */
+export interface Http2ClientTls {
+  /** Trust anchors; those of the system without it. */
+  readonly ca?: string;
+  /** Name to verify when it is not the host's. */
+  readonly serverName?: string;
+  /** Certificate to show, with its chain, and its private key. */
+  readonly certificate?: string;
+  readonly key?: string;
+}
+
 export interface Http2ConnectionOptions {
   readonly host: string;
   readonly port: number;
-  /** Trust anchors as PEM, and the name to verify when it is not `host`; plaintext when absent. */
-  readonly tls?: { readonly ca: readonly string[]; readonly servername?: string };
+  /** Plaintext when absent. */
+  readonly tls?: Http2ClientTls;
   readonly scheduler: Scheduler;
 }
 
@@ -121,25 +132,29 @@ export class Http2Connection {
         ...sessionOptions,
         ...(tls === undefined ? {} : tlsOptions(tls)),
       });
-      const cancel = scheduler.after(connectMs, () =>
-        session.destroy(new Error("connecting took too long")),
-      );
       let socket: Socket | undefined;
+      let lastError: Error | undefined;
+      const fail = (error: Error): void => {
+        cancel();
+        session.destroy();
+        // A session that broke before it had begun may say nothing of it, nor end its socket.
+        socket?.destroy();
+        reject(error);
+      };
+      const cancel = scheduler.after(connectMs, () => fail(new Error("connecting took too long")));
       session.once("connect", (_session, connected) => {
         socket = connected as Socket;
         socket.setKeepAlive(true, keepaliveMs);
+        socket.once("error", fail);
       });
-      let lastError: Error | undefined;
       session.on("error", (error) => {
         lastError = error;
       });
-      session.on("close", () => {
-        cancel();
-        reject(lastError ?? new Error("the connection was closed"));
-      });
+      session.on("close", () => fail(lastError ?? new Error("the connection was closed")));
       // Settings show that HTTP/2 is spoken there: an open socket alone does not.
       session.once("remoteSettings", () => {
         cancel();
+        socket?.off("error", fail);
         session.setLocalWindowSize(http2SessionWindowBytes);
         this.#keepalive = new Http2Keepalive(session, socket as Socket, scheduler);
         resolve(session);
@@ -148,13 +163,18 @@ export class Http2Connection {
   }
 }
 
-function tlsOptions(tls: {
-  readonly ca: readonly string[];
-  readonly servername?: string;
-}): SecureClientSessionOptions {
+function tlsOptions({
+  ca,
+  serverName,
+  certificate,
+  key,
+}: Http2ClientTls): SecureClientSessionOptions {
   return {
-    ca: [...tls.ca],
-    ...(tls.servername === undefined ? {} : { servername: tls.servername }),
+    minVersion: "TLSv1.2",
+    ...(ca === undefined ? {} : { ca }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+    ...(certificate === undefined ? {} : { cert: certificate }),
+    ...(key === undefined ? {} : { key }),
   };
 }
 
