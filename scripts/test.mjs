@@ -16,6 +16,7 @@ const long = [
   "fault/failing-disk",
   "fault/held-evidence",
   "fault/long-streams",
+  "fault/operator",
   "fault/quiet-night",
   "fault/revoked-in-flight",
   "fault/stream-kill-points",

@@ -100,30 +100,37 @@ export async function gatewayRetire(options: GatewayRetireOptions, io: Io): Prom
   );
 }
 
-/** Runs a gateway until SIGTERM or SIGINT. SIGHUP puts its configuration in force again. */
+/**
+ * Runs a gateway until SIGTERM or SIGINT. SIGHUP puts its configuration in force again; one that comes while
+ * the gateway starts counts when it has started.
+ */
 export async function gatewayRun({ config: file }: GatewayRunOptions, io: Io): Promise<void> {
-  const rereadConfig = (): GatewayConfig => readWholeConfig(file, io.environment.configVariables);
-  const config = rereadConfig();
-  // Databases, keys and sockets that this process makes are its user's alone.
-  process.umask(0o077);
-  // The gateway's parts are loaded by this command alone: the others start faster without them.
-  const { createGateway } = await import("../app.ts");
-  const stopped = stopSignal();
-  const gateway = await createGateway(config, { rereadConfig });
-  // What is wrong with the new configuration stands in the log.
-  const reload = (): void => void gateway.reload().catch(() => undefined);
+  const reloads = reloadSignal();
   try {
-    await gateway.start();
-    process.on("SIGHUP", reload);
-  } catch (error) {
+    const rereadConfig = (): GatewayConfig => readWholeConfig(file, io.environment.configVariables);
+    const config = rereadConfig();
+    // Databases, keys and sockets that this process makes are its user's alone.
+    process.umask(0o077);
+    // The gateway's parts are loaded by this command alone: the others start faster without them.
+    const { createGateway } = await import("../app.ts");
+    const stopped = stopSignal();
+    const gateway = await createGateway(config, { rereadConfig });
+    try {
+      await gateway.start();
+    } catch (error) {
+      await gateway.close();
+      throw error;
+    }
+    // What is wrong with the new configuration stands in the log.
+    reloads.listen(() => void gateway.reload().catch(() => undefined));
+    io.warn(`${config.gateway} is running. Its admin socket is ${config.listeners.admin}.\n`);
+    const signal = await stopped;
+    reloads.listen(() => undefined);
+    io.warn(`${signal}: closing.\n`);
     await gateway.close();
-    throw error;
+  } finally {
+    reloads.close();
   }
-  io.warn(`${config.gateway} is running. Its admin socket is ${config.listeners.admin}.\n`);
-  const signal = await stopped;
-  process.off("SIGHUP", reload);
-  io.warn(`${signal}: closing.\n`);
-  await gateway.close();
 }
 
 /** Says what is wrong with a configuration, or that nothing is; starts nothing. */
@@ -146,6 +153,24 @@ export async function gatewayReload(options: AdminOptions, io: Io): Promise<void
   for (const key of taken) io.write(`taken  ${key}\n`);
   for (const key of left) io.write(`left   ${key}: it waits for the next start\n`);
   io.write("in force\n");
+}
+
+/** SIGHUP, which would end a process that does not listen: heard from now on, told to whoever listens. */
+function reloadSignal(): { listen(reload: () => void): void; close(): void } {
+  let isAsked = false;
+  let told = (): void => {
+    isAsked = true;
+  };
+  const hear = (): void => told();
+  process.on("SIGHUP", hear);
+  return {
+    listen: (reload) => {
+      told = reload;
+      if (isAsked) reload();
+      isAsked = false;
+    },
+    close: () => void process.off("SIGHUP", hear),
+  };
 }
 
 /** The first of the signals that ask the process to end. A second one ends it at once. */

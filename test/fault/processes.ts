@@ -201,6 +201,10 @@ export class GatewayProcess {
     ]);
   }
 
+  signal(signal: "SIGHUP"): void {
+    this.#process().signal(signal);
+  }
+
   /** The process stands still, and goes on. */
   async pause(): Promise<void> {
     await this.#process().end("SIGSTOP");
