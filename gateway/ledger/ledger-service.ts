@@ -10,7 +10,7 @@ import type {
 } from "@grpc/grpc-js";
 import { create } from "@bufbuild/protobuf";
 import { CausewayError } from "../../src/base/errors.ts";
-import { concatBytes, toHex } from "../../src/base/bytes.ts";
+import { concatBytes, emptyBytes, toHex } from "../../src/base/bytes.ts";
 import {
   blobBytesMax,
   blobChunkBytesMax,
@@ -66,7 +66,7 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
   // A stream that is destroyed sends no status: a refusal is emitted.
   const follow: handleServerStreamingCall<FollowRequest, FollowResponse> = (call) => {
     void (async () => {
-      const close = streams.open(assertMember(options, call));
+      const close = streams.open(toHex(assertMember(options, call)));
       try {
         await sendItems(host, call);
       } finally {
@@ -125,14 +125,14 @@ interface PeerCall {
   getAuthContext(): { readonly sslPeerCertificate?: { readonly raw?: Uint8Array } };
 }
 
-/** Returns what tells the member apart: its certificate in hex. */
-function assertMember(options: LedgerServiceOptions, call: unknown): string {
+/** Returns what tells the member apart: its certificate. */
+function assertMember(options: LedgerServiceOptions, call: unknown): Uint8Array {
   // Looked up for each call: a session outlives the standing of its certificate.
   const certificate = (call as PeerCall).getAuthContext().sslPeerCertificate?.raw;
   if (!options.isMember(certificate)) {
     throw new CausewayError("MEMBER_NOT_ACTIVE", "only members of the network are served");
   }
-  return toHex(certificate ?? new Uint8Array(0));
+  return certificate ?? emptyBytes;
 }
 
 /** The streams that are served now: no member takes the places of the others. */

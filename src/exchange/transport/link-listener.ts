@@ -3,7 +3,12 @@
  * server name; all others are the grpc-js server's, which serves links and the ledger.
  */
 import type { AddressInfo } from "node:net";
-import { createServer, type TlsOptions, type TLSSocket } from "node:tls";
+import {
+  createServer,
+  type DetailedPeerCertificate,
+  type TlsOptions,
+  type TLSSocket,
+} from "node:tls";
 import { type Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import type { Scheduler } from "../../base/clock.ts";
 import { connectMs, keepaliveMs, linkCloseMs, peerConnectionsMax } from "../../base/limits.ts";
@@ -52,7 +57,7 @@ export async function listenForPeers(options: LinkListenerOptions): Promise<Link
     socket.setNoDelay(true);
     if (socket.alpnProtocol !== "h2") socket.destroy();
     else if (serverNameOf(socket) === exchangeServerName) onStreams(socket);
-    else injector.injectConnection(socket);
+    else injector.injectConnection(rememberingPeer(socket));
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -76,6 +81,14 @@ export async function listenForPeers(options: LinkListenerOptions): Promise<Link
         for (const socket of sockets) socket.destroy();
       }),
   };
+}
+
+// grpc-js asks for the peer of a connection at each call, and the runtime would parse its certificate each
+// time. TLS 1.3 ends with one peer what it began with it; whether that one is trusted is asked elsewhere.
+function rememberingPeer(socket: TLSSocket): TLSSocket {
+  const certificate = socket.getPeerCertificate();
+  socket.getPeerCertificate = () => certificate as DetailedPeerCertificate;
+  return socket;
 }
 
 function isTrusted(socket: TLSSocket, { trusted }: PeerTls): boolean {
