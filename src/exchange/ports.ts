@@ -44,8 +44,6 @@ export interface Carriage {
   send(body: FrameBody, written?: () => void): void;
   /** Resolves when more may be sent, at once when the carriage is lost or closed. */
   ready(): Promise<void>;
-  /** Whether frames of the other side are taken. What is not taken holds its sender up. */
-  take(taking: boolean): void;
   /** Sends what is queued and ends it: no frame is delivered any more. */
   close(): void;
 }

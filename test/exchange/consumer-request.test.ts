@@ -67,8 +67,6 @@ class Sent implements Carriage {
     return this.hasRoom;
   }
 
-  take(): void {}
-
   close(): void {}
 
   get messages(): readonly Uint8Array[] {

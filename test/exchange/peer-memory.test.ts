@@ -31,8 +31,6 @@ class UnreadCarriage implements Carriage {
     return Promise.resolve();
   }
 
-  take(): void {}
-
   close(): void {
     this.closed = true;
   }

@@ -203,8 +203,6 @@ class StreamEnd implements Carriage {
     return Promise.resolve();
   }
 
-  take(): void {}
-
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -100,8 +100,6 @@ class UnopenedCarriage implements Carriage {
     return Promise.resolve();
   }
 
-  take(): void {}
-
   close(): void {
     this.#listener = undefined;
   }

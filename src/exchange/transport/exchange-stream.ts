@@ -34,12 +34,6 @@ export class ExchangeStream implements Carriage {
     encoding: undefined,
   });
   #listener: CarriageListener | undefined;
-  /** Messages of the last chunk that were not taken yet. */
-  #inbox: Uint8Array[] = [];
-  #taking = true;
-  #delivering = false;
-  /** The other side has sent all that it will. */
-  #ended = false;
   #over = false;
   /** It has ended before it was closed. */
   #failed = false;
@@ -68,7 +62,7 @@ export class ExchangeStream implements Carriage {
   listen(listener: CarriageListener): void {
     this.#listener = listener;
     if (this.#failed) listener.onLost();
-    else this.#deliver();
+    else this.#o.stream.resume();
   }
 
   send(body: FrameBody, written?: () => void): void {
@@ -88,11 +82,6 @@ export class ExchangeStream implements Carriage {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  take(taking: boolean): void {
-    this.#taking = taking;
-    if (!this.#over) this.#deliver();
-  }
-
   close(): void {
     if (!this.#over) this.#end(undefined);
   }
@@ -110,15 +99,16 @@ export class ExchangeStream implements Carriage {
 
   #received(chunk: Buffer): void {
     if (this.#over) return;
-    try {
-      const messages = this.#reader.push(chunk);
-      this.#hold(messages, chunk);
-      this.#inbox.push(...messages);
-    } catch (error) {
-      this.#refuse(error);
-      return;
+    const messages = this.#checked(() => {
+      const completed = this.#reader.push(chunk);
+      this.#hold(completed, chunk);
+      return completed;
+    });
+    for (const message of messages ?? []) {
+      if (this.#over) return;
+      const body = this.#checked(() => decodeStreamFrame(message, this.#o.role));
+      if (body !== undefined) this.#listener?.onFrame(body);
     }
-    this.#deliver();
   }
 
   // Counts what is held of a message that has come in part; an upper bound when a chunk completes one.
@@ -135,50 +125,22 @@ export class ExchangeStream implements Carriage {
     this.#heldBytes = 0;
   }
 
-  #deliver(): void {
-    if (this.#delivering || this.#listener === undefined) return;
-    this.#delivering = true;
-    try {
-      while (this.#taking && !this.#over) {
-        const message = this.#inbox.shift();
-        if (message === undefined) break;
-        const body = this.#decode(message);
-        if (body !== undefined) this.#listener.onFrame(body);
-      }
-    } finally {
-      this.#delivering = false;
-    }
-    if (this.#over) return;
-    if (this.#ended && this.#inbox.length === 0) this.lost();
-    else if (this.#taking) this.#o.stream.resume();
-    else this.#o.stream.pause();
-  }
-
-  #decode(message: Uint8Array): FrameBody | undefined {
-    try {
-      return decodeStreamFrame(message, this.#o.role);
-    } catch (error) {
-      this.#refuse(error);
-      return undefined;
-    }
-  }
-
   #remoteEnded(): void {
     if (this.#over) return;
-    this.#ended = true;
-    try {
-      this.#reader.finish();
-    } catch (error) {
-      this.#refuse(error);
-      return;
-    }
-    this.#deliver();
+    this.#checked(() => this.#reader.finish());
+    this.lost();
   }
 
-  #refuse(error: unknown): void {
-    if (!(error instanceof CausewayError)) throw error;
-    this.#o.onRefused(error);
-    this.#fail(error);
+  /** Reads what the other side sent; the stream ends with what is wrong in it. */
+  #checked<T>(read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof CausewayError)) throw error;
+      this.#o.onRefused(error);
+      this.#fail(error);
+      return undefined;
+    }
   }
 
   #fail(error: CausewayError): void {
@@ -190,7 +152,6 @@ export class ExchangeStream implements Carriage {
 
   #end(error: CausewayError | undefined): void {
     this.#over = true;
-    this.#inbox = [];
     this.#releaseHeld();
     this.#wake();
     const { stream, scheduler, finish } = this.#o;
