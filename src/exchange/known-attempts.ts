@@ -13,7 +13,7 @@
  * what was closed longer before the time of a checkpoint that was looked through is forgotten. A record that comes
  * later still, of a provider that was away meanwhile, is looked up in the own chain before it is answered.
  */
-import { emptyBytes, u64be } from "../base/bytes.ts";
+import { u64be } from "../base/bytes.ts";
 import { attemptsForgottenTogetherMax, keepaliveMs, keepaliveTimeoutMs } from "../base/limits.ts";
 import type { Bounds } from "../credential/statements.ts";
 import type { StateChange } from "../ledger/ports.ts";

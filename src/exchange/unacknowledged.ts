@@ -4,13 +4,18 @@
  * An agency whose gateways leave too many without one for too long gets no new exchanges.
  *
  * An acknowledgement that came in-band counts from then on, and is kept until it is final: where its leaf
- * is overdue on the ledger, its receipts are without an answer again.
+ * is overdue on the ledger, its receipts are without an answer again. One under a batch key that is not final here
+ * yet waits with the receipt that it names, until the ledger that its gateway had seen is reached.
  */
 import { equalBytes, toHex } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
-import { acknowledgementDueMs, receiptsUnansweredMax } from "../base/limits.ts";
+import {
+  acknowledgementsWaitingMax,
+  acknowledgementWaitingBytesMax,
+  receiptsUnansweredMax,
+} from "../base/limits.ts";
 import { callTokenDigest } from "../credential/call-token.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Acknowledgement } from "../gen/causeway/record/v1/record_pb.ts";
@@ -19,9 +24,16 @@ import type { IncludedBatch, Replica, SealedRecord } from "../ledger/ports.ts";
 import { formatHandle } from "../record/handle.ts";
 import { openRecord, recordHash } from "../record/record.ts";
 import type { HeldLeaf, HeldLeafListener, HeldLeaves } from "./held-leaves.ts";
-import type { LeafCache } from "./leaf-cache.ts";
 import type { LinkEnd } from "./ports.ts";
-import { checkProof } from "./proof-check.ts";
+import { checkProof, type ProofCheck } from "./proof-check.ts";
+import {
+  type AcknowledgementContext,
+  closedBeforeMs,
+  type Released,
+  Unanswered,
+  type Unread,
+  type WaitingAcknowledgement,
+} from "./unanswered.ts";
 import { attemptKey } from "./used-attempts.ts";
 
 export interface UnacknowledgedPorts {
@@ -35,69 +47,6 @@ export interface UnacknowledgedPorts {
   /** Another leaf is final at the place of an acknowledgement's. */
   onForked(held: HeldLeaf): void;
 }
-
-interface Released {
-  readonly handle: string;
-  readonly leaf: Uint8Array;
-  readonly peer: string;
-  readonly record: Uint8Array;
-  readonly releasedAtMs: number;
-  readonly attempt: string | undefined;
-  readonly onAcknowledged: (() => void) | undefined;
-}
-
-/** A batch of an agency's gateway in which an answer may stand. */
-interface Unread {
-  readonly index: bigint;
-  readonly includedAtMs: number;
-}
-
-/**
- * The receipts of one agency, each in one of the two, in the order of their release. What the ledger says of
- * them is read only once one is overdue: nearly all are answered in-band, within milliseconds.
- */
-class Unanswered {
-  readonly fresh = new Map<string, Released>();
-  readonly overdue = new Map<string, Released>();
-  unread: Unread[] = [];
-
-  get size(): number {
-    return this.fresh.size + this.overdue.size;
-  }
-
-  get first(): Released | undefined {
-    const [first] = this.overdue.size > 0 ? this.overdue.values() : this.fresh.values();
-    return first;
-  }
-
-  /** Moves what has waited for too long. */
-  age(nowMs: number): void {
-    for (const released of this.fresh.values()) {
-      if (released.releasedAtMs + acknowledgementDueMs > nowMs) return;
-      this.fresh.delete(released.handle);
-      this.overdue.set(released.handle, released);
-    }
-  }
-
-  take(handle: string): void {
-    this.fresh.delete(handle);
-    this.overdue.delete(handle);
-  }
-
-  /** A batch that was included long before the oldest receipt was released answers none. */
-  included(index: bigint, nowMs: number): void {
-    this.unread.push({ index, includedAtMs: nowMs });
-    const since = (this.first?.releasedAtMs ?? nowMs) - closedBeforeMs;
-    const kept = this.unread.findIndex(({ includedAtMs }) => includedAtMs >= since);
-    if (kept > 0) this.unread.splice(0, kept);
-  }
-}
-
-/**
- * How long before its receipt is released an attempt may have been closed by its consumer: a call that is
- * given up while its cancellation is lost with the link, or while its receipt waits to be final.
- */
-export const closedBeforeMs: number = acknowledgementDueMs;
 
 /** Batches that are read before everything else has its turn. */
 const batchesBetweenTurns = 16;
@@ -176,24 +125,25 @@ export class UnacknowledgedReceipts {
   /**
    * Checks the proof of an acknowledgement as a consumer checks a receipt's, and marks the receipt that it
    * names as answered. `false` when it is not valid, or is not of what this peer was sent. One that comes
-   * again, or whose receipt is not remembered any more, changes nothing.
+   * again, or whose receipt is not remembered any more, changes nothing. One whose key is not known here yet is
+   * looked at again with each newer final checkpoint.
    */
   acknowledged(
     proof: Proof | undefined,
-    link: Pick<LinkEnd, "peer">,
-    context: { readonly replica: Replica; readonly leaves: LeafCache },
+    { peer }: Pick<LinkEnd, "peer">,
+    context: AcknowledgementContext,
   ): boolean {
-    const checked = checkProof(proof, link.peer, context.replica, context.leaves);
-    if (checked.kind !== "valid" || checked.proof.record.body.case !== "acknowledgement")
-      return false;
-    const named = this.#named(checked.proof.record.body.value);
-    if (named === undefined) return true;
-    if (!isAnswer(named, checked.proof.record.body.value, link.peer)) return false;
-    const leaf = this.#ports.leaves.hold(
-      (proof as Proof).leaf,
-      checked.proof.leafHash,
-      this.#listener,
-    );
+    const checked = checkProof(proof, peer, context.replica, context.leaves);
+    if (proof === undefined || checked.kind === "invalid") return false;
+    const { body } = checked.proof.record;
+    if (body.case !== "acknowledgement") return false;
+    const named = this.#named(body.value);
+    if (named === undefined) return checked.kind === "valid";
+    if (!isAnswer(named, body.value, peer)) return false;
+    if (checked.kind === "key-unknown") {
+      return this.#waits(named, checked, { proof, peer, context });
+    }
+    const leaf = this.#ports.leaves.hold(proof.leaf, checked.proof.leafHash, this.#listener);
     const answered = this.#answered.get(leaf.key);
     if (answered === undefined) this.#answered.set(leaf.key, [named]);
     else answered.push(named);
@@ -224,6 +174,26 @@ export class UnacknowledgedReceipts {
     this.#byAgency.get(agency)?.included(index, nowMs);
   }
 
+  /**
+   * Keeps an acknowledgement whose key only a newer replica can know: a gateway seals under a new key once that is
+   * final for it. Beyond the bounds the ledger says it: it bears the same acknowledgement within `inclusion_bound`.
+   */
+  #waits(
+    { handle }: Released,
+    { proof: { header } }: Extract<ProofCheck, { kind: "key-unknown" }>,
+    waiting: WaitingAcknowledgement,
+  ): boolean {
+    const { context, peer, proof } = waiting;
+    if ((context.replica.final()?.size ?? 0n) >= header.seenSize) return false;
+    const unanswered = this.#unansweredOf(agencyOf(peer));
+    const bytes = proof.record.length + proof.leaf.length;
+    const isFull =
+      unanswered.waiting.size >= acknowledgementsWaitingMax ||
+      bytes > acknowledgementWaitingBytesMax;
+    if (!isFull) unanswered.waiting.set(handle, waiting);
+    return true;
+  }
+
   #unansweredOf(agency: string): Unanswered {
     const known = this.#byAgency.get(agency);
     if (known !== undefined) return known;
@@ -236,7 +206,13 @@ export class UnacknowledgedReceipts {
   /** Looks on the ledger for the answers to what is overdue; after each final checkpoint. */
   onFinal(): void {
     const nowMs = this.#ports.clock.nowMs();
-    for (const unanswered of this.#byAgency.values()) unanswered.age(nowMs);
+    for (const unanswered of this.#byAgency.values()) {
+      unanswered.age(nowMs);
+      // What still has to wait is put there again.
+      const waiting = [...unanswered.waiting.values()];
+      unanswered.waiting.clear();
+      for (const { proof, peer, context } of waiting) this.acknowledged(proof, { peer }, context);
+    }
     if (this.#reading !== undefined) return;
     this.#reading = this.#readAnswers().finally(() => {
       this.#reading = undefined;

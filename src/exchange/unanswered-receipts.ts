@@ -17,7 +17,8 @@ import type { Replica, StateChange } from "../ledger/ports.ts";
 import { formatHandle } from "../record/handle.ts";
 import { openLeaf } from "../record/leaf.ts";
 import { openRecord, recordHash } from "../record/record.ts";
-import { closedBeforeMs, type UnacknowledgedReceipts } from "./unacknowledged.ts";
+import type { UnacknowledgedReceipts } from "./unacknowledged.ts";
+import { closedBeforeMs } from "./unanswered.ts";
 import { attemptKey } from "./used-attempts.ts";
 
 const stateKey = "provider/unanswered";

@@ -2,8 +2,12 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { concatBytes } from "../../src/base/bytes.ts";
+import { concatBytes, u32be } from "../../src/base/bytes.ts";
 import { agencyOf } from "../../src/base/ids.ts";
+import {
+  acknowledgementsWaitingMax,
+  acknowledgementWaitingBytesMax,
+} from "../../src/base/limits.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { HeldLeaves } from "../../src/exchange/held-leaves.ts";
 import { LeafCache } from "../../src/exchange/leaf-cache.ts";
@@ -12,6 +16,7 @@ import { attemptKey } from "../../src/exchange/used-attempts.ts";
 import { type Proof, ProofSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import { Check, Outcome, RecordSchema, Side } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { IncludedBatch, Replica, SealedRecord } from "../../src/ledger/ports.ts";
+import { treeWithPaths } from "../../src/merkle/batch-tree.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import { proveRecord } from "../../src/record/proof.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
@@ -30,13 +35,14 @@ const key = attemptKey(tokenDigest, 3);
 /** A released receipt: of its record only the bytes count here. */
 function receipt(number: number): SealedRecord {
   const record = statusRecord(number);
-  const leaf = concatBytes(zeros, Uint8Array.of(number));
+  const leaf = concatBytes(zeros, u32be(number));
   return { record, replaced: false, position: 0, path: [], leaf, leafHash: leafHash(leaf) };
 }
 
 function acknowledgement(
   sealed: SealedRecord,
   receiptRecord = recordHash(sealed.record),
+  callerSystem = "",
 ): Uint8Array {
   const value: MessageInitShape<typeof RecordSchema>["body"] = {
     case: "acknowledgement",
@@ -50,6 +56,7 @@ function acknowledgement(
       progress: { segment: 1, request: zeros, response: zeros },
       check: Check.MATCH,
       final: true,
+      callerSystem,
     },
   };
   return encodeRecord(create(RecordSchema, { body: value }));
@@ -171,6 +178,93 @@ describe("receipts that wait for an answer", () => {
       assert.equal(waiting.count, 1);
     });
   }
+
+  describe("whose acknowledgement is under a batch key that is not final here", () => {
+    let isKnown: boolean;
+    let finalSize: bigint;
+
+    beforeEach(() => {
+      isKnown = false;
+      finalSize = 0n;
+    });
+
+    const behind = {
+      view: () => {
+        const view = ledger.view();
+        const { network: founded } = view;
+        return isKnown ? view : { network: founded, batchKey: () => undefined };
+      },
+      final: () => ({ size: finalSize }),
+    } as unknown as Replica;
+    const said = (proof: Proof): boolean =>
+      waiting.acknowledged(proof, { peer }, { replica: behind, leaves: cache() });
+
+    it("are answered once it is, without being told again", () => {
+      let heard = 0;
+      const sealed = receipt(1);
+      waiting.released(peer, sealed, () => heard++, key);
+      const proof = proofOf(acknowledgement(sealed));
+      assert.ok(openLeaf(proof.leaf).header.seenSize > 0n);
+      assert.equal(said(proof), true);
+      waiting.onFinal();
+      assert.deepEqual([waiting.count, heard], [1, 0]);
+      isKnown = true;
+      waiting.onFinal();
+      assert.deepEqual([waiting.count, heard], [0, 1]);
+    });
+
+    it("are not answered by one that is not valid under it, however often it is looked at", () => {
+      const sealed = receipt(1);
+      waiting.released(peer, sealed, undefined, key);
+      const proof = proofOf(acknowledgement(sealed));
+      proof.leaf = proof.leaf.map((byte, i) => (i === 0 ? byte ^ 1 : byte));
+      assert.equal(said(proof), true);
+      isKnown = true;
+      waiting.onFinal();
+      assert.equal(waiting.count, 1);
+      assert.equal(acknowledge(proofOf(acknowledgement(sealed))), true);
+      assert.equal(waiting.count, 0);
+    });
+
+    it("take no word under a key that no ledger up to what it had seen binds", () => {
+      const sealed = receipt(1);
+      waiting.released(peer, sealed, undefined, key);
+      const proof = proofOf(acknowledgement(sealed));
+      finalSize = openLeaf(proof.leaf).header.seenSize;
+      assert.equal(said(proof), false);
+      isKnown = true;
+      waiting.onFinal();
+      assert.equal(waiting.count, 1);
+    });
+
+    it("keep nothing that is large, or of another receipt", () => {
+      const sealed = receipt(1);
+      waiting.released(peer, sealed, undefined, key);
+      assert.equal(said(proofOf(acknowledgement(receipt(2)))), false);
+      const large = acknowledgement(sealed, undefined, "x".repeat(acknowledgementWaitingBytesMax));
+      assert.equal(said(proofOf(large)), true);
+      isKnown = true;
+      waiting.onFinal();
+      assert.equal(waiting.count, 1);
+    });
+
+    it("keep as many as the bound, and take what is on the ledger for the others", () => {
+      const sealed = Array.from({ length: acknowledgementsWaitingMax + 2 }, (_, i) => receipt(i));
+      for (const each of sealed) waiting.released(peer, each, undefined, key);
+      for (let at = 0; at < sealed.length; at += 1000) {
+        const records = sealed.slice(at, at + 1000).map((each) => acknowledgement(each));
+        const batch = ledger.seal(consumer.gateway, records, { kind: "evidence" });
+        const { paths } = treeWithPaths(records.map(recordHash));
+        for (const [position, record] of records.entries()) {
+          const path = [...(paths[position] ?? [])];
+          assert.ok(said(create(ProofSchema, { record, position, path, leaf: batch.leaf })));
+        }
+      }
+      isKnown = true;
+      waiting.onFinal();
+      assert.equal(waiting.count, 2);
+    });
+  });
 
   it("wait again when the acknowledgement's leaf is overdue on the ledger", () => {
     const sealed = receipt(1);

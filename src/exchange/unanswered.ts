@@ -1,0 +1,83 @@
+/** What of one agency waits for an answer: its receipts, and acknowledgements that cannot be verified yet. */
+import { acknowledgementDueMs } from "../base/limits.ts";
+import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { Replica } from "../ledger/ports.ts";
+import type { LeafCache } from "./leaf-cache.ts";
+
+/**
+ * How long before its receipt is released an attempt may have been closed by its consumer: a call that is
+ * given up while its cancellation is lost with the link, or while its receipt waits to be final.
+ */
+export const closedBeforeMs: number = acknowledgementDueMs;
+
+/** What an acknowledgement is checked against. */
+export interface AcknowledgementContext {
+  readonly replica: Replica;
+  readonly leaves: LeafCache;
+}
+
+export interface WaitingAcknowledgement {
+  readonly proof: Proof;
+  readonly peer: string;
+  readonly context: AcknowledgementContext;
+}
+
+export interface Released {
+  readonly handle: string;
+  readonly leaf: Uint8Array;
+  readonly peer: string;
+  readonly record: Uint8Array;
+  readonly releasedAtMs: number;
+  readonly attempt: string | undefined;
+  readonly onAcknowledged: (() => void) | undefined;
+}
+
+/** A batch of an agency's gateway in which an answer may stand. */
+export interface Unread {
+  readonly index: bigint;
+  readonly includedAtMs: number;
+}
+
+/**
+ * The receipts of one agency, each in one of the two, in the order of their release. What the ledger says of
+ * them is read only once one is overdue: nearly all are answered in-band, within milliseconds.
+ */
+export class Unanswered {
+  readonly fresh: Map<string, Released> = new Map();
+  readonly overdue: Map<string, Released> = new Map();
+  unread: Unread[] = [];
+  /** Acknowledgements under a key that is not known yet, by the handle of their receipt. */
+  readonly waiting: Map<string, WaitingAcknowledgement> = new Map();
+
+  get size(): number {
+    return this.fresh.size + this.overdue.size;
+  }
+
+  get first(): Released | undefined {
+    const [first] = this.overdue.size > 0 ? this.overdue.values() : this.fresh.values();
+    return first;
+  }
+
+  /** Moves what has waited for too long. */
+  age(nowMs: number): void {
+    for (const released of this.fresh.values()) {
+      if (released.releasedAtMs + acknowledgementDueMs > nowMs) return;
+      this.fresh.delete(released.handle);
+      this.overdue.set(released.handle, released);
+    }
+  }
+
+  take(handle: string): void {
+    this.fresh.delete(handle);
+    this.overdue.delete(handle);
+    this.waiting.delete(handle);
+  }
+
+  /** A batch that was included long before the oldest receipt was released answers none. */
+  included(index: bigint, nowMs: number): void {
+    this.unread.push({ index, includedAtMs: nowMs });
+    const since = (this.first?.releasedAtMs ?? nowMs) - closedBeforeMs;
+    const kept = this.unread.findIndex(({ includedAtMs }) => includedAtMs >= since);
+    if (kept > 0) this.unread.splice(0, kept);
+  }
+}
