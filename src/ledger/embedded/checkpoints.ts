@@ -51,7 +51,7 @@ export function signHead(
  * `openCheckpoint` does.
  */
 export function readHead({ state }: Trust, note: Uint8Array, verifier: Verifier): SignedHead {
-  const fact = termOfNote(state, note);
+  const fact = termNamed(state, parseCheckpoint(parseNote(note).text).origin);
   const verify = verifier.verify.bind(verifier);
   const { checkpoint } = openCheckpoint({ note, logKey: logKeyOf(state, fact), verify });
   const { origin, size, root } = checkpoint;
@@ -75,8 +75,8 @@ export function readQuorum(
   note: Uint8Array,
   { verifier, from, nowMs }: FinalReading,
 ): QuorumCheckpoint & { readonly term: bigint } {
-  const fact = termOfNote(state, note);
-  const to = parseCheckpoint(parseNote(note).text).size;
+  const { origin, size: to } = parseCheckpoint(parseNote(note).text);
+  const fact = termNamed(state, origin);
   if (to === 0n) throw new CausewayError("QUORUM_NOT_MET", "no city speaks for an empty tree");
   const sizes = { from: from === undefined || from > to ? to : from, to };
   const checkpoint = evaluateQuorum({
@@ -97,8 +97,7 @@ export function readFinal(trust: Trust, note: Uint8Array, reading: FinalReading)
   return { size, root, timeMs, note };
 }
 
-function termOfNote(state: RegistryState, note: Uint8Array): TermFact {
-  const { origin } = parseCheckpoint(parseNote(note).text);
+function termNamed(state: RegistryState, origin: string): TermFact {
   const fact = termOfOrigin(state, origin);
   if (fact !== undefined) return fact;
   throw new CausewayError("CHECKPOINT_INVALID", "the checkpoint is of another origin");
@@ -118,7 +117,7 @@ export function readForWitness(
     if (extensions.length > 0) return { kind: "malformed" };
     const { term, size, root } = readHead(trust, note, verifier);
     // Cosigned, it would be the highest of this city, and a later term could begin nowhere.
-    if (!isSizeOfTerm(termOfNote(trust.state, note), size)) return { kind: "malformed" };
+    if (!isSizeOfTerm(termNamed(trust.state, origin), size)) return { kind: "malformed" };
     // Its sequencer may go on for a while with a tree that this replica has left.
     if (term < newestTerm(trust).term) return { kind: "ended" };
     return { kind: "signed", checkpoint: { term, origin, size, root, note } };
