@@ -1,6 +1,6 @@
 /** The metrics of a gateway: every name, its unit and what it counts. docs/telemetry.md lists them. */
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import type { Meter, ObservableResult } from "@opentelemetry/api";
+import type { Attributes, Meter, MetricOptions, ObservableResult } from "@opentelemetry/api";
 import type { ExchangeEnded } from "../src/exchange/events.ts";
 import { bitLength } from "./telemetry-spans.ts";
 
@@ -36,7 +36,7 @@ export interface GatewayMetrics {
 }
 
 export function createGatewayMetrics(meter: Meter): GatewayMetrics {
-  const exchanges = meter.createCounter("causeway_exchanges_total", {
+  const exchanges = createTally(meter, "causeway_exchanges_total", {
     description: "Exchanges that ended, by side, outcome and gRPC code.",
   });
   const duration = meter.createHistogram("causeway_exchange_duration_ms", {
@@ -56,7 +56,7 @@ export function createGatewayMetrics(meter: Meter): GatewayMetrics {
   const internalErrors = meter.createCounter("causeway_internal_errors_total", {
     description: "Unexpected errors; the log has each under its error id.",
   });
-  const segments = meter.createCounter("causeway_segments_total", {
+  const segments = createTally(meter, "causeway_segments_total", {
     description: "Receipts and acknowledgements that are durable, by side.",
   });
   const sealDuration = meter.createHistogram("causeway_seal_duration_ms", {
@@ -70,7 +70,7 @@ export function createGatewayMetrics(meter: Meter): GatewayMetrics {
   const loopDelay = monitorEventLoopDelay({ resolution: 20 });
   return {
     exchangeEnded: ({ side, outcome, grpcCode, durationMs, messageBytes: bytes }) => {
-      exchanges.add(1, { side, outcome, grpc_code: grpcCode });
+      exchanges.count(`${side} ${grpcCode} ${outcome}`, { side, outcome, grpc_code: grpcCode });
       duration.record(durationMs, { side });
       // No exact size leaves the gateway, in the sum neither.
       if (bytes !== undefined) messageBytes.record(2 ** bitLength(bytes), { side });
@@ -78,7 +78,7 @@ export function createGatewayMetrics(meter: Meter): GatewayMetrics {
     refused: (side, reason) => refusals.add(1, { side, reason }),
     unauthenticated: (reason) => unauthenticated.add(1, { reason }),
     internalError: () => internalErrors.add(1),
-    segment: (side) => segments.add(1, { side }),
+    segment: (side) => segments.count(side, { side }),
     recordSealed: (durationMs) => sealDuration.record(durationMs),
     batchSealed: (recordCount) => batchRecords.record(recordCount),
     observe: (gauges) => {
@@ -91,6 +91,29 @@ export function createGatewayMetrics(meter: Meter): GatewayMetrics {
       });
     },
     close: () => loopDelay.disable(),
+  };
+}
+
+interface Tally {
+  /** One more under these attributes, which `name` tells from all others. */
+  count(name: string, attributes: Attributes): void;
+}
+
+/**
+ * A counter that is read when somebody asks: what every exchange counts must cost it next to nothing, and a
+ * counter of the SDK sorts and prints its attributes each time.
+ */
+function createTally(meter: Meter, metric: string, options: MetricOptions): Tally {
+  const counts = new Map<string, { readonly attributes: Attributes; count: number }>();
+  meter.createObservableCounter(metric, options).addCallback((result) => {
+    for (const { attributes, count } of counts.values()) result.observe(count, attributes);
+  });
+  return {
+    count: (name, attributes) => {
+      const known = counts.get(name);
+      if (known === undefined) counts.set(name, { attributes, count: 1 });
+      else known.count++;
+    },
   };
 }
 
