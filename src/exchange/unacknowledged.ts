@@ -53,6 +53,7 @@ const batchesBetweenTurns = 16;
 
 export class UnacknowledgedReceipts {
   readonly #ports: UnacknowledgedPorts;
+  readonly #waitingMax: number;
   readonly #byHandle = new Map<string, Released>();
   readonly #byAgency = new Map<string, Unanswered>();
   /** Batches of the last `closedBeforeMs`: what closes attempts whose receipts are still to come. */
@@ -64,8 +65,9 @@ export class UnacknowledgedReceipts {
   readonly #listener: HeldLeafListener;
   #reading: Promise<void> | undefined;
 
-  constructor(ports: UnacknowledgedPorts) {
+  constructor(ports: UnacknowledgedPorts, waitingMax: number = acknowledgementsWaitingMax) {
     this.#ports = ports;
+    this.#waitingMax = waitingMax;
     this.#listener = {
       final: ({ key }) => this.#answered.delete(key),
       forked: (held) => {
@@ -188,8 +190,7 @@ export class UnacknowledgedReceipts {
     const unanswered = this.#unansweredOf(agencyOf(peer));
     const bytes = proof.record.length + proof.leaf.length;
     const isFull =
-      unanswered.waiting.size >= acknowledgementsWaitingMax ||
-      bytes > acknowledgementWaitingBytesMax;
+      unanswered.waiting.size >= this.#waitingMax || bytes > acknowledgementWaitingBytesMax;
     if (!isFull) unanswered.waiting.set(handle, waiting);
     return true;
   }
