@@ -7,7 +7,7 @@ import type { Finding, FindingCode, LedgerFacts, Place } from "./findings.ts";
 export function ledgerFacts(options: {
   readonly findings: readonly Finding[];
   readonly chains: Chains;
-  /** Absent when they are not all known. */
+  /** Absent when notes are missing: then a size may have been final that is not known here. */
   readonly finals: FinalSizes | undefined;
   readonly state: RegistryState;
   readonly viewAt: (size: bigint) => RegistryView;

@@ -297,7 +297,6 @@ class Replay {
     const ledger = ledgerFacts({
       findings: this.#findings,
       chains: this.#chains,
-      // Where notes are missing, a size may have been final that is not known here.
       finals: this.#notesMissing > 0 ? undefined : finals,
       state,
       viewAt: (size) => this.#viewAt(size),

@@ -2,7 +2,7 @@
  * Signatures that cost a hash. Whoever knows the public key can make them: in a simulation nobody forges, and
  * what a signature is over still decides whether it verifies. Statements have real ones, which jose verifies.
  */
-import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
+import { concatBytes, equalBytes, toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type { RememberedSignatures } from "../../src/credential/remembered-signatures.ts";
@@ -38,4 +38,36 @@ export function fastTokens(keyOf: (kid: string) => Uint8Array | undefined): Reme
     throw new CausewayError("TOKEN_SIGNATURE_INVALID", "the signature does not verify");
   };
   return { once } as unknown as RememberedSignatures;
+}
+
+/**
+ * From here on this process verifies no signature of a statement twice: every schedule is audited from the same
+ * founding batches on, which jose has verified by then.
+ */
+export function rememberVerified(): void {
+  const { subtle } = globalThis.crypto;
+  const verify = subtle.verify.bind(subtle);
+  const known = new WeakMap<
+    object,
+    Map<string, { message: Uint8Array; result: Promise<boolean> }>
+  >();
+  const remembered: typeof subtle.verify = (algorithm, key, signature, data) => {
+    const [mac, message] = [bytesOf(signature), bytesOf(data)];
+    const ofKey =
+      known.get(key) ?? new Map<string, { message: Uint8Array; result: Promise<boolean> }>();
+    known.set(key, ofKey);
+    const name = toHex(mac);
+    const there = ofKey.get(name);
+    if (there !== undefined && equalBytes(there.message, message)) return there.result;
+    const result = verify(algorithm, key, signature, data);
+    ofKey.set(name, { message: message.slice(), result });
+    return result;
+  };
+  Object.defineProperty(subtle, "verify", { value: remembered, configurable: true });
+}
+
+function bytesOf(source: ArrayBuffer | ArrayBufferView): Uint8Array {
+  return ArrayBuffer.isView(source)
+    ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+    : new Uint8Array(source);
 }

@@ -69,8 +69,8 @@ export async function runLyingSchedule(
   };
 }
 
-/** Nothing more follows from what has happened. */
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** Nothing more follows from what has happened: ticks come when all that waits for promises has run. */
+const settled = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 
 export async function runExchangeSchedule(
   seed: number,

@@ -1,14 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { runMany } from "./many.ts";
 import { runExchangeSchedule } from "./exchange-schedule.ts";
 
-/** A schedule of exchanges takes as long as ten of the ledger alone. `CAUSEWAY_SIM_SCHEDULES` and `CAUSEWAY_SIM_FIRST` widen and move the range; a failing seed is printed. */
-const count = Math.ceil(Number(process.env["CAUSEWAY_SIM_SCHEDULES"] ?? 1000) / 10);
-const first = Number(process.env["CAUSEWAY_SIM_FIRST"] ?? 0);
 const toldSeed = process.env["CAUSEWAY_SIM_SEED"];
-
-const replayOf = (seed: number): string =>
-  `replay it with: CAUSEWAY_SIM_SEED=${seed} node scripts/test.mjs simulation/exchange-simulation`;
 
 test("a seed of exchanges replays exactly", async () => {
   for (let seed = 0; seed < 6; seed++) {
@@ -26,10 +21,13 @@ test("different seeds are different schedules of exchanges", async () => {
 test("no data without a durable record on either side, one closing of each attempt, and an auditor without a finding", {
   skip: toldSeed !== undefined && "one seed is replayed",
 }, async () => {
-  for (let seed = first; seed < first + count; seed++) {
-    const { violation } = await runExchangeSchedule(seed);
-    assert.equal(violation, undefined, `seed ${seed}: ${violation}; ${replayOf(seed)}`);
-  }
+  await runMany({
+    name: "schedules of exchanges",
+    usual: 100,
+    weight: 10,
+    replay: "node scripts/test.mjs simulation/exchange-simulation",
+    run: async (seed) => (await runExchangeSchedule(seed)).violation,
+  });
 });
 
 test("the seed of exchanges that is asked for", {
