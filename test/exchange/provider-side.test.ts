@@ -112,6 +112,22 @@ describe("the provider's side of calls on a link", () => {
     assert.equal(provider.reserved, 0);
   });
 
+  it("keeps what opens the decision of a call that it refuses, and nothing of what was sent for it", async () => {
+    const provider = new TestProvider();
+    const item = { label: "attribute/citizen", salt: bytes(32), value: bytes(10) };
+    provider.deniedOn = item;
+    provider.call(1n, unary);
+    await settle();
+    const [refusal] = provider.records();
+    assert.ok(refusal?.case === "refusal" && refusal.value.reason === "POLICY_DENIED");
+    const { statement = new Uint8Array() } = refusal.value.call ?? {};
+    const { xid, attempt } = openCallStatement(statement);
+    const [kept] = provider.kept;
+    assert.equal(provider.kept.length, 1);
+    assert.deepEqual([kept?.xid, kept?.attempt, kept?.side], [xid, attempt, "provider"]);
+    assert.deepEqual(kept?.items, [item]);
+  });
+
   it("seals no segment without anything in it", async () => {
     const provider = new TestProvider();
     provider.seals = [];

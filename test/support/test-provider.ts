@@ -9,7 +9,7 @@ import { commit } from "../../src/crypto/commitments.ts";
 import { transcriptOf } from "../../src/crypto/transcript.ts";
 import { JoinedCalls } from "../../src/exchange/joined-calls.ts";
 import { PeerMemories } from "../../src/exchange/peer-memory.ts";
-import type { FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
+import type { AttemptOpenings, FrameBody, LinkEnd, OpeningItem } from "../../src/exchange/ports.ts";
 import { type ProviderPorts, ProviderSide } from "../../src/exchange/provider.ts";
 import type {
   UnaryAnswer,
@@ -56,6 +56,10 @@ export class TestProvider {
   /** What is sealed next is durable when one of these is called; without, in the next turn. */
   seals: (() => void)[] | undefined;
   reserved = 0;
+  /** What it keeps to open commitments. */
+  readonly kept: AttemptOpenings[] = [];
+  /** What opens a personal attribute of the decision, and that the policy says no to it. */
+  deniedOn: OpeningItem | undefined;
   /** Whether what is sealed is final at once. */
   isFinal = false;
   acknowledged: (() => void) | undefined;
@@ -128,7 +132,7 @@ export class TestProvider {
         onFinal: () => () => undefined,
       },
       sealer: { seal: (record: QueuedRecord) => this.#seal(record) },
-      openings: { put: () => undefined },
+      openings: { put: (kept: AttemptOpenings) => this.kept.push(kept) },
       events: {
         startSpan: () => span,
         segmentSealed: () => undefined,
@@ -142,9 +146,14 @@ export class TestProvider {
         claims: { exp: Math.floor(Date.now() / 1000) + 60, root: this.#root, n: 1 },
       }),
       decide: (_view: unknown, { grant }: { grant: { index: bigint; position: number } }) => {
-        this.reserved += 1;
+        const { deniedOn } = this;
+        const isDenied = deniedOn !== undefined;
+        if (!isDenied) this.reserved += 1;
         return {
-          verdict: "permit",
+          verdict: isDenied ? "deny" : "permit",
+          stage: "policy",
+          reason: "POLICY_DENIED",
+          openings: isDenied ? [deniedOn] : [],
           decision: create(DecisionSchema, {
             decidedSize: 1n,
             evaluatedAt: 1n,
@@ -153,10 +162,10 @@ export class TestProvider {
             service: { index: 1n, position: 0 },
             serviceVersion: 1n,
             descriptorDigest: new Uint8Array(32),
-            verdict: Verdict.PERMIT,
+            verdict: isDenied ? Verdict.DENY : Verdict.PERMIT,
           }),
           obligations: create(ObligationsSchema, { durability, window: 4 }),
-          reservation: { end: () => (this.reserved -= 1) },
+          reservation: isDenied ? undefined : { end: () => (this.reserved -= 1) },
         };
       },
       localTakings: { get: () => undefined },
