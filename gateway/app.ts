@@ -194,7 +194,9 @@ async function build(
     sealer,
     openings,
     events: telemetry,
-    messageBytesMax: config.limits.message_bytes_max,
+    get messageBytesMax() {
+      return reloader.config.limits.message_bytes_max;
+    },
   };
   const evidence = await createHeldEvidence({ config, journal, ports, logger, onFatal });
   opened.push(() => evidence.close());

@@ -1,6 +1,6 @@
 /** Every key of the configuration, with what it means and whether a running gateway takes a new value. */
 import { z } from "zod";
-import { callMessageBytesMax, timerMsMax } from "../src/base/limits.ts";
+import { callMessageBytesMax, linksPerPeerMax, timerMsMax } from "../src/base/limits.ts";
 import { agencySchema, agencySystemsSchema } from "./agency/config.ts";
 import { attributesSchema, databasesSchema } from "./attributes/config.ts";
 import {
@@ -79,9 +79,16 @@ export const upstreamSchema: z.ZodType<UpstreamConfig> = z.union([
   postgresqlUpstream,
 ]);
 
+const links = z.strictObject({
+  per_peer: described(integer(1, linksPerPeerMax), {
+    text: "Multiplexed connections to each gateway that is called. More than one spreads the work of the other side over as many of its connections.",
+  }).default(1),
+});
+
 const limits = z.strictObject({
   message_bytes_max: described(integer(1024, 64 * 1024 * 1024), {
-    text: "Largest message of a caller or an upstream.",
+    text: "Largest message of a caller or an upstream. A new value is that of calls that begin later.",
+    reload: true,
   }).default(callMessageBytesMax),
   drain_ms: described(milliseconds(0, 600_000), {
     text: "How long a gateway that ends waits for its open calls.",
@@ -141,6 +148,7 @@ export const configSchema: z.ZodType<GatewayConfig> = z.strictObject({
   databases: databasesSchema.default({}),
   attributes: attributesSchema.default({}),
   limits: limits.prefault({}),
+  links: links.prefault({}),
   ledger: ledger.optional(),
   http: http.optional(),
   telemetry: telemetrySchema.optional(),

@@ -32,6 +32,7 @@ export interface GatewayConfig {
   /** By data service id. */
   readonly attributes: AttributesConfig;
   readonly limits: LimitsConfig;
+  readonly links: LinksConfig;
   readonly ledger?: LedgerConfig | undefined;
   readonly http?: HttpConfig | undefined;
   readonly telemetry?: TelemetryConfig | undefined;
@@ -57,6 +58,12 @@ export interface LimitsConfig {
   readonly message_bytes_max: number;
   /** How long a gateway that ends waits for its open calls. */
   readonly drain_ms: number;
+}
+
+/** Between gateways. */
+export interface LinksConfig {
+  /** That this gateway opens to each other one. */
+  readonly per_peer: number;
 }
 
 /** The read-only HTTP listener. */

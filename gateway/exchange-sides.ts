@@ -74,6 +74,10 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
 
   const provider = new ProviderSide({
     ...ports,
+    // Copies of a limit that a reload changes would not follow it.
+    get messageBytesMax() {
+      return options.ports.messageBytesMax;
+    },
     unacknowledged: options.evidence.unacknowledged,
     joined: options.evidence.joined,
     localTakings: options.localTakings,
@@ -119,6 +123,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
   const unknown = new UnknownAttempts({ ...ports, ownTokenKeys, journal }, known);
   const links: Links = new Links({
     ...ports,
+    linksPerPeer: options.config.links.per_peer,
     tokenSigner: keys.token,
     ownBatchKeys: () => [keys.batch.publicKey, ...boundBatchKeys(replica.state(), self.gateway)],
     tls: () => identity.tls.pem,
@@ -144,6 +149,9 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
   const consumer = new ConsumerSide(
     {
       ...ports,
+      get messageBytesMax() {
+        return options.ports.messageBytesMax;
+      },
       held: options.evidence.held,
       sent: options.evidence.sent,
       connect: (gateways) => links.connect(gateways),

@@ -66,6 +66,7 @@ export async function openAgencyListener(
       const commit = await admission.prepare(next);
       return () => {
         commit();
+        listener.updateMessageBytesMax(next.limits.message_bytes_max);
         if (secure !== undefined) listener.updateSecure(secure);
       };
     },

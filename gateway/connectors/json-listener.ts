@@ -2,7 +2,7 @@
 import { createServer, type Server } from "node:http";
 import { createSecureServer, type SecureServerOptions } from "node:http2";
 import type { AddressInfo } from "node:net";
-import type { TLSSocket } from "node:tls";
+import { isDeepStrictEqual } from "node:util";
 import { CausewayError } from "../../src/base/errors.ts";
 import {
   httpConnectionsMax,
@@ -19,6 +19,7 @@ import { statusOf } from "../../src/exchange/status.ts";
 import type { Metadata } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import { withHeaders } from "../agency/call-with-headers.ts";
 import type { CatalogueRoutes } from "../transcoding/catalogue-routes.ts";
+import { JsonConnections } from "./json-connections.ts";
 import { answerFields, metadataOfFields, requestFields } from "./http-metadata.ts";
 import { JsonCall, type JsonRequest, type JsonResponse, type JsonRoute } from "./json-call.ts";
 
@@ -27,7 +28,8 @@ export interface JsonListenerOptions {
   readonly port: number;
   /** TLS, HTTP/2 and HTTP/1.1; without it HTTP/1.1 in the clear. */
   readonly secure?: SecureServerOptions | undefined;
-  readonly messageBytesMax: number;
+  /** Of one message, asked for at each call. */
+  messageBytesMax(): number;
   routes(): CatalogueRoutes;
   /**
    * Finds who calls, as for gRPC, and then calls `serve` with the headers as the gateway takes them; or
@@ -44,84 +46,20 @@ export interface JsonListenerOptions {
 
 export interface JsonListener {
   readonly port: number;
+  /**
+   * New connections use these options. Open ones go on, but for those that began under other authorities: they
+   * take no more requests, and end with their last response.
+   */
   updateSecure(secure: SecureServerOptions): void;
   /** Takes no new calls and lets open ones end, for at most `graceMs`. */
   close(graceMs: number): Promise<void>;
 }
 
 export async function listenJson(options: JsonListenerOptions): Promise<JsonListener> {
-  const connections = new WeakMap<object, CallerConnection>();
-  const passed = new Set([...requestFields, ...answerFields]);
-  const handle = (request: JsonRequest, response: JsonResponse): void => {
-    const socket = request.socket as TLSSocket;
-    // Over HTTP/2 each call has another view of its connection's socket.
-    const key = ("stream" in request ? request.stream.session : undefined) ?? socket;
-    const connection = connections.get(key) ?? connectionOf(socket);
-    connections.set(key, connection);
-    // A response that is cut off says so by `close`.
-    response.on("error", () => undefined);
-    let headers: Metadata;
-    let timeoutMs: number;
-    try {
-      headers = metadataOfFields(request.rawHeaders, isCallers);
-      timeoutMs = timeoutOf(request);
-    } catch (error) {
-      headers = metadataOfFields([], isCallers);
-      const call = new JsonCall({
-        ...common(request, response, connection),
-        headers,
-        timeoutMs: jsonCallMs,
-      });
-      return call.end(statusOf(error instanceof CausewayError ? error.code : "INTERNAL"));
-    }
-    const call = new JsonCall({ ...common(request, response, connection), headers, timeoutMs });
-    options.admit(call, connection, (admitted, system) => {
-      const named = serviceNamed(admitted.headers, system);
-      const { route, path, service } = routeOf(options.routes(), request, named);
-      call.routeTo(route, path);
-      const headed = service === undefined ? admitted.headers : naming(admitted.headers, service);
-      options.serve(withHeaders(call, headed), system);
-    });
-  };
-  const common = (
-    request: JsonRequest,
-    response: JsonResponse,
-    { certificate }: CallerConnection,
-  ) => ({
-    request,
-    response,
-    peerCertificate: certificate,
-    messageBytesMax: options.messageBytesMax,
-    passed,
-  });
-  const limits = {
-    maxHeaderSize: 2 * metadataBytesMax,
-    headersTimeout: httpHeadersMs,
-    requestTimeout: httpRequestMs,
-  };
-  const { secure } = options;
-  const server = (
-    secure === undefined
-      ? createServer(limits, handle)
-      : createSecureServer(
-          {
-            ...limits,
-            ...secure,
-            allowHTTP1: true,
-            settings: {
-              maxConcurrentStreams: http2StreamsMax,
-              maxHeaderListSize: metadataBytesMax,
-            },
-          },
-          handle,
-        )
-  ) as Server & { setSecureContext(secure: SecureServerOptions): void };
-  server.maxConnections = httpConnectionsMax;
-  const sockets = new Set<{ destroy(): void }>();
-  server.on("connection", (socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
+  const server = openServer(options.secure, (request, response) =>
+    handle({ request, response, options, connection: connections.take(request, response) }),
+  );
+  const connections = new JsonConnections(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.host, () => {
@@ -129,31 +67,91 @@ export async function listenJson(options: JsonListenerOptions): Promise<JsonList
       resolve();
     });
   });
+  let authorities = options.secure?.ca;
   return {
     port: (server.address() as AddressInfo).port,
-    updateSecure: (next) => server.setSecureContext(next),
-    close: (graceMs) =>
-      new Promise((resolve) => {
-        const force = setTimeout(() => {
-          for (const socket of sockets) socket.destroy();
-        }, graceMs);
-        server.close(() => {
-          clearTimeout(force);
-          resolve();
-        });
-        server.closeIdleConnections?.();
-      }),
+    updateSecure: (next) => {
+      server.setSecureContext(next);
+      // Whether a client's certificate counts was found when its connection began.
+      if (!isDeepStrictEqual(authorities, next.ca)) connections.endAll();
+      authorities = next.ca;
+    },
+    close: (graceMs) => close(server, connections, graceMs),
   };
 }
 
-function connectionOf(socket: TLSSocket): CallerConnection {
-  const certificate =
-    socket.encrypted === true ? socket.getPeerCertificate().raw : (undefined as Buffer | undefined);
-  return {
-    remoteAddress: socket.remoteAddress ?? "",
-    certificate: certificate === undefined ? undefined : new Uint8Array(certificate),
-    isAuthorized: socket.encrypted === true && socket.authorized,
+type JsonServer = Server & { setSecureContext(secure: SecureServerOptions): void };
+
+function openServer(
+  secure: SecureServerOptions | undefined,
+  onRequest: (request: JsonRequest, response: JsonResponse) => void,
+): JsonServer {
+  const limits = {
+    maxHeaderSize: 2 * metadataBytesMax,
+    headersTimeout: httpHeadersMs,
+    requestTimeout: httpRequestMs,
   };
+  const settings = {
+    maxConcurrentStreams: http2StreamsMax,
+    maxHeaderListSize: metadataBytesMax,
+  };
+  const server = (
+    secure === undefined
+      ? createServer(limits, onRequest)
+      : createSecureServer({ ...limits, ...secure, allowHTTP1: true, settings }, onRequest)
+  ) as JsonServer;
+  server.maxConnections = httpConnectionsMax;
+  return server;
+}
+
+/** Lets open calls end for at most `graceMs`. */
+function close(server: JsonServer, connections: JsonConnections, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => connections.destroyAll(), graceMs);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections?.();
+  });
+}
+
+const passed: ReadonlySet<string> = new Set([...requestFields, ...answerFields]);
+
+interface Received {
+  readonly request: JsonRequest;
+  readonly response: JsonResponse;
+  readonly connection: CallerConnection;
+  readonly options: JsonListenerOptions;
+}
+
+function handle({ request, response, connection, options }: Received): void {
+  // A response that is cut off says so by `close`.
+  response.on("error", () => undefined);
+  const createCall = (headers: Metadata, timeoutMs: number): JsonCall =>
+    new JsonCall({
+      request,
+      response,
+      headers,
+      timeoutMs,
+      peerCertificate: connection.certificate,
+      messageBytesMax: options.messageBytesMax(),
+      passed,
+    });
+  let call: JsonCall;
+  try {
+    call = createCall(metadataOfFields(request.rawHeaders, isCallers), timeoutOf(request));
+  } catch (error) {
+    const fault = statusOf(error instanceof CausewayError ? error.code : "INTERNAL");
+    return createCall(metadataOfFields([], isCallers), jsonCallMs).end(fault);
+  }
+  options.admit(call, connection, (admitted, system) => {
+    const named = serviceNamed(admitted.headers, system);
+    const { route, path, service } = routeOf(options.routes(), request, named);
+    call.routeTo(route, path);
+    const headed = service === undefined ? admitted.headers : naming(admitted.headers, service);
+    options.serve(withHeaders(call, headed), system);
+  });
 }
 
 const callers: ReadonlySet<string> = new Set([...requestFields, "authorization"]);

@@ -26,10 +26,11 @@ export async function openJsonListener(options: {
   const listen = config.listeners.http_json;
   if (listen === undefined) return undefined;
   const { tls } = config.agency;
+  let { message_bytes_max } = config.limits;
   const listener = await listenJson({
     ...parseHostPort(listen),
     secure: tls === undefined ? undefined : agencyTlsOptions(tls),
-    messageBytesMax: config.limits.message_bytes_max,
+    messageBytesMax: () => message_bytes_max,
     routes: followCatalogue(replica, agency),
     admit: (call, connection, admitted) => admission.take(call, connection, admitted),
     serve,
@@ -38,6 +39,7 @@ export async function openJsonListener(options: {
     prepare: (next) => {
       const secure = next.agency.tls === undefined ? undefined : agencyTlsOptions(next.agency.tls);
       return () => {
+        ({ message_bytes_max } = next.limits);
         if (secure !== undefined) listener.updateSecure(secure);
       };
     },

@@ -265,7 +265,7 @@ interface Query {
   readonly plan: SqlPlan;
   readonly cursor: SqlCursor;
   /** The next call plans anew. */
-  forget(): void;
+  readonly forget: () => void;
 }
 
 async function begin(

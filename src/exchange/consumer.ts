@@ -146,7 +146,7 @@ export class ConsumerSide {
         link,
         issue: (root, n) => ports.issueToken(link, root, n),
         defer: (work) => ports.defer(work),
-        answerBytesMax: ports.messageBytesMax + answerOverheadBytes,
+        answerBytesMax: () => ports.messageBytesMax + answerOverheadBytes,
       });
       this.#links.set(link, exchanges);
       // The link before it may have ended with acknowledgements on their way.

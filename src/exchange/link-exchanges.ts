@@ -7,7 +7,7 @@ import { type IssueToken, TokenBatcher } from "./token-batcher.ts";
 /** By the number that the consumer gives them. */
 export class LinkExchanges {
   readonly #link: LinkEnd;
-  readonly #answerBytesMax: number;
+  readonly #answerBytesMax: () => number;
   readonly #byNumber = new Map<bigint, CarriageListener>();
   readonly batcher: TokenBatcher;
   #next = 1n;
@@ -17,7 +17,7 @@ export class LinkExchanges {
     readonly issue: IssueToken;
     readonly defer: (work: () => void) => void;
     /** Largest encoded answer that is accepted. */
-    readonly answerBytesMax: number;
+    readonly answerBytesMax: () => number;
   }) {
     const { link, issue, defer } = options;
     this.#link = link;
@@ -29,7 +29,7 @@ export class LinkExchanges {
   open(listener: CarriageListener): Carriage {
     const number = this.#next++;
     const carriage = linkCarriage(this.#link, number, () => this.#byNumber.delete(number));
-    this.#byNumber.set(number, gatherParts(listener, carriage, this.#answerBytesMax));
+    this.#byNumber.set(number, gatherParts(listener, carriage, this.#answerBytesMax()));
     return carriage;
   }
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { connect as connectHttp2 } from "node:http2";
-import { request as requestHttps } from "node:https";
+import { Agent, request as requestHttps } from "node:https";
 import { connect } from "node:net";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { create } from "@bufbuild/protobuf";
 import { type JsonListener, listenJson } from "../../gateway/connectors/json-listener.ts";
@@ -16,7 +16,7 @@ import type { AgencySystem } from "../../src/exchange/resolve-call.ts";
 import { statusOf } from "../../src/exchange/status.ts";
 import type { CallerConnection, IncomingCall } from "../../src/exchange/transport/ports.ts";
 import { MetadataSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
-import { createIdentity } from "../transport/certificate.ts";
+import { createIdentity, type Identity } from "../transport/certificate.ts";
 import { metadata, pairs, statusFrame } from "../transport/support.ts";
 import { Library } from "./library.ts";
 
@@ -87,7 +87,7 @@ describe("the listener for HTTP/JSON callers", () => {
       host: "127.0.0.1",
       port: 0,
       secure,
-      messageBytesMax: 10_000,
+      messageBytesMax: () => 10_000,
       routes: () => routes,
       admit: (call, connection, serve) => {
         seen.push({ call, connection });
@@ -467,6 +467,98 @@ describe("the listener for HTTP/JSON callers", () => {
       assert.equal(seen[0]?.connection, seen[1]?.connection);
       assert.deepEqual(seen[0]?.connection.certificate, client.der);
       assert.deepEqual(pairs(seen[0]?.call.headers), [["causeway-purpose", "p"]]);
+    });
+
+    describe("that is given another authority of client certificates", () => {
+      const other = createIdentity("other.example");
+      const under = (authority: Identity): Parameters<typeof open>[0] => ({
+        cert: server.certificate,
+        key: server.privateKey,
+        ca: authority.certificate,
+        requestCert: true,
+        rejectUnauthorized: false,
+      });
+      let changing: JsonListener;
+      let agent: Agent;
+      before(async () => {
+        changing = await open(under(client));
+      });
+      beforeEach(() => {
+        changing.updateSecure(under(client) ?? {});
+        agent = new Agent({ ...tls, keepAlive: true, maxSockets: 1, maxCachedSessions: 0 });
+      });
+      afterEach(() => agent.destroy());
+      after(() => changing.close(0));
+
+      const ask = (): Promise<{ readonly status: number | undefined; readonly body: string }> =>
+        new Promise((resolve, reject) => {
+          const path = "/v1/shelves/1/books/2";
+          const request = requestHttps(
+            { host: "127.0.0.1", port: changing.port, path, agent },
+            (response) => {
+              let body = "";
+              response.on("data", (chunk) => (body += String(chunk)));
+              response.on("end", () => resolve({ status: response.statusCode, body }));
+            },
+          );
+          request.on("error", reject).end();
+        });
+      /** Each caller's connection, and whether its certificate counts. */
+      const authorized = (): readonly boolean[] => seen.map((one) => one.connection.isAuthorized);
+
+      test("keeps connections over HTTP/1.1 while the authority is the same", async () => {
+        await ask();
+        changing.updateSecure(under(client) ?? {});
+        await ask();
+        assert.equal(seen[0]?.connection, seen[1]?.connection);
+      });
+      test("takes no more requests on an idle one over HTTP/1.1", async () => {
+        await ask();
+        const [socket] = Object.values(agent.freeSockets).flat();
+        const isClosed = new Promise((resolve) => socket?.once("close", resolve));
+        changing.updateSecure(under(other) ?? {});
+        await isClosed;
+        await ask();
+        assert.deepEqual(authorized(), [true, false]);
+      });
+      test("answers what one over HTTP/1.1 has asked, and then ends it", async () => {
+        let answer = (): void => undefined;
+        const isServed = new Promise<void>((resolve) => {
+          serving = (call) => {
+            answer = () => void answering("Book", { title: "A" })(call);
+            resolve();
+          };
+        });
+        const asked = ask();
+        await isServed;
+        changing.updateSecure(under(other) ?? {});
+        answer();
+        const { status, body } = await asked;
+        assert.deepEqual([status, JSON.parse(body)], [200, { title: "A" }]);
+        serving = answering("Book", { title: "B" });
+        await ask();
+        assert.deepEqual(authorized(), [true, false]);
+      });
+      test("ends those over HTTP/2 with their last call", async () => {
+        let answer = (): void => undefined;
+        const isServed = new Promise<void>((resolve) => {
+          serving = (call) => {
+            answer = () => void answering("Book", { title: "A" })(call);
+            resolve();
+          };
+        });
+        const session = connectHttp2(`https://127.0.0.1:${changing.port}`, tls);
+        const isClosed = new Promise((resolve) => session.once("close", resolve));
+        const stream = session.request({ ":path": "/v1/shelves/1/books/2" });
+        await isServed;
+        changing.updateSecure(under(other) ?? {});
+        answer();
+        let body = "";
+        for await (const chunk of stream) body += String(chunk);
+        assert.deepEqual(JSON.parse(body), { title: "A" });
+        await isClosed;
+        assert.deepEqual(authorized(), [true]);
+      });
     });
   });
 });

@@ -323,20 +323,20 @@ describe("a reload", () => {
 
   test("takes what it can, and names what waits for the next start", () => {
     const after = parse(
-      "log: debug\nlimits: {drain_ms: 9, message_bytes_max: 2048}\nwitness: {keys: w, passphrase_file: p, listen: 'x:1'}\n",
+      "log: debug\nlimits: {drain_ms: 9, message_bytes_max: 2048}\nlinks: {per_peer: 2}\nwitness: {keys: w, passphrase_file: p, listen: 'x:1'}\n",
     );
     const { config, taken, left } = changeOf(before, after);
-    assert.deepEqual(taken, ["limits.drain_ms", "log"]);
+    assert.deepEqual(taken, ["limits.message_bytes_max", "limits.drain_ms", "log"]);
     assert.deepEqual(left, [
       "witness.keys",
       "witness.passphrase_file",
       "witness.listen",
-      "limits.message_bytes_max",
+      "links.per_peer",
     ]);
     assert.deepEqual(config, {
       ...before,
       log: "debug",
-      limits: { ...before.limits, drain_ms: 9 },
+      limits: { message_bytes_max: 2048, drain_ms: 9 },
       witness: undefined,
     });
   });

@@ -63,6 +63,8 @@ export interface Http2Listener {
    * authorities: they take no more calls, and end with their last one.
    */
   updateSecure(secure: SecureServerOptions): void;
+  /** Calls that begin later may send messages of up to this many bytes, at most 64 MiB. */
+  updateMessageBytesMax(bytes: number): void;
   /** Accepts no more, lets open calls end for at most `graceMs`, then cuts them off. */
   readonly close: (graceMs: number) => Promise<void>;
 }
@@ -80,10 +82,17 @@ const serverOptions = {
 
 /** Starts to listen. Rejects with the socket's error when the address cannot be bound. */
 export async function listenHttp2(options: Http2ListenerOptions): Promise<Http2Listener> {
-  assertMessageBytesMax(options.messageBytesMax ?? callMessageBytesMax);
+  let messageBytesMax = options.messageBytesMax ?? callMessageBytesMax;
+  assertMessageBytesMax(messageBytesMax);
+  const serving: Http2ListenerOptions = {
+    ...options,
+    get messageBytesMax() {
+      return messageBytesMax;
+    },
+  };
   const sessions = new Set<ServerHttp2Session>();
   const server = openServer(options);
-  server.on("session", (session: ServerHttp2Session) => serve(session, options, sessions));
+  server.on("session", (session: ServerHttp2Session) => serve(session, serving, sessions));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.host, () => {
@@ -101,6 +110,10 @@ export async function listenHttp2(options: Http2ListenerOptions): Promise<Http2L
       // Whether a client's certificate counts was found when its connection began.
       if (!isDeepStrictEqual(authorities, secure.ca)) for (const each of sessions) each.close();
       authorities = secure.ca;
+    },
+    updateMessageBytesMax: (bytes) => {
+      assertMessageBytesMax(bytes);
+      messageBytesMax = bytes;
     },
     close: (graceMs) => close(server, sessions, graceMs, options.scheduler),
   };

@@ -1,0 +1,94 @@
+/** The connections of the listener for HTTP and JSON callers: who is at the other end, and when each is to end. */
+import type { Server, ServerResponse } from "node:http";
+import type { Http2Session } from "node:http2";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { CallerConnection } from "../../src/exchange/transport/ports.ts";
+import type { JsonRequest, JsonResponse } from "./json-call.ts";
+
+/** What is known of a connection of HTTP/1.1. */
+interface Plain {
+  /** Those that are not sent whole. */
+  readonly responses: Set<ServerResponse>;
+  isEnding: boolean;
+}
+
+export class JsonConnections {
+  readonly #known = new WeakMap<object, CallerConnection>();
+  /** Those below TLS, for a close that does not wait. */
+  readonly #raw = new Set<Socket>();
+  /** Of HTTP/1.1, under TLS or not. */
+  readonly #plain = new Map<Socket, Plain>();
+  readonly #sessions = new Set<Http2Session>();
+
+  constructor(server: Server) {
+    server.on("connection", (socket: Socket) => {
+      this.#raw.add(socket);
+      socket.once("close", () => this.#raw.delete(socket));
+    });
+    server.on("session", (session: Http2Session) => {
+      this.#sessions.add(session);
+      session.once("close", () => this.#sessions.delete(session));
+    });
+  }
+
+  /** The connection that a request came on, which counts as in use until its response is sent. */
+  take(request: JsonRequest, response: JsonResponse): CallerConnection {
+    // Over HTTP/2 each call has another view of its connection's socket.
+    if ("stream" in request) {
+      return this.#connectionOf(request.stream.session ?? request.socket, request.socket);
+    }
+    const { socket } = request;
+    const plain = this.#plainOf(socket);
+    const own = response as unknown as ServerResponse;
+    plain.responses.add(own);
+    own.shouldKeepAlive &&= !plain.isEnding;
+    own.once("close", () => {
+      plain.responses.delete(own);
+      if (plain.isEnding && plain.responses.size === 0) socket.end();
+    });
+    const connection = this.#connectionOf(socket, socket);
+    // It was sent behind another request, on a connection that takes no more.
+    return plain.isEnding ? { ...connection, isAuthorized: false } : connection;
+  }
+
+  /** No connection that is open now takes another request; each ends with its last response. */
+  endAll(): void {
+    for (const session of this.#sessions) session.close();
+    for (const [socket, plain] of this.#plain) {
+      plain.isEnding = true;
+      // Where the header fields are not sent yet, the caller is told.
+      for (const response of plain.responses) response.shouldKeepAlive = false;
+      if (plain.responses.size === 0) socket.destroy();
+    }
+  }
+
+  destroyAll(): void {
+    for (const socket of this.#raw) socket.destroy();
+  }
+
+  #plainOf(socket: Socket): Plain {
+    const known = this.#plain.get(socket);
+    if (known !== undefined) return known;
+    const plain: Plain = { responses: new Set(), isEnding: false };
+    this.#plain.set(socket, plain);
+    socket.once("close", () => this.#plain.delete(socket));
+    return plain;
+  }
+
+  #connectionOf(key: object, socket: Socket): CallerConnection {
+    const connection = this.#known.get(key) ?? connectionOf(socket as TLSSocket);
+    this.#known.set(key, connection);
+    return connection;
+  }
+}
+
+function connectionOf(socket: TLSSocket): CallerConnection {
+  const certificate =
+    socket.encrypted === true ? socket.getPeerCertificate().raw : (undefined as Buffer | undefined);
+  return {
+    remoteAddress: socket.remoteAddress ?? "",
+    certificate: certificate === undefined ? undefined : new Uint8Array(certificate),
+    isAuthorized: socket.encrypted === true && socket.authorized,
+  };
+}
