@@ -17,6 +17,7 @@ import { parseAddress, parseHandle } from "../../src/record/handle.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { proveRecord } from "../../src/record/proof.ts";
 import { type LedgerRecord, openRecord } from "../../src/record/record.ts";
+import { attemptOf } from "./exchange-parts.ts";
 
 export interface RecordPorts {
   readonly replica: Replica;
@@ -77,21 +78,16 @@ export function getRecord(name: string, ports: RecordPorts): GetRecordResponse {
   return response;
 }
 
-function detailOf({ body }: LedgerRecord): { readonly detail: string; readonly xid?: Uint8Array } {
+function detailOf({ body }: LedgerRecord): string {
   switch (body.case) {
     case "refusal":
-      return { detail: body.value.reason };
+      return body.value.reason;
     case "closed":
-      return {
-        detail: OutcomeSchema.value[body.value.outcome]?.localName ?? "",
-        xid: body.value.xid,
-      };
+      return OutcomeSchema.value[body.value.outcome]?.localName ?? "";
     case "statement":
-      return { detail: openStatement(body.value.jws).statement.name };
-    case "acknowledgement":
-      return { detail: "", xid: body.value.xid };
+      return openStatement(body.value.jws).statement.name;
     default:
-      return { detail: "" };
+      return "";
   }
 }
 
@@ -103,12 +99,14 @@ export function listRecords(limit: number, { journal, replica }: RecordPorts): R
     for (let position = batch.records.length - 1; position >= 0; position--) {
       if (entries.length >= limit) return entries;
       const record = openRecord(batch.records[position] as Uint8Array);
+      const xid = attemptOf(record)?.xid;
       entries.push(
         create(RecordEntrySchema, {
           state: recordState(batch.leafHash, position, replica),
           kind: record.body.case ?? "",
           sealedAt,
-          ...detailOf(record),
+          detail: detailOf(record),
+          ...(xid === undefined ? {} : { xid }),
         }),
       );
     }

@@ -59,6 +59,16 @@ describe("exchanges at the command line", () => {
   const idOf = ({ trailers }: Answer<unknown>): string =>
     String(trailers.get("causeway-exchange-id")[0]);
 
+  it("stands in `record list` beside the records that name it", async () => {
+    const kinds = async (side: "provider" | "consumer", of: Answer<unknown>): Promise<unknown> => {
+      const rows = await json(side, "record", "list");
+      return rows.filter(({ exchange }) => exchange === idOf(of)).map(({ kind }) => kind);
+    };
+    assert.deepEqual(await kinds("provider", read), ["receipt"]);
+    assert.deepEqual(await kinds("provider", write), ["opened"]);
+    assert.deepEqual(await kinds("consumer", read), ["acknowledgement"]);
+  });
+
   it("are listed newest first, with what this gateway was in each of them", async () => {
     const provided = await json("provider", "exchange", "list");
     assert.deepEqual(
