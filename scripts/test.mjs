@@ -13,6 +13,7 @@ const long = [
   "bench/",
   "dev/dev-up",
   "fault/appointment-kills",
+  "fault/connector-kills",
   "fault/failing-disk",
   "fault/held-evidence",
   "fault/long-streams",

@@ -2,6 +2,7 @@
  * The process that reads a SQLite database for a gateway. SQLite cannot be interrupted in the middle of a
  * step from JavaScript: a query that takes too long ends with its process.
  */
+import { Worker } from "node:worker_threads";
 import Database from "better-sqlite3";
 import { sqlBatchBytesMax, sqlBatchRowsMax } from "../../src/base/limits.ts";
 import type { SqlRow, SqlValue } from "./sql-database.ts";
@@ -122,3 +123,4 @@ function answer(message: ToSqlite): FromSqlite {
 
 process.on("message", (message: ToSqlite) => process.send?.(answer(message)));
 process.on("disconnect", () => process.exit(0));
+new Worker(new URL("./sqlite-watch.js", import.meta.url));

@@ -1,5 +1,6 @@
 /** A SQLite database behind processes of its own: no query blocks the gateway, and every one can be ended. */
 import { type ChildProcess, fork } from "node:child_process";
+import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { assertInvariant, CausewayError } from "../../src/base/errors.ts";
 import { sqlWaitingMax } from "../../src/base/limits.ts";
@@ -109,8 +110,12 @@ class SqliteProcess {
       env: {},
       execArgv: [],
       serialization: "advanced",
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
+      // It watches its standard input: that ends with this process, however it ends.
+      stdio: ["pipe", "ignore", "ignore", "ipc"],
     });
+    const input = this.#child.stdin as Socket;
+    input.on("error", () => undefined);
+    input.unref();
     this.#child.on("message", (answer) => {
       const waiting = this.#waiting;
       this.#waiting = undefined;

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, test } from "node:test";
@@ -11,23 +10,7 @@ import { openRecord } from "../../src/record/record.ts";
 import { type Running, startTwoCities } from "../support/running.ts";
 import { freeAddress } from "../support/free-port.ts";
 import { divisionsService, writeConfig } from "../support/two-cities.ts";
-import { buildDescriptorSet } from "./library.ts";
-
-const rules: Readonly<Record<string, string>> = {
-  GetDivision: 'get: "/v1/divisions/{code}"',
-  ListVillages: 'get: "/v1/divisions/{code}/villages"',
-  ReportCorrection: 'post: "/v1/divisions/{code}:correct" body: "*"',
-};
-
-/** The demonstration's service, as it would be published with HTTP annotations. */
-function annotated(): string {
-  const text = readFileSync("proto/causeway/demo/v1/division.proto", "utf8");
-  return text
-    .replace("package causeway.demo.v1;", '$&\nimport "google/api/annotations.proto";')
-    .replace(/rpc (\w+)(.*);/g, (_all, name: string, rest: string) => {
-      return `rpc ${name}${rest} { option (google.api.http) = { ${rules[name]} }; }`;
-    });
-}
+import { annotatedDivisions } from "./annotated-divisions.ts";
 
 async function recordOf(admin: string, handle: string): Promise<ReturnType<typeof openRecord>> {
   const client = createGrpcClient(`unix:${admin}`, credentials.createInsecure());
@@ -54,7 +37,7 @@ describe("a REST program and a REST service, through two gateways", () => {
 
   before(async () => {
     requests = [];
-    const descriptor = await buildDescriptorSet(annotated());
+    const descriptor = await annotatedDivisions();
     // Knows nothing of gateways: paths and JSON.
     service = createServer((request, response) => {
       let body = "";
