@@ -1,6 +1,7 @@
 /** What a grant lets through of an answer: released by the provider, and checked again by the consumer. */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { equalBytes } from "../base/bytes.ts";
+import { decodeMessage } from "../base/wire-reader.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import {
   type Metadata,
   MetadataSchema,
@@ -46,11 +47,14 @@ export function isWithinMask(
 ): boolean {
   try {
     if (!answer.messages.every((bytes) => equalBytes(messages.apply(bytes), bytes))) return false;
-    if (!isMasked(fromBinary(MetadataSchema, answer.headers), metadata)) return false;
+    if (!isMasked(decodeMessage(MetadataSchema, answer.headers), metadata)) return false;
     if (!isLast) return true;
-    const status = fromBinary(StatusFrameSchema, answer.status);
+    const status = decodeMessage(StatusFrameSchema, answer.status);
     const masked = maskStatus(status, metadata);
-    return equalBytes(toBinary(StatusFrameSchema, masked), toBinary(StatusFrameSchema, status));
+    return equalBytes(
+      encodeMessage(StatusFrameSchema, masked),
+      encodeMessage(StatusFrameSchema, status),
+    );
   } catch {
     // Bytes that are no such message are nothing that the mask lets through.
     return false;

@@ -2,9 +2,9 @@
  * The answer of an upstream on its way through the provider's gateway: cut into segments, masked, bounded,
  * and hashed as it was received and as it is released.
  */
-import { toBinary } from "@bufbuild/protobuf";
 import { CausewayError } from "../base/errors.ts";
 import { exchangeFrameBytesMax, exchangeFrameOverheadBytes } from "../base/limits.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import { Transcript } from "../crypto/transcript.ts";
 import {
   type Metadata,
@@ -98,8 +98,8 @@ export class AnswerSegments {
 
   /** Headers of the upstream, once, before the first message. */
   addHeaders(metadata: Metadata): void {
-    this.#received.addHeaders(toBinary(MetadataSchema, metadata));
-    this.#headers = toBinary(MetadataSchema, this.#filter.headers(metadata));
+    this.#received.addHeaders(encodeMessage(MetadataSchema, metadata));
+    this.#headers = encodeMessage(MetadataSchema, this.#filter.headers(metadata));
     this.#released.addHeaders(this.#headers);
   }
 
@@ -128,7 +128,7 @@ export class AnswerSegments {
   end(status: StatusFrame): void {
     this.#assureHeaders();
     const released = this.#filter.status(status);
-    this.#status = { frame: toBinary(StatusFrameSchema, released), grpcCode: released.code };
+    this.#status = { frame: encodeMessage(StatusFrameSchema, released), grpcCode: released.code };
   }
 
   /** Takes everything that waits, as the next segment. */

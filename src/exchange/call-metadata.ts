@@ -1,6 +1,6 @@
 /** The metadata by which an agency system says what a call is for, and what never passes a gateway. */
-import { create } from "@bufbuild/protobuf";
 import { parseUtf8, utf8 } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
 import { formatUuid } from "../base/ids.ts";
 import {
@@ -68,7 +68,7 @@ export function readCallMetadata(headers: Metadata): CallMetadata {
 /** The same metadata without reserved entries. */
 export function withoutReserved(headers: Metadata): Metadata {
   if (!headers.entries.some((entry) => entry.key.startsWith(reservedPrefix))) return headers;
-  return create(MetadataSchema, {
+  return createMessage(MetadataSchema, {
     entries: headers.entries.filter((entry) => !entry.key.startsWith(reservedPrefix)),
   });
 }
@@ -79,9 +79,12 @@ export function withEntries(
   added: readonly (readonly [key: string, value: string | Uint8Array])[],
 ): Metadata {
   const entries = added.map(([key, value]) =>
-    create(MetadataEntrySchema, { key, value: typeof value === "string" ? utf8(value) : value }),
+    createMessage(MetadataEntrySchema, {
+      key,
+      value: typeof value === "string" ? utf8(value) : value,
+    }),
   );
-  return create(MetadataSchema, { entries: [...headers.entries, ...entries] });
+  return createMessage(MetadataSchema, { entries: [...headers.entries, ...entries] });
 }
 
 /** The trailers of an answer to an agency system: those received, the exchange id and, once there is one, the receipt's handle. */
@@ -90,7 +93,7 @@ export function exchangeTrailers(
   xid: Uint8Array,
   handle: string | undefined,
 ): Metadata {
-  return withEntries(withoutReserved(received ?? create(MetadataSchema)), [
+  return withEntries(withoutReserved(received ?? createMessage(MetadataSchema)), [
     ["causeway-exchange-id", formatUuid(xid)],
     ...(handle === undefined ? [] : ([["causeway-receipt", handle]] as const)),
   ]);

@@ -1,5 +1,5 @@
 /** One attempt of the consumer: what it is made from, what it commits to, what its receipt is held against. */
-import { create } from "@bufbuild/protobuf";
+import { createMessage } from "../base/create-message.ts";
 import { commit, commitUnderSeed, deriveSalt } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
 import { CallStatementSchema } from "../gen/causeway/record/v1/parts_pb.ts";
@@ -103,7 +103,7 @@ export function commitToCall(
     openings.push({ label, salt, value: sent });
   }
   const statement = encodeCallStatement(
-    create(CallStatementSchema, {
+    createMessage(CallStatementSchema, {
       xid,
       attempt,
       service: resolved.service.id,

@@ -1,6 +1,6 @@
 /** One call of an agency system on its way: executes the effects of the consumer's machine. */
-import { create } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf, createUuidV7 } from "../base/ids.ts";
 import { linkRequestBytesMax } from "../base/limits.ts";
@@ -386,7 +386,7 @@ export class ConsumerExchange implements CarriageListener {
   #fail(reason: ReasonCode | undefined): void {
     const status = this.#sealing.failure ?? statusOf(reason ?? "INTERNAL");
     const trailers = this.#trailers(status.trailers);
-    this.#o.incoming.end(create(StatusFrameSchema, { ...status, trailers }));
+    this.#o.incoming.end(createMessage(StatusFrameSchema, { ...status, trailers }));
     this.#trace.ended(reason ?? "failed", status.code);
   }
 

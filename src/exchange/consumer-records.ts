@@ -1,5 +1,6 @@
 /** The consumer's records of one attempt, built and encoded once. */
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type MessageInitShape } from "@bufbuild/protobuf";
+import { createMessage } from "../base/create-message.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { reason } from "../base/reasons.ts";
 import { commitUnderSeed } from "../crypto/commitments.ts";
@@ -69,7 +70,7 @@ export function encodeAcknowledgement(options: {
   const { received } = options;
   const messageBytes = options.messages.reduce((sum, message) => sum + message.length, 0);
   return encodeRecord(
-    create(RecordSchema, {
+    createMessage(RecordSchema, {
       body: {
         case: "acknowledgement",
         value: {
@@ -133,7 +134,7 @@ export function encodeConsumerClosed(options: {
       status: commitUnderSeed({ seed, label: "status", value: frame }).commitment,
     };
   }
-  return encodeRecord(create(RecordSchema, { body: { case: "closed", value: closed } }));
+  return encodeRecord(createMessage(RecordSchema, { body: { case: "closed", value: closed } }));
 }
 
 /** A call that the consumer's gateway itself denied. No statement was signed. */
@@ -147,7 +148,7 @@ export function encodeConsumerRefusal(options: {
   readonly methodCommitment: Uint8Array | undefined;
 }): Uint8Array {
   return encodeRecord(
-    create(RecordSchema, {
+    createMessage(RecordSchema, {
       body: {
         case: "refusal",
         value: {
@@ -179,7 +180,7 @@ export function encodeAggregate(options: {
   readonly lastAtMs: number;
 }): Uint8Array {
   return encodeRecord(
-    create(RecordSchema, {
+    createMessage(RecordSchema, {
       body: {
         case: "refusal",
         value: {

@@ -1,7 +1,7 @@
 /** The records of one exchange at the consumer's gateway: acknowledgements and closings, each sealed once. */
-import { toBinary } from "@bufbuild/protobuf";
 import { CausewayError } from "../base/errors.ts";
 import type { ReasonCode } from "../base/reasons.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import { commit, commitUnderSeed } from "../crypto/commitments.ts";
 import { type StatusFrame, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { AnswerFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
@@ -123,7 +123,7 @@ export class ConsumerSealing {
           : undefined,
       reason: options.reason ?? reason,
       source,
-      status: { frame: toBinary(StatusFrameSchema, failure), seed: attempt.seed },
+      status: { frame: encodeMessage(StatusFrameSchema, failure), seed: attempt.seed },
       nextAttempt,
       prevRecord: this.#prevRecord,
       frames: this.#handedOver,

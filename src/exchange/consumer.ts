@@ -2,11 +2,11 @@
  * The consumer's side: takes a call of an agency system, resolves it against the ledger, refuses it here
  * or carries it to the provider's gateway.
  */
-import { toBinary } from "@bufbuild/protobuf";
 import { parseHex, toHex, utf8 } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import { commitUnderSeed } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
 import { MetadataSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
@@ -158,7 +158,7 @@ export class ConsumerSide {
   #readMetadata(call: IncomingCall): ReadRequest | Unresolved {
     try {
       const metadata = readCallMetadata(call.headers);
-      const headers = toBinary(MetadataSchema, withoutReserved(call.headers));
+      const headers = encodeMessage(MetadataSchema, withoutReserved(call.headers));
       return { metadata, headers };
     } catch (error) {
       if (error instanceof CausewayError) return local(error.code);
@@ -208,7 +208,7 @@ export class ConsumerSide {
     const now = { unixMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
     if (this.#limiter.admit(system.id, reason, now)) {
       const seed = random(32);
-      const headers = toBinary(MetadataSchema, call.headers);
+      const headers = encodeMessage(MetadataSchema, call.headers);
       const value = transcriptOf(headers, []);
       const record = encodeConsumerRefusal({
         stage,

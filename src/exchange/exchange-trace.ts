@@ -1,7 +1,7 @@
 /** What the consumer's gateway tells of an exchange while it runs: its spans, its segments and its end. */
 import { formatUuid } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
-import { fromBinary } from "@bufbuild/protobuf";
+import { decodeMessage } from "../base/wire-reader.ts";
 import { MetadataSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { ExchangeOptions } from "./consumer-attempt.ts";
 import type { ExchangeSpan, SpanStart } from "./events.ts";
@@ -23,7 +23,7 @@ export class ExchangeTrace {
     this.#o = options;
     this.#startedMs = ports.clock.monotonicMs();
     this.#messageBytes = options.message?.length ?? 0;
-    this.#parent = traceparentOf(fromBinary(MetadataSchema, options.headers));
+    this.#parent = traceparentOf(decodeMessage(MetadataSchema, options.headers));
     this.#call = {
       service: resolved.service.id,
       method: resolved.method.path,

@@ -1,5 +1,5 @@
 /** The frames between two gateways, made of what one side has to say. */
-import { create } from "@bufbuild/protobuf";
+import { createMessage } from "../base/create-message.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import {
   AcknowledgementFrameSchema,
@@ -23,7 +23,7 @@ import type { BuiltReceipt, VerifiedCall } from "./provider-records.ts";
 /** A sealed record in the form that goes to the other side. */
 export function proofOf(sealed: SealedRecord): Proof {
   const { record, position, path, leaf } = sealed;
-  return create(ProofSchema, { record, position, path: [...path], leaf });
+  return createMessage(ProofSchema, { record, position, path: [...path], leaf });
 }
 
 export function callFrame(options: {
@@ -39,7 +39,7 @@ export function callFrame(options: {
   const { call, headers, message, timeoutMs, openings, trace = "" } = options;
   return {
     case: "call",
-    value: create(CallFrameSchema, {
+    value: createMessage(CallFrameSchema, {
       ...call,
       path: [...call.path],
       headers,
@@ -65,7 +65,7 @@ export function answerFrame(
   }
   return {
     case: "answer",
-    value: create(AnswerFrameSchema, {
+    value: createMessage(AnswerFrameSchema, {
       ...(opened === undefined ? {} : { opened }),
       ...(segment.headers === undefined ? {} : { headers: segment.headers }),
       messages: [...segment.messages],
@@ -81,31 +81,31 @@ export function refusedFrame(
   proof: Proof | undefined,
   opened: Proof | undefined,
 ): FrameBody {
-  const value = create(RefusedFrameSchema, { status });
+  const value = createMessage(RefusedFrameSchema, { status });
   if (proof !== undefined) value.proof = proof;
   if (opened !== undefined) value.opened = opened;
   return { case: "refused", value };
 }
 
 export function acknowledgementFrame(proof: Proof): FrameBody {
-  return { case: "acknowledgement", value: create(AcknowledgementFrameSchema, { proof }) };
+  return { case: "acknowledgement", value: createMessage(AcknowledgementFrameSchema, { proof }) };
 }
 
 export function nonceStaleFrame(boot: Uint8Array): FrameBody {
-  return { case: "nonceStale", value: create(NonceStaleFrameSchema, { boot }) };
+  return { case: "nonceStale", value: createMessage(NonceStaleFrameSchema, { boot }) };
 }
 
 export function failedFrame(reason: ReasonCode): FrameBody {
-  return { case: "failed", value: create(FailedFrameSchema, { reason }) };
+  return { case: "failed", value: createMessage(FailedFrameSchema, { reason }) };
 }
 
 /** One message of the request of an open call. */
 export function requestFrame(message: Uint8Array): FrameBody {
-  return { case: "request", value: create(RequestFrameSchema, { message }) };
+  return { case: "request", value: createMessage(RequestFrameSchema, { message }) };
 }
 
 export function halfCloseFrame(): FrameBody {
-  return { case: "halfClose", value: create(HalfCloseFrameSchema) };
+  return { case: "halfClose", value: createMessage(HalfCloseFrameSchema) };
 }
 
 /** What was taken: of parts their bytes, of a request also its messages. */
@@ -116,10 +116,10 @@ export function creditFrame(taken: {
   const { messages, bytes } = taken;
   return {
     case: "credit",
-    value: create(CreditFrameSchema, { messages: BigInt(messages), bytes: BigInt(bytes) }),
+    value: createMessage(CreditFrameSchema, { messages: BigInt(messages), bytes: BigInt(bytes) }),
   };
 }
 
 export function cancelFrame(): FrameBody {
-  return { case: "cancel", value: create(CancelFrameSchema) };
+  return { case: "cancel", value: createMessage(CancelFrameSchema) };
 }

@@ -1,5 +1,6 @@
 /** What an agency system gets of a segment that is acknowledged. */
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { createMessage } from "../base/create-message.ts";
+import { decodeMessage } from "../base/wire-reader.ts";
 import {
   type Metadata,
   MetadataSchema,
@@ -24,11 +25,14 @@ export async function handOver(
   },
 ): Promise<number | undefined> {
   const { isFirst, isWhole, trailers, taken } = segment;
-  const metadata = isFirst ? withoutReserved(fromBinary(MetadataSchema, headers)) : undefined;
-  const received = trailers && fromBinary(StatusFrameSchema, status);
+  const metadata = isFirst ? withoutReserved(decodeMessage(MetadataSchema, headers)) : undefined;
+  const received = trailers && decodeMessage(StatusFrameSchema, status);
   const ending =
     received &&
-    create(StatusFrameSchema, { ...received, trailers: trailers?.(received.trailers) as Metadata });
+    createMessage(StatusFrameSchema, {
+      ...received,
+      trailers: trailers?.(received.trailers) as Metadata,
+    });
   if (isWhole && metadata !== undefined && ending !== undefined) {
     incoming.answer(metadata, messages, ending);
     return ending.code;

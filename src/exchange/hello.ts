@@ -3,8 +3,8 @@
  * checkpoint, and the newest leaf of the other that the sender holds (DESIGN section 4). A gateway that is
  * shown a leaf of its own that its journal lacks has been rolled back.
  */
-import { create } from "@bufbuild/protobuf";
 import { emptyBytes, equalBytes, parseHex, toHex } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
 import { sha256 } from "../base/sha256.ts";
 import { createHelloToken, verifyHelloToken } from "../credential/hello-token.ts";
@@ -36,7 +36,7 @@ export function createHello(options: {
     },
     options.signer,
   );
-  return create(HelloSchema, {
+  return createMessage(HelloSchema, {
     token,
     checkpoint: checkpoint ?? emptyBytes,
     leaf: leafOfPeer ?? emptyBytes,

@@ -6,9 +6,9 @@
  * Leaves are held in memory, records in a store on disk that is written within `heldBufferMs`: a killed
  * process may lose the last of them, and its own acknowledgement still names the receipt that is missing.
  */
-import { create } from "@bufbuild/protobuf";
 import { emptyBytes } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
+import { createMessage } from "../base/create-message.ts";
 import { missingReportsInFlightMax } from "../base/limits.ts";
 import { RecordSchema } from "../gen/causeway/record/v1/record_pb.ts";
 import type { HeldRecord, HeldRecords } from "../ledger/held/held.ts";
@@ -117,7 +117,9 @@ export class MissingReceipts {
     const value = { leaf, record, position, path: [...path], since: BigInt(sinceMs) };
     await sealer.seal({
       kind: "evidence",
-      record: encodeRecord(create(RecordSchema, { body: { case: "receiptMissing", value } })),
+      record: encodeRecord(
+        createMessage(RecordSchema, { body: { case: "receiptMissing", value } }),
+      ),
       decidedAtMs: clock.nowMs(),
       states: [{ key, value: emptyBytes }],
     });

@@ -3,8 +3,8 @@
  * which at most 256 KiB are under way for each exchange (DESIGN section 6). The receiver says with credit
  * what it has taken, so that nothing else on the link waits long and neither side buffers for the other.
  */
-import { create } from "@bufbuild/protobuf";
 import { emptyBytes } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { assertInvariant, CausewayError } from "../base/errors.ts";
 import { linkAnswerBytesMax, partBytesMax, partCreditBytes } from "../base/limits.ts";
 import {
@@ -44,7 +44,10 @@ export class PartSender {
       if (this.#sent - this.#credited + length > partCreditBytes) break;
       const bytes = this.#answer.subarray(this.#sent, this.#sent + length);
       this.#sent += length;
-      frames.push({ case: "part", value: create(PartFrameSchema, { bytes, last: this.done }) });
+      frames.push({
+        case: "part",
+        value: createMessage(PartFrameSchema, { bytes, last: this.done }),
+      });
     }
     return frames;
   }
@@ -103,7 +106,7 @@ export class PartAssembler {
     const bytes = this.#received - this.#credited;
     if (this.#complete || bytes < partCreditBytes / 2) return undefined;
     this.#credited = this.#received;
-    return { case: "credit", value: create(CreditFrameSchema, { bytes: BigInt(bytes) }) };
+    return { case: "credit", value: createMessage(CreditFrameSchema, { bytes: BigInt(bytes) }) };
   }
 
   // By doubling: a sender that announces nothing cannot make this side hold more than twice what it sent.

@@ -1,6 +1,6 @@
 /** The records of one attempt at the provider's gateway, each following the one before. */
-import { toBinary } from "@bufbuild/protobuf";
 import type { ReasonCode } from "../base/reasons.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import { commit } from "../crypto/commitments.ts";
 import { type StatusFrame, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { CallFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
@@ -138,7 +138,7 @@ export class ProviderAttemptRecords {
       prevRecord: this.#prevRecord as Uint8Array,
       frames: this.#frames,
       decision: recheck === undefined ? undefined : this.#judged.decision,
-      status: toBinary(StatusFrameSchema, options.status),
+      status: encodeMessage(StatusFrameSchema, options.status),
       seed: this.#seed,
     });
     return { record, states: this.closingStates() };

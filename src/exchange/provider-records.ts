@@ -1,5 +1,5 @@
 /** The provider's records of one attempt, built and encoded once. */
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type MessageInitShape } from "@bufbuild/protobuf";
 import { commitUnderSeed } from "../crypto/commitments.ts";
 import {
   type Begin,
@@ -18,6 +18,7 @@ import {
   Stage,
   UpstreamConnector,
 } from "../gen/causeway/record/v1/record_pb.ts";
+import { createMessage } from "../base/create-message.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { reason } from "../base/reasons.ts";
 import { bucket } from "../record/bucket.ts";
@@ -89,7 +90,7 @@ export function createBegin(options: {
   readonly obligations: Obligations;
   readonly peerTlsKey: Uint8Array;
 }): Begin {
-  return create(BeginSchema, {
+  return createMessage(BeginSchema, {
     call: { ...options.call, path: [...options.call.path] },
     decision: options.decision,
     obligations: options.obligations,
@@ -98,7 +99,7 @@ export function createBegin(options: {
 }
 
 export function encodeOpened(begin: Begin): Uint8Array {
-  return encodeRecord(create(RecordSchema, { body: { case: "opened", value: { begin } } }));
+  return encodeRecord(createMessage(RecordSchema, { body: { case: "opened", value: { begin } } }));
 }
 
 /** A receipt with what opens its commitments to the consumer. */
@@ -160,7 +161,9 @@ export function encodeReceipt(options: {
     receipt.status = { grpcCode, source: StatusSource.UPSTREAM, status: status.commitment };
   }
   return {
-    record: encodeRecord(create(RecordSchema, { body: { case: "receipt", value: receipt } })),
+    record: encodeRecord(
+      createMessage(RecordSchema, { body: { case: "receipt", value: receipt } }),
+    ),
     responseSalt: response.salt,
     statusSalt,
   };
@@ -196,7 +199,7 @@ export function encodeProviderRefusal(options: {
   if (options.recheck !== undefined) {
     refusal.recheck = { seenSize: options.recheck.seenSize, fact: options.recheck.fact };
   }
-  return encodeRecord(create(RecordSchema, { body: { case: "refusal", value: refusal } }));
+  return encodeRecord(createMessage(RecordSchema, { body: { case: "refusal", value: refusal } }));
 }
 
 export function encodeProviderClosed(options: {
@@ -217,7 +220,7 @@ export function encodeProviderClosed(options: {
 }): Uint8Array {
   const status = commitUnderSeed({ seed: options.seed, label: "status", value: options.status });
   return encodeRecord(
-    create(RecordSchema, {
+    createMessage(RecordSchema, {
       body: {
         case: "closed",
         value: {

@@ -1,10 +1,10 @@
 /** The provider's side of calls that come over links, and over streams beside them. */
-import { toBinary } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { CallFrame, Frame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { exchangeHeldBytes, linkExchangesMax, linkRequestBytesMax } from "../base/limits.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
 import { LeafCache } from "./leaf-cache.ts";
@@ -221,7 +221,7 @@ export class ProviderSide {
         // A record was durable, so that the upstream may have been called.
         upstreamCalled: true,
         reason: "NO_ANSWER",
-        status: toBinary(StatusFrameSchema, statusOf("NO_ANSWER")),
+        status: encodeMessage(StatusFrameSchema, statusOf("NO_ANSWER")),
         seed: random(32),
       });
       sealing.push(

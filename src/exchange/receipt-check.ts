@@ -2,8 +2,8 @@
  * What a consumer checks of a receipt before it acknowledges and hands over, against its own replica and
  * the bytes that it got. The first check that fails is the one recorded.
  */
-import { fromBinary } from "@bufbuild/protobuf";
 import { equalBytes } from "../base/bytes.ts";
+import { decodeMessage } from "../base/wire-reader.ts";
 import { commit, commitmentBytes } from "../crypto/commitments.ts";
 import { MetadataSchema, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { AnswerFrame, Opening } from "../gen/causeway/exchange/v1/link_pb.ts";
@@ -134,7 +134,7 @@ function bytesMatch(segment: ReceivedSegment, sent: SentCall): boolean {
 
 /** Whether the bytes are Metadata that gRPC carries. */
 function isMetadata(headers: Uint8Array): boolean {
-  return holds(() => assertMetadata(fromBinary(MetadataSchema, headers)));
+  return holds(() => assertMetadata(decodeMessage(MetadataSchema, headers)));
 }
 
 /**
@@ -149,7 +149,7 @@ function isStatus({ answer, receipt, received }: ReceivedSegment, sent: SentCall
     return false;
   }
   return holds(() => {
-    const status = fromBinary(StatusFrameSchema, answer.status);
+    const status = decodeMessage(StatusFrameSchema, answer.status);
     assertStatus(status);
     const messages = received.framesEnd - 1;
     const counted = !sent.oneAnswer || messages === (status.code === 0 ? 1 : 0);

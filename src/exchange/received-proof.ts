@@ -1,9 +1,9 @@
 /** Reading what a provider sent back in-band: the proof of its receipt, refusal or closing. */
-import { fromBinary } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { equalBytes } from "../base/bytes.ts";
 import { openCallStatement } from "../record/call-tree.ts";
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
+import { decodeMessage } from "../base/wire-reader.ts";
 import type { Proof, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import { type Record as LedgerRecord, Side } from "../gen/causeway/record/v1/record_pb.ts";
@@ -138,8 +138,8 @@ export function readRefusal(
  */
 export function statedReason(status: Uint8Array): ReasonCode | undefined {
   try {
-    const { details } = fromBinary(StatusFrameSchema, status);
-    for (const any of fromBinary(StatusSchema, details).details) {
+    const { details } = decodeMessage(StatusFrameSchema, status);
+    for (const any of decodeMessage(StatusSchema, details).details) {
       const info = anyUnpack(any, ErrorInfoSchema);
       if (info?.domain === errorDomain && isReasonCode(info.reason)) return info.reason;
     }

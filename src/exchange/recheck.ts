@@ -2,7 +2,7 @@
  * The check in the turn that closes a batch: whether what a queued Opened or receipt rests on still
  * stands. It is the linearisation point of a revocation: what is accepted later counts from the next batch.
  */
-import { create } from "@bufbuild/protobuf";
+import { createMessage } from "../base/create-message.ts";
 import { agencyOf, cityOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { type Fact, FactSchema } from "../gen/causeway/record/v1/parts_pb.ts";
@@ -29,13 +29,13 @@ export interface LocalTakings {
 }
 
 function addressed(address: FactAddress): Fact {
-  return create(FactSchema, {
+  return createMessage(FactSchema, {
     name: { case: "address", value: { index: address.index, position: address.position } },
   });
 }
 
 function recorded(hash: Uint8Array): Fact {
-  return create(FactSchema, { name: { case: "record", value: { hash } } });
+  return createMessage(FactSchema, { name: { case: "record", value: { hash } } });
 }
 
 /** A taking is named by its address once final, before that by its record hash. */

@@ -2,11 +2,12 @@
  * How a call ends for its caller: `google.rpc.Status` with `ErrorInfo`, `LocalizedMessage` in English
  * and Simplified Chinese, and `Help`, inside the status frame that travels and is committed to (AIP-193).
  */
-import { create, toBinary } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { utf8 } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { statusFieldsBytesMax } from "../base/limits.ts";
 import { type ReasonCode, reason } from "../base/reasons.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import {
   MetadataSchema,
   type StatusFrame,
@@ -32,13 +33,13 @@ export function statusOf(
 ): StatusFrame {
   const { grpcCode, en, zh, next, nextZh } = reason(code);
   const message = `${en} ${next}`;
-  const details = create(StatusSchema, {
+  const details = createMessage(StatusSchema, {
     code: grpcCode,
     message,
     details: [
       anyPack(
         ErrorInfoSchema,
-        create(ErrorInfoSchema, {
+        createMessage(ErrorInfoSchema, {
           reason: code,
           domain: errorDomain,
           metadata: withinRoom(fields),
@@ -49,22 +50,25 @@ export function statusOf(
       help(code, `${next} ${nextZh}`),
     ],
   });
-  return create(StatusFrameSchema, {
+  return createMessage(StatusFrameSchema, {
     code: grpcCode,
     message: utf8(message),
-    details: toBinary(StatusSchema, details),
-    trailers: create(MetadataSchema, {}),
+    details: encodeMessage(StatusSchema, details),
+    trailers: createMessage(MetadataSchema, {}),
   });
 }
 
 function localized(locale: string, message: string): Any {
-  return anyPack(LocalizedMessageSchema, create(LocalizedMessageSchema, { locale, message }));
+  return anyPack(
+    LocalizedMessageSchema,
+    createMessage(LocalizedMessageSchema, { locale, message }),
+  );
 }
 
 /** The next step, and where more is said of it. */
 function help(code: ReasonCode, description: string): Any {
   const url = `${reasonsPage}#${code.toLowerCase()}`;
-  return anyPack(HelpSchema, create(HelpSchema, { links: [{ description, url }] }));
+  return anyPack(HelpSchema, createMessage(HelpSchema, { links: [{ description, url }] }));
 }
 
 /** The fields in their order, without those for which the details of a status have no room. */

@@ -1,6 +1,6 @@
 /** W3C trace context in the metadata of a call: read strictly, passed on as it came unless a span is recorded. */
-import { create } from "@bufbuild/protobuf";
 import { utf8 } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import {
   type Metadata,
   MetadataEntrySchema,
@@ -32,10 +32,10 @@ export function traceparentOf(headers: Metadata): string | undefined {
  */
 export function withTraceparent(headers: Metadata, trace: string | undefined): Metadata {
   if (trace === undefined) return headers;
-  const replaced = create(MetadataEntrySchema, { key, value: utf8(trace) });
+  const replaced = createMessage(MetadataEntrySchema, { key, value: utf8(trace) });
   const isContinued = traceparentOf(headers) !== undefined;
   const others = headers.entries.filter(
     (entry) => entry.key !== key && (isContinued || entry.key !== "tracestate"),
   );
-  return create(MetadataSchema, { entries: [...others, replaced] });
+  return createMessage(MetadataSchema, { entries: [...others, replaced] });
 }

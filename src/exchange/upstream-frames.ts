@@ -1,8 +1,10 @@
 /** What passes between a provider gateway and an upstream: caller facts in, an answer without reserved metadata out. */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
 import { formatUuid } from "../base/ids.ts";
 import { batchRecordsMax } from "../base/limits.ts";
+import { decodeMessage } from "../base/wire-reader.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import {
   type Metadata,
   MetadataSchema,
@@ -26,7 +28,7 @@ export function upstreamHeaders(call: {
   readonly sent: SentValues;
 }): Metadata {
   const { statement, sent } = call;
-  const received = withoutReserved(fromBinary(MetadataSchema, call.received));
+  const received = withoutReserved(decodeMessage(MetadataSchema, call.received));
   const facts: [string, string | Uint8Array][] = [
     ["causeway-exchange-id", formatUuid(statement.xid)],
     ["causeway-consumer", call.consumer],
@@ -49,7 +51,7 @@ const ofOneCall: ReadonlySet<string> = new Set([
 /** The part of an upstream's headers by which it is told whether calls under one idempotency key are one request. */
 export function joinedHeaders({ entries }: Metadata): Uint8Array {
   const kept = entries.filter(({ key }) => !ofOneCall.has(key));
-  return toBinary(MetadataSchema, create(MetadataSchema, { entries: kept }));
+  return encodeMessage(MetadataSchema, createMessage(MetadataSchema, { entries: kept }));
 }
 
 /**
@@ -100,8 +102,8 @@ export function carriedHeaders(headers: Metadata): Metadata {
 
 /** What of an upstream's status and trailers travels; throws as `carriedHeaders`. */
 export function carriedStatus(status: StatusFrame): StatusFrame {
-  const trailers = withoutReserved(status.trailers ?? create(MetadataSchema));
-  const carried = create(StatusFrameSchema, { ...status, trailers });
+  const trailers = withoutReserved(status.trailers ?? createMessage(MetadataSchema));
+  const carried = createMessage(StatusFrameSchema, { ...status, trailers });
   assertCarried(() => assertStatus(carried));
   return carried;
 }
@@ -114,5 +116,5 @@ const longestHandle = formatHandle(new Uint8Array(32), batchRecordsMax);
  */
 export function assertStatus(status: StatusFrame): void {
   const trailers = exchangeTrailers(status.trailers, new Uint8Array(16), longestHandle);
-  trailersFromStatus(create(StatusFrameSchema, { ...status, trailers }));
+  trailersFromStatus(createMessage(StatusFrameSchema, { ...status, trailers }));
 }

@@ -1,7 +1,9 @@
 /** Typed attribute values: as they stand in a record, and as a policy reads them. */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { compareBytes, compareText, equalBytes } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import type { ServiceAttribute } from "../credential/statements.ts";
 import {
   AttributeSource,
@@ -65,19 +67,21 @@ function assertWellFormed(text: string): string {
  */
 export function createAttributeValue(datum: AttributeDatum): AttributeValue {
   if (typeof datum === "boolean") {
-    return create(AttributeValueSchema, { value: { case: "boolean", value: { value: datum } } });
+    return createMessage(AttributeValueSchema, {
+      value: { case: "boolean", value: { value: datum } },
+    });
   }
   if (typeof datum === "bigint") {
     if (datum < int64Min || datum > int64Max) throw new RangeError("not a 64-bit integer");
     const decimal = datum.toString();
-    return create(AttributeValueSchema, { value: { case: "integer", value: { decimal } } });
+    return createMessage(AttributeValueSchema, { value: { case: "integer", value: { decimal } } });
   }
   if (typeof datum === "string") {
     const text = assertWellFormed(datum);
-    return create(AttributeValueSchema, { value: { case: "text", value: { text } } });
+    return createMessage(AttributeValueSchema, { value: { case: "text", value: { text } } });
   }
   const texts = [...new Set(datum.map(assertWellFormed))].sort(compareText);
-  return create(AttributeValueSchema, { value: { case: "textSet", value: { texts } } });
+  return createMessage(AttributeValueSchema, { value: { case: "textSet", value: { texts } } });
 }
 
 /** The value of a recorded attribute. Throws NOT_CANONICAL when the record holds none or a malformed one. */
@@ -105,7 +109,7 @@ export function readAttributeValue(recorded: AttributeValue): AttributeDatum {
 
 /** The bytes that the commitment to a personal attribute covers. */
 export function encodeAttributeValue(value: AttributeValue): Uint8Array {
-  return toBinary(AttributeValueSchema, value);
+  return encodeMessage(AttributeValueSchema, value);
 }
 
 /** The value that `bytes` encode. Throws NOT_CANONICAL for any other encoding than `encodeAttributeValue` gives. */
@@ -167,16 +171,16 @@ export function sortAttributes(
     const source = sources[declaration.source];
     if (declaration.personal) {
       if (commitment === undefined) throw new TypeError("a personal attribute has no commitment");
-      personalAttributes.push(create(PersonalAttributeSchema, { name, source, commitment }));
+      personalAttributes.push(createMessage(PersonalAttributeSchema, { name, source, commitment }));
     } else {
       if (value === undefined) throw new TypeError("a public attribute has no value");
-      publicAttributes.push(create(PublicAttributeSchema, { name, source, value }));
+      publicAttributes.push(createMessage(PublicAttributeSchema, { name, source, value }));
     }
   }
   return {
-    publicAttributes: sortEncoded(publicAttributes, (a) => toBinary(PublicAttributeSchema, a)),
+    publicAttributes: sortEncoded(publicAttributes, (a) => encodeMessage(PublicAttributeSchema, a)),
     personalAttributes: sortEncoded(personalAttributes, (a) =>
-      toBinary(PersonalAttributeSchema, a),
+      encodeMessage(PersonalAttributeSchema, a),
     ),
     context: contextOf(inputs),
     sealed: inputs.filter((input) => input.value === undefined).map((input) => input.name),

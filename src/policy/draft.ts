@@ -2,9 +2,10 @@
  * A decision in the making: everything that facts and attributes fix before a policy is asked.
  * `decide` and `replayDecision` build the same draft and finish it in the same way.
  */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { createMessage } from "../base/create-message.ts";
 import { assertInvariant } from "../base/errors.ts";
 import type { ReasonCode } from "../base/reasons.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import type { ServiceMethod } from "../credential/statements.ts";
 import {
   AddressSchema,
@@ -163,7 +164,7 @@ function describe(view: RegistryView, attempt: Attempt, check: GrantCheck): Deci
   const { service, grant, early } = check;
   if (service === undefined) return undefined;
   const { index, position } = attempt.grant;
-  return create(DecisionSchema, {
+  return createMessage(DecisionSchema, {
     decidedSize: view.seenSize,
     evaluatedAt: BigInt(attempt.evaluatedAtS),
     grant: { index, position },
@@ -171,12 +172,12 @@ function describe(view: RegistryView, attempt: Attempt, check: GrantCheck): Deci
     service: service.standing.address,
     serviceVersion: BigInt(service.body.version),
     descriptorDigest: digestBytes(service.body.descriptor),
-    earlyFacts: sortEncoded(early.map(factOf), (fact) => toBinary(FactSchema, fact)),
+    earlyFacts: sortEncoded(early.map(factOf), (fact) => encodeMessage(FactSchema, fact)),
   });
 }
 
 function namePolicy(decision: Decision, { body, standing }: PolicyFact): void {
-  decision.policy = create(AddressSchema, standing.address);
+  decision.policy = createMessage(AddressSchema, standing.address);
   decision.policyDigest = digestBytes(body.policy);
   decision.schemaDigest = digestBytes(body.schema);
 }
@@ -189,7 +190,7 @@ function denied(
 ): Draft {
   if (decision !== undefined) {
     decision.verdict = Verdict.DENY;
-    decision.reasons = [create(DecisionReasonSchema, { code: reason })];
+    decision.reasons = [createMessage(DecisionReasonSchema, { code: reason })];
   }
   const { method, grant } = check;
   return {
@@ -213,11 +214,11 @@ function reasonsOf(permitted: boolean, verdict: PolicyVerdict): DecisionReason[]
   const ids = failed ? verdict.failures.map(({ policyId }) => policyId) : verdict.policyIds;
   const named = ids.length === 0 ? [""] : [...new Set(ids)];
   return sortEncoded(
-    named.map((policyId) => create(DecisionReasonSchema, { code, policyId })),
-    (reason) => toBinary(DecisionReasonSchema, reason),
+    named.map((policyId) => createMessage(DecisionReasonSchema, { code, policyId })),
+    (reason) => encodeMessage(DecisionReasonSchema, reason),
   );
 }
 
 function factOf({ record }: EarlyTaking): Fact {
-  return create(FactSchema, { name: { case: "record", value: { hash: record } } });
+  return createMessage(FactSchema, { name: { case: "record", value: { hash: record } } });
 }

@@ -1,6 +1,6 @@
 /** What a mask lets through of headers, trailers and status (DESIGN.md section 5). */
-import { create } from "@bufbuild/protobuf";
 import { emptyBytes } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import {
   type Metadata,
   MetadataSchema,
@@ -15,13 +15,13 @@ export const statusDetailsKey: string = "grpc-status-details-bin";
 /** The entries whose key is allowed, in their order. */
 export function maskMetadata(metadata: Metadata, allowed: readonly string[]): Metadata {
   const entries = metadata.entries.filter(({ key }) => allowed.includes(key));
-  return create(MetadataSchema, { entries });
+  return createMessage(MetadataSchema, { entries });
 }
 
 /** The status with its code and, as far as their keys are allowed, message, details and trailers. */
 export function maskStatus(status: StatusFrame, allowed: readonly string[]): StatusFrame {
   const { code, message, details, trailers } = status;
-  const masked = create(StatusFrameSchema, {
+  const masked = createMessage(StatusFrameSchema, {
     code,
     message: allowed.includes(statusMessageKey) ? message : emptyBytes,
     details: allowed.includes(statusDetailsKey) ? details : emptyBytes,

@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { createMessage } from "../base/create-message.ts";
 import {
   defaultBounds,
   type RequiredDurability,
@@ -22,7 +22,7 @@ export function obligationsOf(
   { service, grant }: { readonly service: ServiceFact; readonly grant: GrantFact },
 ): Obligations {
   const { fields, metadata = [], messages_max = 0, bytes_max = 0, durability } = grant.detail;
-  return create(ObligationsSchema, {
+  return createMessage(ObligationsSchema, {
     ...(fields === undefined
       ? {}
       : { maskDigest: maskDigest(fields), maskPaths: [...fields], metadataAllowed: [...metadata] }),

@@ -1,5 +1,5 @@
 /** Quotas: how many attempts of a grant may end with a receipt in one period (DESIGN.md section 5). */
-import { create } from "@bufbuild/protobuf";
+import { createMessage } from "../base/create-message.ts";
 import { assertInvariant } from "../base/errors.ts";
 import { type Quota, QuotaSchema } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { GrantFact } from "../registry/state.ts";
@@ -51,7 +51,7 @@ export function quotaOf(
   const { usedOnLedger, usedInChain, reserved } = facts.usage(jti, periodStart);
   const share = rule.shares?.find(({ gateway }) => gateway === facts.gateway)?.limit ?? 0;
   const isShared = rule.shares !== undefined;
-  return create(QuotaSchema, {
+  return createMessage(QuotaSchema, {
     periodStart: BigInt(periodStart),
     // What other gateways give of their shares takes nothing from this one's.
     usedOnLedger: isShared ? 0n : usedOnLedger,

@@ -1,7 +1,8 @@
 /** Decides a recorded call again, from the record and the ledger alone (DESIGN invariant 4). */
-import { create, toBinary } from "@bufbuild/protobuf";
 import { compareBytes, equalBytes } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import { opensCommitment } from "../crypto/commitments.ts";
 import {
   type AttributeValue,
@@ -123,7 +124,7 @@ function attributesOf(recorded: RecordedDecision): readonly AttributeInput[] | u
   const { decision, opening } = recorded;
   const inputs: AttributeInput[] = [];
   for (const { name, value } of decision.publicAttributes) {
-    inputs.push({ name, value: value ?? create(AttributeValueSchema) });
+    inputs.push({ name, value: value ?? createMessage(AttributeValueSchema) });
   }
   for (const attribute of decision.personalAttributes) {
     const { name, commitment } = attribute;
@@ -201,7 +202,7 @@ function compareOutcome(recorded: RecordedDecision, outcome: DecisionOutcome): D
 
 function sameObligations(recorded: Obligations, expected: Obligations | undefined): boolean {
   if (expected === undefined) return false;
-  const [a, b] = [recorded, expected].map((it) => toBinary(ObligationsSchema, it));
+  const [a, b] = [recorded, expected].map((it) => encodeMessage(ObligationsSchema, it));
   return equalBytes(a as Uint8Array, b as Uint8Array);
 }
 
@@ -215,7 +216,7 @@ function differingMembers(
     .filter(({ name }) => isWanted(name))
     .filter(({ localName }) => {
       const member = localName as keyof Decision;
-      const encode = (of: Decision) => toBinary(DecisionSchema, only(of, member));
+      const encode = (of: Decision) => encodeMessage(DecisionSchema, only(of, member));
       return compareBytes(encode(recorded), encode(expected)) !== 0;
     })
     .map(({ name }) => name);
@@ -223,5 +224,5 @@ function differingMembers(
 
 /** A decision with one member of `decision`. */
 function only(decision: Decision, member: keyof Decision): Decision {
-  return Object.assign(create(DecisionSchema), { [member]: decision[member] });
+  return Object.assign(createMessage(DecisionSchema), { [member]: decision[member] });
 }

@@ -1,6 +1,6 @@
 /** A batch: the records that one gateway signs at once. */
-import { create } from "@bufbuild/protobuf";
 import { concatBytes, equalBytes } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
 import { batchBytesMax, batchRecordsMax } from "../base/limits.ts";
 import type { Signer } from "../crypto/ports.ts";
@@ -94,7 +94,7 @@ export function createHeader(
     readonly publicKey: Uint8Array;
   },
 ): Header {
-  return create(HeaderSchema, {
+  return createMessage(HeaderSchema, {
     version: headerVersion,
     kind: batchKinds[fields.kind],
     network: fields.network,

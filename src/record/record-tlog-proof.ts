@@ -3,8 +3,8 @@
  * `extra` holds, as a canonical `causeway.exchange.v1.Proof`, the leaf, the record and the record's path in
  * the batch. No other record is disclosed. Other people's tools read all but `extra`.
  */
-import { create } from "@bufbuild/protobuf";
 import { toHex } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
 import { tlogProofBytesMax } from "../base/limits.ts";
 import { ProofSchema } from "../gen/causeway/exchange/v1/link_pb.ts";
@@ -29,7 +29,7 @@ export interface RecordTlogProof {
 export function formatRecordTlogProof(options: RecordTlogProof): Uint8Array {
   const { index, proof, checkpoint } = options;
   const { record, position, path, leaf } = options.record;
-  const message = create(ProofSchema, { record, position, path: [...path], leaf });
+  const message = createMessage(ProofSchema, { record, position, path: [...path], leaf });
   return formatTlogProof({
     extra: encodeCanonical(ProofSchema, message),
     index,

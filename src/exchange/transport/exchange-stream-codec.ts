@@ -2,9 +2,11 @@
  * The messages of LinkService.Exchange: ExchangeRequest and ExchangeResponse have one encoding,
  * `Frame frame = 1`, in the length-prefixed form of gRPC.
  */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { createMessage } from "../../base/create-message.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { exchangeFrameBytesMax } from "../../base/limits.ts";
+import { decodeMessage } from "../../base/wire-reader.ts";
+import { encodeMessage } from "../../base/wire-writer.ts";
 import {
   type ExchangeRequest,
   ExchangeRequestSchema,
@@ -28,8 +30,11 @@ const receivedBy: Readonly<Record<StreamRole, ReadonlySet<FrameBody["case"]>>> =
 
 /** The bytes of one frame on the wire, prefix included. Throws MESSAGE_TOO_LARGE above its limit. */
 export function encodeStreamFrame(body: FrameBody): Buffer {
-  const frame = create(FrameSchema, { body });
-  const message = toBinary(ExchangeRequestSchema, create(ExchangeRequestSchema, { frame }));
+  const frame = createMessage(FrameSchema, { body });
+  const message = encodeMessage(
+    ExchangeRequestSchema,
+    createMessage(ExchangeRequestSchema, { frame }),
+  );
   if (message.length > exchangeFrameBytesMax) {
     throw new CausewayError("MESSAGE_TOO_LARGE", `a frame of ${message.length} bytes`);
   }
@@ -55,7 +60,7 @@ export function decodeStreamFrame(message: Uint8Array, role: StreamRole): FrameB
 
 function decode(message: Uint8Array): ExchangeRequest {
   try {
-    return fromBinary(ExchangeRequestSchema, message);
+    return decodeMessage(ExchangeRequestSchema, message);
   } catch (cause) {
     throw new CausewayError("PROTOCOL_ERROR", "a message of a stream does not decode", { cause });
   }

@@ -1,13 +1,10 @@
 /** Typed calls of our own services over grpc-js: protobuf-es messages in and out, CausewayErrors. */
 import {
-  create,
   type DescMessage,
   type DescMethodServerStreaming,
   type DescMethodUnary,
-  fromBinary,
   type MessageInitShape,
   type MessageShape,
-  toBinary,
 } from "@bufbuild/protobuf";
 import {
   type CallOptions,
@@ -17,8 +14,11 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
+import { createMessage } from "../../base/create-message.ts";
 import { CausewayError } from "../../base/errors.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
+import { decodeMessage } from "../../base/wire-reader.ts";
+import { encodeMessage } from "../../base/wire-writer.ts";
 import { fromServiceError } from "./grpc-errors.ts";
 import { grpcClientOptions } from "./grpc-options.ts";
 
@@ -57,7 +57,7 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>(
       pathOf(method),
       serializer(method.input),
       deserializer(method.output),
-      create(method.input, request),
+      createMessage(method.input, request),
       options.metadata ?? new Metadata(),
       callOptions(options),
       (error: ServiceError | null, response?: MessageShape<O>) => {
@@ -86,7 +86,7 @@ export async function* serverStreamCall<I extends DescMessage, O extends DescMes
     pathOf(method),
     serializer(method.input),
     deserializer(method.output),
-    create(method.input, request),
+    createMessage(method.input, request),
     options.metadata ?? new Metadata(),
     callOptions(options),
   );
@@ -124,11 +124,11 @@ function pathOf(method: DescMethodUnary | DescMethodServerStreaming): string {
 
 function serializer<I extends DescMessage>(schema: I): (message: MessageShape<I>) => Buffer {
   return (message) => {
-    const bytes = toBinary(schema, message);
+    const bytes = encodeMessage(schema, message);
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   };
 }
 
 function deserializer<O extends DescMessage>(schema: O): (bytes: Buffer) => MessageShape<O> {
-  return (bytes) => fromBinary(schema, bytes);
+  return (bytes) => decodeMessage(schema, bytes);
 }

@@ -1,10 +1,6 @@
-import {
-  type DescMessage,
-  type DescService,
-  fromBinary,
-  type MessageShape,
-  toBinary,
-} from "@bufbuild/protobuf";
+import { decodeMessage } from "../../base/wire-reader.ts";
+import { encodeMessage } from "../../base/wire-writer.ts";
+import { type DescMessage, type DescService, type MessageShape } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 
 /** The grpc-js definition of a generated service: handlers and stubs carry protobuf-es messages. */
@@ -36,9 +32,9 @@ interface Codec {
 function codec(schema: DescMessage): Codec {
   return {
     serialize: (message) => {
-      const bytes = toBinary(schema, message as MessageShape<DescMessage>);
+      const bytes = encodeMessage(schema, message as MessageShape<DescMessage>);
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     },
-    deserialize: (bytes) => fromBinary(schema, bytes),
+    deserialize: (bytes) => decodeMessage(schema, bytes),
   };
 }

@@ -1,10 +1,10 @@
 /** Our errors as gRPC statuses and back, for our own services: `google.rpc.Status` with `ErrorInfo`. */
-import { fromBinary } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { Metadata, type ServiceError, status as grpcStatus } from "@grpc/grpc-js";
 import { parseUtf8 } from "../../base/bytes.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { isReasonCode, type ReasonCode } from "../../base/reasons.ts";
+import { decodeMessage } from "../../base/wire-reader.ts";
 import { type ErrorInfo, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { errorDomain, statusOf } from "../status.ts";
@@ -66,7 +66,7 @@ function errorInfoOf(error: ServiceError): ErrorInfo | undefined {
 /** The `ErrorInfo` of ours in an encoded `google.rpc.Status`, if there is one. */
 export function errorInfoIn(details: Uint8Array): ErrorInfo | undefined {
   try {
-    for (const any of fromBinary(StatusSchema, details).details) {
+    for (const any of decodeMessage(StatusSchema, details).details) {
       const info = anyUnpack(any, ErrorInfoSchema);
       if (info !== undefined && info.domain === errorDomain) return info;
     }

@@ -2,16 +2,22 @@
  * The messages of a link: ConnectRequest and ConnectResponse have one encoding, `repeated Frame frames = 1`.
  * Frames are encoded as they are queued, so that the bytes that wait are known, and joined when written.
  */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { MethodDefinition } from "@grpc/grpc-js";
+import { BackwardWriter } from "../../base/backward-writer.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { linkBatchFramesMax, linkFrameBytesMax } from "../../base/limits.ts";
+import { decodeMessage } from "../../base/wire-reader.ts";
+import { encodeMessage } from "../../base/wire-writer.ts";
 import { type Frame, FrameSchema, LinkService } from "../../gen/causeway/exchange/v1/link_pb.ts";
+
+/** Field 1, length-delimited. */
+const framesTag = 10;
+const writer = new BackwardWriter();
 
 /** Bytes of one frame. Throws MESSAGE_TOO_LARGE above the limit of a frame. */
 export function encodeFrame(frame: Frame): Uint8Array {
-  const bytes = toBinary(FrameSchema, frame);
+  const bytes = encodeMessage(FrameSchema, frame);
   if (bytes.length > linkFrameBytesMax) {
     throw new CausewayError("MESSAGE_TOO_LARGE", `a frame of ${bytes.length} bytes`);
   }
@@ -20,8 +26,13 @@ export function encodeFrame(frame: Frame): Uint8Array {
 
 /** One message with these frames. */
 export function encodeBatch(frames: readonly Uint8Array[]): Buffer {
-  const writer = new BinaryWriter();
-  for (const frame of frames) writer.tag(1, WireType.LengthDelimited).bytes(frame);
+  writer.start();
+  for (let i = frames.length - 1; i >= 0; i--) {
+    const frame = frames[i] as Uint8Array;
+    writer.bytes(frame);
+    writer.number(frame.length);
+    writer.number(framesTag);
+  }
   const bytes = writer.finish();
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
@@ -41,7 +52,7 @@ export function decodeBatch(message: Uint8Array): Frame[] {
       if (frames.length === linkBatchFramesMax) {
         throw new CausewayError("TOO_LARGE", `more than ${linkBatchFramesMax} frames in a message`);
       }
-      frames.push(fromBinary(FrameSchema, reader.bytes()));
+      frames.push(decodeMessage(FrameSchema, reader.bytes()));
     }
   } catch (cause) {
     if (cause instanceof CausewayError) throw cause;

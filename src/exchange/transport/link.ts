@@ -1,6 +1,6 @@
 /** One end of a multiplexed link over a bidirectional gRPC stream (LinkService.Connect). */
-import { create } from "@bufbuild/protobuf";
 import type { Scheduler } from "../../base/clock.ts";
+import { createMessage } from "../../base/create-message.ts";
 import { assertInvariant, CausewayError } from "../../base/errors.ts";
 import {
   linkBatchBytesMax,
@@ -148,7 +148,7 @@ class LinkEnd implements Link {
 
   async #sendHello(): Promise<void> {
     const value = await this.#hooks.hello(this.peerCertificate);
-    this.#enqueue(create(FrameSchema, { body: { case: "hello", value } }));
+    this.#enqueue(createMessage(FrameSchema, { body: { case: "hello", value } }));
     this.#flush();
   }
 
@@ -190,7 +190,7 @@ class LinkEnd implements Link {
   }
 
   drain(): void {
-    this.send(create(FrameSchema, { body: { case: "drain", value: {} } }));
+    this.send(createMessage(FrameSchema, { body: { case: "drain", value: {} } }));
   }
 
   close(reason?: CausewayError): void {

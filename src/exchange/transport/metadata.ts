@@ -1,6 +1,6 @@
 /** Metadata between its proto form and HTTP/2 header fields, as a transparent proxy carries it. */
 import type { OutgoingHttpHeaders } from "node:http2";
-import { create } from "@bufbuild/protobuf";
+import { createMessage } from "../../base/create-message.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { metadataBytesMax } from "../../base/limits.ts";
 import {
@@ -85,7 +85,7 @@ export function metadataFromFields(rawHeaders: readonly string[]): Metadata {
       entries.push(entry(key, plain(Buffer.from(value, "latin1"))));
     }
   }
-  return create(MetadataSchema, { entries });
+  return createMessage(MetadataSchema, { entries });
 }
 
 /** The value of a field of the framing in a raw header list; the first one counts. */
@@ -170,7 +170,7 @@ function plain(buffer: Buffer): Uint8Array {
 }
 
 function entry(key: string, value: Uint8Array): MetadataEntry {
-  return create(MetadataEntrySchema, { key, value });
+  return createMessage(MetadataEntrySchema, { key, value });
 }
 
 function notCarried(): CausewayError {

@@ -1,7 +1,7 @@
 /** The status of a call between its frame and the HTTP/2 trailers that carry it. */
 import { constants, type OutgoingHttpHeaders } from "node:http2";
-import { create } from "@bufbuild/protobuf";
 import { emptyBytes, utf8 } from "../../base/bytes.ts";
+import { createMessage } from "../../base/create-message.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { metadataBytesMax } from "../../base/limits.ts";
 import {
@@ -58,7 +58,7 @@ export function hasStatus(rawHeaders: readonly string[]): boolean {
 export function statusFromTrailers(rawHeaders: readonly string[]): StatusFrame {
   const code = fieldOf(rawHeaders, statusKey) ?? "";
   const details = fieldOf(rawHeaders, detailsKey);
-  return create(StatusFrameSchema, {
+  return createMessage(StatusFrameSchema, {
     code: /^(?:\d|1[0-6])$/.test(code) ? Number(code) : grpcCode.UNKNOWN,
     message: percentDecode(fieldOf(rawHeaders, messageKey) ?? ""),
     details: details === undefined ? emptyBytes : lenientBinary(details),
@@ -113,10 +113,10 @@ export function statusFromReset(http2Code: number): StatusFrame {
 
 /** A status of the transport itself, in English, without details. */
 export function plainStatus(code: number, message: string): StatusFrame {
-  return create(StatusFrameSchema, {
+  return createMessage(StatusFrameSchema, {
     code,
     message: utf8(message),
     details: emptyBytes,
-    trailers: create(MetadataSchema, {}),
+    trailers: createMessage(MetadataSchema, {}),
   });
 }

@@ -1,5 +1,5 @@
 /** Calls a gRPC data service on a thin client over node:http2: one connection, calls of all types. */
-import { create } from "@bufbuild/protobuf";
+import { createMessage } from "../../base/create-message.ts";
 import { upstreamCloseMs } from "../../base/limits.ts";
 import { type Metadata, MetadataSchema } from "../../gen/causeway/exchange/v1/frames_pb.ts";
 import { Http2Connection, type Http2ConnectionOptions } from "./http2-connection.ts";
@@ -35,7 +35,7 @@ function callUnary(call: UpstreamCall, options: GrpcCallOptions): Promise<UnaryA
     let message: Uint8Array | undefined;
     const end = (status: UnaryAnswer["status"]): void =>
       resolve({
-        headers: headers ?? create(MetadataSchema, {}),
+        headers: headers ?? createMessage(MetadataSchema, {}),
         messages: status.code === 0 && message !== undefined ? [message] : [],
         status,
       });
