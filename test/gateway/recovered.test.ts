@@ -12,6 +12,7 @@ import { sealEpoch } from "../../gateway/recover-epoch.ts";
 import { peersAbove, type RecoveredJournal, recoverJournal } from "../../gateway/recover.ts";
 import { systemClock, systemRandom, systemScheduler } from "../../gateway/runtime.ts";
 import { toHex } from "../../src/base/bytes.ts";
+import { erasedNumber, erasedStateKey } from "../../src/exchange/erased-openings.ts";
 import { openJournal } from "../../src/ledger/journal/sealer.ts";
 import { openSqliteJournalReader } from "../../src/ledger/journal/sqlite-reader.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
@@ -40,6 +41,7 @@ async function withLost(
   const running = await startTwoCities({ bounds });
   try {
     assert.equal((await running.client.getDivision("330106")).code, 0);
+    assert.equal(await running.consumer.eraseOpenings(Date.now() + 60_000), 1n);
     await running.settled();
     await running.gateways.consumer.close();
     const journal = join(running.cities.consumer.folder, "data", "journal.sqlite");
@@ -70,7 +72,9 @@ describe("ledger recover", () => {
         const reader = openSqliteJournalReader(journal);
         assert.equal(BigInt(reader.batchCount()), (recovered.tip?.seq ?? 0n) + 1n);
         assert.equal(reader.finalCount(), reader.batchCount());
-        assert.ok(reader.states("consumer/closed/").length > 0, "closed attempts are known");
+        const [closed] = reader.states("consumer/closed/");
+        assert.equal(closed?.value.length, 8, "closed attempts are known, and since when");
+        assert.equal(erasedNumber(reader.state(erasedStateKey)), 1);
         reader.close();
 
         const waiting = await createGateway(config);
@@ -96,6 +100,8 @@ describe("ledger recover", () => {
           });
           await running.settled();
           assert.deepEqual(gateway.notReady(), []);
+          const records = await running.consumer.records();
+          assert.equal(records.filter(({ kind }) => kind === "openingsErased").length, 1);
         } finally {
           await gateway.close();
         }

@@ -19,6 +19,8 @@ export interface AdminClient {
   submit(jws: readonly string[], waitMs?: number): Promise<RecordState>;
   putBlob(content: Uint8Array): Promise<void>;
   records(limit?: number): Promise<readonly RecordEntry[]>;
+  /** Erases the openings of all exchanges before a Unix time in milliseconds; of how many attempts there were any. */
+  eraseOpenings(beforeMs: number): Promise<bigint>;
   close(): void;
 }
 
@@ -58,6 +60,11 @@ export function adminClient(member: Pick<Member, "addresses">): AdminClient {
     records: async (limit = 100) => {
       const { records } = await unaryCall(client, method.listRecords, { limit }, deadline(5_000));
       return records;
+    },
+    eraseOpenings: async (beforeMs) => {
+      const what = { case: "beforeMs" as const, value: BigInt(beforeMs) };
+      const { count } = await unaryCall(client, method.eraseOpenings, { what }, deadline(5_000));
+      return count;
     },
     close: () => client.close(),
   };
