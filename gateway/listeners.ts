@@ -1,13 +1,12 @@
 /** The four listeners of a gateway, and that of its city's witness where it is hosted here (DESIGN section 9). */
 import { chmodSync, rmSync } from "node:fs";
-import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
+import { createServer as createHttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Scheduler } from "../src/base/clock.ts";
 import { CausewayError } from "../src/base/errors.ts";
 import { agencyOf } from "../src/base/ids.ts";
-import { httpConnectionsMax, httpHeadersMs, httpRequestMs } from "../src/base/limits.ts";
 import type { ReasonCode } from "../src/base/reasons.ts";
 import type { AgencySystem } from "../src/exchange/resolve-call.ts";
 import { statusOf } from "../src/exchange/status.ts";
@@ -34,6 +33,7 @@ import { isLedgerMember, trustedCertificates } from "./peers.ts";
 import type { Reloader } from "./reload.ts";
 import type { LocalIdentity } from "./self.ts";
 import { type FirstLinks, learnFirstLinks } from "./sequencer-trust.ts";
+import { bindGrpc, listenHttp, shutDownGrpc } from "./servers.ts";
 import type { BuiltInServices } from "./services/built-in.ts";
 import { serveMetrics, type Telemetry } from "./telemetry.ts";
 import { gatewayGauges } from "./telemetry-gauges.ts";
@@ -99,32 +99,6 @@ async function opening<T>(name: string, address: string, open: Promise<T>): Prom
   }
 }
 
-/** Anyone may connect: whoever is slow, or sends nothing, is let go. */
-function bound(server: HttpServer): void {
-  server.maxConnections = httpConnectionsMax;
-  server.headersTimeout = httpHeadersMs;
-  server.requestTimeout = httpRequestMs;
-  server.timeout = httpRequestMs;
-}
-
-function listen(server: HttpServer, address: string): Promise<() => Promise<void>> {
-  const { host, port } = parseHostPort(address);
-  bound(server);
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, () => {
-      server.off("error", reject);
-      resolve(
-        () =>
-          new Promise((closed) => {
-            server.close(() => closed());
-            server.closeAllConnections();
-          }),
-      );
-    });
-  });
-}
-
 async function openWitness({
   config,
   identity,
@@ -142,7 +116,7 @@ async function openWitness({
       onError: (error) => logger.error({ event: "witness failed", err: error }, "witness failed"),
     }),
   );
-  return listen(server, config.witness.listen);
+  return listenHttp(server, config.witness.listen);
 }
 
 async function openHttp(options: ListenerOptions): Promise<() => Promise<void>> {
@@ -191,39 +165,7 @@ async function openHttp(options: ListenerOptions): Promise<() => Promise<void>> 
     }
     response.writeHead(404, { "content-type": "text/plain" }).end("not found\n");
   });
-  return listen(server, config.listeners.http);
-}
-
-function bind(server: GrpcServer, address: string, credentials: ServerCredentials): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, credentials, (error) => (error === null ? resolve() : reject(error)));
-  });
-}
-
-const forceAgainMs = 200;
-const forceAttemptsMax = 10;
-
-/**
- * Ends a server. A peer that dials again in this very moment may get a session that the forced shutdown
- * has not seen: it is forced again until all are gone.
- */
-function shutDown(server: GrpcServer, scheduler: Scheduler): Promise<void> {
-  return new Promise((resolve) => {
-    let ended = false;
-    let cancel = (): void => undefined;
-    const force = (attempts: number): void => {
-      server.forceShutdown();
-      if (ended) return;
-      if (attempts === 0) resolve();
-      else cancel = scheduler.after(forceAgainMs, () => force(attempts - 1));
-    };
-    server.tryShutdown(() => {
-      ended = true;
-      cancel();
-      resolve();
-    });
-    force(forceAttemptsMax);
-  });
+  return listenHttp(server, config.listeners.http);
 }
 
 async function openAdmin({
@@ -236,11 +178,11 @@ async function openAdmin({
   const path = config.listeners.admin;
   // A socket that an earlier process left behind; the journal's lock tells whether one still runs.
   rmSync(path, { force: true });
-  await bind(server, `unix:${path}`, ServerCredentials.createInsecure());
+  await bindGrpc(server, `unix:${path}`, ServerCredentials.createInsecure());
   // Whoever may write to the socket may speak to it: the gateway's own user, also under a lax umask.
   chmodSync(path, 0o600);
   return async () => {
-    await shutDown(server, scheduler);
+    await shutDownGrpc(server, scheduler);
     rmSync(path, { force: true });
   };
 }
@@ -284,7 +226,7 @@ async function openPeer(options: ListenerOptions): Promise<() => Promise<void>> 
     stopWatchingTls();
     firstLinks?.close();
     await listener?.close();
-    await shutDown(server, scheduler);
+    await shutDownGrpc(server, scheduler);
   };
   try {
     listener = await listenForPeers({
