@@ -1,19 +1,21 @@
 /** The running hash over the frames of a request or a response (RECORDS.md). */
-import { concatBytes, u32be } from "../base/bytes.ts";
+import { u32be } from "../base/bytes.ts";
 import { sha256 } from "../base/sha256.ts";
+import { hashBytes } from "../merkle/hash.ts";
 
 /** What a frame of a transcript is. */
 export type FrameKind = "headers" | "message";
 
-const kindBytes: Readonly<Record<FrameKind, Uint8Array>> = {
-  headers: Uint8Array.of(1),
-  message: Uint8Array.of(2),
-};
+const kindBytes: Readonly<Record<FrameKind, number>> = { headers: 1, message: 2 };
 
 /** t(0): 32 zero bytes. */
 export function emptyTranscript(): Uint8Array {
-  return new Uint8Array(32);
+  return new Uint8Array(hashBytes);
 }
+
+const prefixBytes = hashBytes + 1 + 4;
+// Hashing is synchronous and keeps nothing of its input.
+const shortInput = new Uint8Array(4096);
 
 /** t(i) from t(i-1): SHA-256 of the value before, the kind, the length as u32 big-endian and the bytes. */
 export function extendTranscript(
@@ -21,7 +23,14 @@ export function extendTranscript(
   kind: FrameKind,
   bytes: Uint8Array,
 ): Uint8Array {
-  return sha256(concatBytes(before, kindBytes[kind], u32be(bytes.length), bytes));
+  if (before.length !== hashBytes) throw new RangeError("a transcript has 32 bytes");
+  const length = prefixBytes + bytes.length;
+  const input = length > shortInput.length ? new Uint8Array(length) : shortInput;
+  input.set(before);
+  input[hashBytes] = kindBytes[kind];
+  input.set(u32be(bytes.length), hashBytes + 1);
+  input.set(bytes, prefixBytes);
+  return sha256(input.subarray(0, length));
 }
 
 /** A transcript that grows frame by frame. Message bytes are uncompressed, as received. */

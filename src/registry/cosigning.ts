@@ -41,10 +41,18 @@ export function termOfOrigin(state: RegistryState, origin: string): TermFact | u
   return state.terms.find(({ term }) => originOf(state.networkId, term) === origin);
 }
 
+// Facts never change, and each note of a round is judged by the same ones. A fact is of one network.
+const logKeys = new WeakMap<TermFact, VerifierKey>();
+const witnesses = new WeakMap<CityFact, CityWitness>();
+
 /** The log key of a term, named after its origin. */
-export function logKeyOf(state: RegistryState, { term, logKey }: TermFact): VerifierKey {
-  const name = originOf(state.networkId, term);
-  return createVerifierKey({ name, type: ed25519Type, publicKey: logKey });
+export function logKeyOf(state: RegistryState, fact: TermFact): VerifierKey {
+  const known = logKeys.get(fact);
+  if (known !== undefined) return known;
+  const name = originOf(state.networkId, fact.term);
+  const key = createVerifierKey({ name, type: ed25519Type, publicKey: fact.logKey });
+  logKeys.set(fact, key);
+  return key;
 }
 
 /** Whether the log of a term, opened where the fact says, may sign a size: each holds the leaf that opened it. */
@@ -98,13 +106,18 @@ export function cosignersBetween(
   });
 }
 
-function witnessOf({ networkId }: RegistryState, { id, city }: CityFact): CityWitness {
+function witnessOf({ networkId }: RegistryState, fact: CityFact): CityWitness {
+  const known = witnesses.get(fact);
+  if (known !== undefined) return known;
+  const { id, city } = fact;
   const key = createVerifierKey({
     name: `causeway/${toHex(networkId)}/${id}`,
     type: cosignatureType,
     publicKey: rawKey(city.witness),
   });
-  return { city: id, key, address: city.witness_address, tls: city.witness_tls };
+  const witness = { city: id, key, address: city.witness_address, tls: city.witness_tls };
+  witnesses.set(fact, witness);
+  return witness;
 }
 
 /** Whether a fact counts for the tree of the first `size` leaves. */
