@@ -82,6 +82,19 @@ export function readWholeConfig(file: string, variables: Variables = {}): Gatewa
   return config;
 }
 
+/** As `readWholeConfig`; `look` tells what else is wrong with a configuration that is right so far. */
+export async function checkConfig(
+  file: string,
+  variables: Variables,
+  look: (config: GatewayConfig) => Promise<readonly Problem[]>,
+): Promise<GatewayConfig> {
+  const { config, placeOf } = parse(textOf(file), file, variables);
+  const unreadable = checkFiles(config);
+  const problems = unreadable.length > 0 ? unreadable : await look(config);
+  if (problems.length > 0) throw invalid(problems, placeOf);
+  return config;
+}
+
 function textOf(file: string): string {
   try {
     return readFileSync(file, "utf8");

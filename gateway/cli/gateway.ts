@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { agencyOf } from "../../src/base/ids.ts";
 import { AdminService } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
-import { type GatewayConfig, readWholeConfig } from "../config.ts";
+import { checkConfig, type GatewayConfig, readWholeConfig } from "../config.ts";
 import { readAppointments } from "../keys/log-keys.ts";
 import { type AdminOptions, withAdminClient } from "./admin-client.ts";
 import { type EnrolOptions, type SayOptions, sayAsAuthority } from "./enrol.ts";
@@ -135,8 +135,9 @@ export async function gatewayRun({ config: file }: GatewayRunOptions, io: Io): P
 
 /** Says what is wrong with a configuration, or that nothing is; starts nothing. */
 export async function gatewayCheck(file: string, io: Io): Promise<void> {
-  const config = readWholeConfig(file, io.environment.configVariables);
   const { checkAgency } = await import("../agency/check.ts");
+  const { checkSources } = await import("../connectors/check.ts");
+  const config = await checkConfig(file, io.environment.configVariables ?? {}, checkSources);
   await checkAgency(config);
   const systems = config.agency_systems.length;
   const upstreams = Object.keys(config.upstreams).length;
