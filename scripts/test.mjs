@@ -18,6 +18,7 @@ const long = [
   "fault/held-evidence",
   "fault/long-streams",
   "fault/operator",
+  "fault/passed-on",
   "fault/quiet-night",
   "fault/revoked-in-flight",
   "fault/stream-kill-points",
