@@ -13,12 +13,14 @@ export function isId(text: string, levels: 1 | 2 | 3): boolean {
 
 /** The city of an agency, gateway or data service id. */
 export function cityOf(id: string): string {
-  return id.split("/", 1)[0] as string;
+  const end = id.indexOf("/");
+  return end === -1 ? id : id.slice(0, end);
 }
 
 /** The agency of a gateway or data service id. */
 export function agencyOf(id: string): string {
-  return id.split("/").slice(0, 2).join("/");
+  const end = id.indexOf("/", id.indexOf("/") + 1);
+  return end === -1 ? id : id.slice(0, end);
 }
 
 const methodPattern =

@@ -2,6 +2,7 @@
 export class Lru<K, V> {
   readonly #entries = new Map<K, V>();
   readonly #entriesMax: number;
+  #newest: K | undefined;
 
   constructor(entriesMax: number) {
     if (!Number.isSafeInteger(entriesMax) || entriesMax < 1) {
@@ -17,9 +18,10 @@ export class Lru<K, V> {
   /** The value of `key`, which is the newest entry from now on. */
   get(key: K): V | undefined {
     const value = this.#entries.get(key);
-    if (value === undefined) return undefined;
+    if (value === undefined || key === this.#newest) return value;
     this.#entries.delete(key);
     this.#entries.set(key, value);
+    this.#newest = key;
     return value;
   }
 
@@ -28,6 +30,7 @@ export class Lru<K, V> {
     this.#entries.delete(key);
     if (this.#entries.size >= this.#entriesMax) this.takeOldest();
     this.#entries.set(key, value);
+    this.#newest = key;
   }
 
   delete(key: K): void {

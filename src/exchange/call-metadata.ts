@@ -27,7 +27,8 @@ export interface CallMetadata {
 const valueBytesMax = 256;
 
 function single(headers: Metadata, key: string): Uint8Array | undefined {
-  const plain = headers.entries.filter((entry) => entry.key === key || entry.key === `${key}-bin`);
+  const binaryKey = `${key}-bin`;
+  const plain = headers.entries.filter((entry) => entry.key === key || entry.key === binaryKey);
   if (plain.length === 0) return undefined;
   const value = (plain[0] as MetadataEntry).value;
   if (plain.length > 1 || value.length === 0 || value.length > valueBytesMax) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import fc from "fast-check";
 import { Lru } from "../../src/base/lru.ts";
 
 describe("a map of bounded size", () => {
@@ -35,6 +36,37 @@ describe("a map of bounded size", () => {
     map.set("a", 1);
     map.set("b", 2);
     assert.deepEqual([map.takeOldest(), map.takeOldest(), map.takeOldest()], [1, 2, undefined]);
+  });
+
+  test("holds what a list in the order of use holds, whatever is done to it", () => {
+    const step = fc.record({
+      act: fc.constantFrom("get", "get", "set", "set", "delete", "takeOldest" as const),
+      key: fc.constantFrom("a", "b", "c", "d"),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const map = new Lru<string, number>(3);
+        let used: (readonly [string, number])[] = [];
+        for (const [i, { act, key }] of steps.entries()) {
+          const known = used.find(([name]) => name === key);
+          const others = used.filter(([name]) => name !== key);
+          if (act === "get") {
+            assert.equal(map.get(key), known?.[1]);
+            if (known !== undefined) used = [...others, known];
+          } else if (act === "set") {
+            map.set(key, i);
+            used = [...others, [key, i] as const].slice(-3);
+          } else if (act === "delete") {
+            map.delete(key);
+            used = others;
+          } else {
+            assert.equal(map.takeOldest(), used.shift()?.[1]);
+          }
+          assert.equal(map.entryCount, used.length);
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 
   test("refuses a bound that is not a positive whole number", () => {

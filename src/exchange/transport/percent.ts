@@ -24,8 +24,8 @@ export function percentDecode(value: string): Uint8Array {
   const out = new Uint8Array(value.length);
   let length = 0;
   for (let i = 0; i < value.length; i++) {
-    const digits = value.slice(i + 1, i + 3);
-    if (value[i] === "%" && /^[0-9A-Fa-f]{2}$/.test(digits)) {
+    const digits = value[i] === "%" ? value.slice(i + 1, i + 3) : "";
+    if (/^[0-9A-Fa-f]{2}$/.test(digits)) {
       out[length++] = Number.parseInt(digits, 16);
       i += 2;
     } else {
