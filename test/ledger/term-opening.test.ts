@@ -14,17 +14,12 @@ import { isRightlyOpened } from "../../src/ledger/embedded/witness-terms.ts";
 import type { SealedBatch } from "../../src/ledger/ports.ts";
 import { SqliteLedgerStore } from "../../src/ledger/store/sqlite-store.ts";
 import { TestLedger } from "../support/ledger.ts";
-import { createTestNetwork, fourCities, type TestCity } from "../support/network.ts";
+import { type TestCity, createTestNetwork, fourCities, fourOf } from "../support/network.ts";
 import { type AppointedTerm, sayAppointment, signedHead } from "../support/statements.ts";
 import { temporaryFolder } from "./support.ts";
 
 const network = createTestNetwork(fourCities);
-const [hangzhou, shenzhen, suzhou, tianjin] = network.cities as readonly [
-  TestCity,
-  TestCity,
-  TestCity,
-  TestCity,
-];
+const [hangzhou, shenzhen, suzhou, tianjin] = fourOf(network);
 /** Hangzhou's gateway is the sequencer of term 0, Shenzhen's of term 1. */
 const first = {
   gateway: network.consumer.gateway,

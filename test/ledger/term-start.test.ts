@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
 import { utf8 } from "../../src/base/bytes.ts";
-import { sha256 } from "../../src/base/sha256.ts";
 import {
   chooseStart,
   type ProvableTree,
@@ -11,26 +10,19 @@ import {
   type StartVote,
   verifyStart,
 } from "../../src/ledger/embedded/term-start.ts";
-import { emptyRange, appendLeaf } from "../../src/merkle/compact-range.ts";
+import { leafHash } from "../../src/merkle/hash.ts";
 import { proveConsistency, proveInclusion } from "../../src/merkle/prove.ts";
 import { rootAt } from "../../src/merkle/reader.ts";
+import { storeTree } from "../merkle/support.ts";
 import type { CosigningRule } from "../../src/registry/cosigning.ts";
 
 /** A tree whose leaves are letters. */
 function treeOf(letters: string): ProvableTree {
-  const leaves = letters.split("").map((letter) => sha256(utf8(letter)));
-  const hashes = new Map<string, Uint8Array>();
-  leaves.reduce((range, leaf) => {
-    const appended = appendLeaf(range, leaf);
-    for (const { level, index, hash } of appended.nodes) hashes.set(`${level}/${index}`, hash);
-    return appended.range;
-  }, emptyRange);
-  const reader = {
-    readHash: (level: number, index: bigint) => hashes.get(`${level}/${index}`) as Uint8Array,
-  };
+  const leaves = letters.split("").map(utf8);
+  const reader = storeTree(leaves);
   return {
     rootAt: (size) => (size > BigInt(leaves.length) ? undefined : rootAt(size, reader)),
-    leafHash: (index) => leaves[Number(index)] as Uint8Array,
+    leafHash: (index) => leafHash(leaves[Number(index)] as Uint8Array),
     inclusionProof: (index, size) => proveInclusion({ index, size, reader }),
     consistencyProof: (size1, size2) => proveConsistency({ size1, size2, reader }),
   };

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { utf8 } from "../../src/base/bytes.ts";
 import { witnessWaitingMax } from "../../src/base/limits.ts";
-import { sha256 } from "../../src/base/sha256.ts";
 import { initialWitness, stepWitness } from "../../src/ledger/embedded/witness-machine.ts";
 import type {
   OpenedCheckpoint,
@@ -15,22 +14,14 @@ import type {
 } from "../../src/ledger/embedded/witness-types.ts";
 import type { WitnessedHead } from "../../src/ledger/store/store.ts";
 import { treeRoot } from "../../src/merkle/batch-tree.ts";
-import { emptyRange, appendLeaf } from "../../src/merkle/compact-range.ts";
+import { leafHash } from "../../src/merkle/hash.ts";
 import { proveConsistency } from "../../src/merkle/prove.ts";
+import { storeTree } from "../merkle/support.ts";
 import { formatAddCheckpoint } from "../../src/note/add-checkpoint.ts";
 
-const leaves = Array.from({ length: 8 }, (_, i) => sha256(utf8(`leaf ${i}`)));
-const rootOf = (size: number): Uint8Array => treeRoot(leaves.slice(0, size));
-
-const hashes = new Map<string, Uint8Array>();
-leaves.reduce((range, leaf) => {
-  const appended = appendLeaf(range, leaf);
-  for (const { level, index, hash } of appended.nodes) hashes.set(`${level}/${index}`, hash);
-  return appended.range;
-}, emptyRange);
-const reader = {
-  readHash: (level: number, index: bigint) => hashes.get(`${level}/${index}`) as Uint8Array,
-};
+const leaves = Array.from({ length: 8 }, (_, i) => utf8(`leaf ${i}`));
+const rootOf = (size: number): Uint8Array => treeRoot(leaves.slice(0, size).map(leafHash));
+const reader = storeTree(leaves);
 
 /** In these tests a note is `<term> <size>`; what notes look like is another module's matter. */
 function readCheckpoint(note: Uint8Array): { kind: "signed"; checkpoint: OpenedCheckpoint } {

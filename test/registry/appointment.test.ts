@@ -6,10 +6,11 @@ import type { Ballot } from "../../src/registry/rule.ts";
 import { isVerifiedFor, verifyBatch } from "../../src/registry/verify-batch.ts";
 import { TestLedger } from "../support/ledger.ts";
 import {
-  createTestNetwork,
-  fourCities,
   type SignedStatement,
   type TestCity,
+  createTestNetwork,
+  fourCities,
+  fourOf,
 } from "../support/network.ts";
 import {
   type AppointedTerm,
@@ -21,12 +22,7 @@ import {
 import { reasonsOf, resultsOf } from "./support.ts";
 
 const network = createTestNetwork(fourCities);
-const [hangzhou, shenzhen, suzhou, tianjin] = network.cities as readonly [
-  TestCity,
-  TestCity,
-  TestCity,
-  TestCity,
-];
+const [hangzhou, shenzhen, suzhou, tianjin] = fourOf(network);
 const old = network.provider.gateway;
 const next = network.consumer.gateway;
 const log = network.signer("log 1");

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { thumbprint } from "../../src/crypto/thumbprint.ts";
-import type { TestLedger } from "../support/ledger.ts";
 import {
   sayAdministrator,
   sayAgency,
@@ -16,7 +15,7 @@ import {
   sayRevocation,
   sayService,
 } from "../support/statements.ts";
-import { createFlow, reasonsOf, resultsOf } from "./support.ts";
+import { createFlow, outcomesBy, resultsOf } from "./support.ts";
 
 const flow = await createFlow();
 const { network, provider, consumer } = flow;
@@ -48,14 +47,7 @@ const approval = (
     by,
   );
 
-async function outcome(
-  ledger: TestLedger,
-  record: SignedStatement,
-  seenSize: bigint = ledger.size,
-): Promise<string> {
-  const included = await ledger.fork().append(consumer, [record], { seenSize });
-  return reasonsOf(included)[0] ?? resultsOf(included).join();
-}
+const outcome = outcomesBy(consumer);
 
 test("a grant of a service that asks for two people waits for the second", () => {
   const { jti } = grant.claims;

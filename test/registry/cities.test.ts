@@ -7,13 +7,14 @@ import type { Signer } from "../../src/crypto/ports.ts";
 import { cosignersBetween, cosigningRules } from "../../src/registry/cosigning.ts";
 import { TestLedger } from "../support/ledger.ts";
 import {
-  createTestAgency,
-  createTestCity,
-  createTestNetwork,
-  fourCities,
-  sayAgency,
   type SignedStatement,
   type TestCity,
+  createTestAgency,
+  candidateOf,
+  createTestNetwork,
+  fourCities,
+  fourOf,
+  sayAgency,
 } from "../support/network.ts";
 import {
   candidacyDigest,
@@ -23,36 +24,19 @@ import {
   sayVote,
   sayWitness,
 } from "../support/statements.ts";
-import { reasonsOf, resultsOf } from "./support.ts";
+import { outcomesBy, reasonsOf, resultsOf } from "./support.ts";
 
 const network = createTestNetwork(fourCities);
 const founded = await TestLedger.founded(network);
 const gateway = network.provider.gateway;
-const [hangzhou, shenzhen, suzhou, tianjin] = network.cities as readonly [
-  TestCity,
-  TestCity,
-  TestCity,
-  TestCity,
-];
+const [hangzhou, shenzhen, suzhou, tianjin] = fourOf(network);
 const renewed: CityKeys = { authority: shenzhen.next, next: network.signer("shenzhen third") };
 const rotation = (): SignedStatement => sayRenewal(network, shenzhen, "rotation", renewed);
 const recovery = (): SignedStatement => sayRenewal(network, shenzhen, "recovery", renewed);
 
-const ningbo = createTestCity(network, {
-  id: "ningbo",
-  division: "330200",
-  agency: "transport",
-});
+const ningbo = candidateOf(network);
 
-/** The reason for which a statement is void on `ledger`, or what it does. */
-async function outcome(
-  ledger: TestLedger,
-  record: SignedStatement,
-  seenSize: bigint = ledger.size,
-): Promise<string> {
-  const included = await ledger.fork().append(gateway, [record], { seenSize });
-  return reasonsOf(included)[0] ?? resultsOf(included).join();
-}
+const outcome = outcomesBy(gateway);
 
 /** A statement of shenzhen under the authority key `by`. */
 const saying = (by: Signer, label: string): SignedStatement =>

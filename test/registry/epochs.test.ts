@@ -18,7 +18,7 @@ import {
   type TestGateway,
 } from "../support/network.ts";
 import { sayCity, sayOfAgency, signedHead } from "../support/statements.ts";
-import { reasonsOf, resultsOf } from "./support.ts";
+import { outcomeOf, reasonsOf, resultsOf } from "./support.ts";
 
 const network = createTestNetwork();
 const { gateway } = network.provider;
@@ -180,7 +180,7 @@ const held = base.batches[1] as CreatedBatch;
 
 async function outcome(record: Uint8Array, ledger = base): Promise<string> {
   const included = await ledger.fork().append(other, [record]);
-  return reasonsOf(included)[0] ?? resultsOf(included).join();
+  return outcomeOf(included);
 }
 
 describe("two leaves for one place", () => {

@@ -9,7 +9,7 @@ import { encodeRecord } from "../../src/record/record.ts";
 import { statusRecord, TestLedger } from "../support/ledger.ts";
 import {
   createTestAgency,
-  createTestCity,
+  candidateOf,
   sayAdministrator,
   sayAgency,
   sayGateway,
@@ -142,13 +142,6 @@ function renewed(network: TestNetwork, renewals: number): CityKeys {
   return { authority: key(renewals), next: key(renewals + 1) };
 }
 
-const accession = (network: TestNetwork): TestCity =>
-  createTestCity(network, {
-    id: "ningbo",
-    division: "330200",
-    agency: "transport",
-  });
-
 /** A vote of one of the two first cities, the second under the key that it has now. */
 function voteOf(
   network: TestNetwork,
@@ -256,7 +249,7 @@ function statementOf(
     case "witness":
       return sayWitness(network, hangzhou, network.signer(`witness ${pick}`));
     case "candidacy":
-      said.candidacies.push(sayCandidacy(network, accession(network)));
+      said.candidacies.push(sayCandidacy(network, candidateOf(network)));
       return said.candidacies.at(-1);
     case "admission":
     case "exclusion":

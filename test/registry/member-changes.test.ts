@@ -17,7 +17,7 @@ import {
   type TestGateway,
 } from "../support/network.ts";
 import { sayGrant, sayRequest, sayRevocation, sayService } from "../support/statements.ts";
-import { createFlow, reasonsOf, resultsOf } from "./support.ts";
+import { createFlow, outcomeOf, resultsOf } from "./support.ts";
 
 const flow = await createFlow();
 const { network, ledger: base, provider, consumer } = flow;
@@ -33,7 +33,7 @@ async function outcome(
   carrier: TestGateway = consumer,
 ): Promise<string> {
   const included = await ledger.fork().append(carrier, [record], change);
-  return reasonsOf(included)[0] ?? resultsOf(included).join();
+  return outcomeOf(included);
 }
 
 describe("an agency that is stated again", () => {

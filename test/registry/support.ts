@@ -60,6 +60,19 @@ export async function voidReason(
   return voids[0].reason;
 }
 
+/** What the only record of a batch does, or the reason for which it is void. */
+export function outcomeOf(included: IncludedTestBatch): string {
+  return reasonsOf(included)[0] ?? resultsOf(included).join();
+}
+
+/** Tries records on forks of a ledger, in batches of `carrier` that have seen all of it unless told otherwise. */
+export function outcomesBy(
+  carrier: TestGateway,
+): (ledger: TestLedger, record: SignedStatement, seenSize?: bigint) => Promise<string> {
+  return async (ledger, record, seenSize = ledger.size) =>
+    outcomeOf(await ledger.fork().append(carrier, [record], { seenSize }));
+}
+
 /** Results of an included batch as `KIND subject`, in order. */
 export function resultsOf({ effects }: Pick<IncludedTestBatch, "effects">): readonly string[] {
   return effects.effects.flatMap(({ results }) =>

@@ -4,7 +4,7 @@ import { toHex } from "../../src/base/bytes.ts";
 import type { ResumptionBody, SuspensionBody } from "../../src/credential/statements.ts";
 import { thumbprint } from "../../src/crypto/thumbprint.ts";
 import { isWithdrawn } from "../../src/registry/standing.ts";
-import { statusRecord, type TestLedger } from "../support/ledger.ts";
+import { statusRecord } from "../support/ledger.ts";
 import {
   sayAdministrator,
   sayAgency,
@@ -21,7 +21,7 @@ import {
   sayRevocation,
   sayService,
 } from "../support/statements.ts";
-import { createFlow, reasonsOf, resultsOf } from "./support.ts";
+import { createFlow, outcomesBy, reasonsOf, resultsOf } from "./support.ts";
 
 const flow = await createFlow();
 const { network, ledger: base, provider, consumer } = flow;
@@ -51,14 +51,7 @@ const resumption = (by: By, sub: string, what: ResumptionBody["what"]): SignedSt
   return sayOfAgency(network, "resumption", agency, said, colleague);
 };
 
-async function outcome(
-  ledger: TestLedger,
-  record: SignedStatement,
-  seenSize: bigint = ledger.size,
-): Promise<string> {
-  const included = await ledger.fork().append(consumer, [record], { seenSize });
-  return reasonsOf(included)[0] ?? resultsOf(included).join();
-}
+const outcome = outcomesBy(consumer);
 
 const kid = thumbprint(agency.administrator.publicKey);
 const service = divisions(network);

@@ -7,13 +7,14 @@ import { cosigningRules } from "../../src/registry/cosigning.ts";
 import { citiesInForce, isQuorumOf } from "../../src/registry/electorate.ts";
 import { TestLedger } from "../support/ledger.ts";
 import {
-  createTestCity,
-  createTestNetwork,
-  fourCities,
-  sayAgency,
   type SignedStatement,
   type TestCity,
   type TestNetwork,
+  candidateOf,
+  createTestNetwork,
+  fourCities,
+  fourOf,
+  sayAgency,
 } from "../support/network.ts";
 import {
   candidacyDigest,
@@ -22,18 +23,13 @@ import {
   sayService,
   sayVote,
 } from "../support/statements.ts";
-import { reasonsOf, resultsOf } from "./support.ts";
+import { outcomeOf, reasonsOf, resultsOf } from "./support.ts";
 
 const network = createTestNetwork(fourCities);
 const founded = await TestLedger.founded(network);
 const gateway = network.provider.gateway;
-type Four = readonly [TestCity, TestCity, TestCity, TestCity];
-const [hangzhou, shenzhen, suzhou, tianjin] = network.cities as Four;
-const ningbo = createTestCity(network, {
-  id: "ningbo",
-  division: "330200",
-  agency: "transport",
-});
+const [hangzhou, shenzhen, suzhou, tianjin] = fourOf(network);
+const ningbo = candidateOf(network);
 const candidacy = sayCandidacy(network, ningbo);
 const asked = founded.fork();
 await asked.append(gateway, [candidacy]);
@@ -68,7 +64,7 @@ async function outcomes(
   const said: string[] = [];
   for (const record of records) {
     const included = await ledger.append(gateway, [record]);
-    said.push(reasonsOf(included)[0] ?? resultsOf(included).join());
+    said.push(outcomeOf(included));
   }
   return said;
 }
@@ -318,7 +314,9 @@ describe("a quorum", () => {
 
 describe("the rules", () => {
   const move = (of: TestNetwork = network): readonly SignedStatement[] =>
-    (of.cities as Four).slice(0, 3).map((city) => onRules(city, 2, of));
+    fourOf(of)
+      .slice(0, 3)
+      .map((city) => onRules(city, 2, of));
   const year: CalendarYear = { year: 2027, off: ["2027-01-01"], on: [] };
   const onCalendar = (city: TestCity, published: CalendarYear = year): SignedStatement =>
     vote(city, network.idHex, { on: "calendar", year: published });

@@ -92,6 +92,11 @@ export const fourCities: Pick<TestNetworkOptions, "cities" | "network"> = {
   network: { quorum: 3, faults: 1 },
 };
 
+/** The cities of a network that was made with `fourCities`. */
+export function fourOf(network: TestNetwork): readonly [TestCity, TestCity, TestCity, TestCity] {
+  return network.cities as readonly [TestCity, TestCity, TestCity, TestCity];
+}
+
 export type Wording<N extends StatementName> = Partial<Claims> & {
   readonly iss: string;
   readonly sub: string;
@@ -348,6 +353,11 @@ export function createTestCity(
   city: { readonly id: string; readonly division: string; readonly agency: string },
 ): TestCity {
   return createCity(city, laterKeys(network));
+}
+
+/** The city that asks to be let in. */
+export function candidateOf(network: Pick<TestNetwork, "signer">): TestCity {
+  return createTestCity(network, { id: "ningbo", division: "330200", agency: "transport" });
 }
 
 function laterKeys({ signer }: Pick<TestNetwork, "signer">): Keys {
