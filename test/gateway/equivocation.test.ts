@@ -1,63 +1,17 @@
 /** A gateway whose key signs two leaves for one place is reported once, frozen, and goes on in a new epoch. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { describe, it } from "node:test";
 import { createGateway } from "../../gateway/app.ts";
 import { readConfig } from "../../gateway/config.ts";
-import { createLedgerClient } from "../../gateway/ledger/ledger-client.ts";
 import { sealEpoch } from "../../gateway/recover-epoch.ts";
 import { recoverJournal } from "../../gateway/recover.ts";
-import { systemRandom } from "../../gateway/runtime.ts";
-import { certificatePem } from "../../gateway/tls.ts";
-import { concatBytes } from "../../src/base/bytes.ts";
-import { openSqliteJournalReader } from "../../src/ledger/journal/sqlite-reader.ts";
-import type { JournalBatch } from "../../src/ledger/journal/store.ts";
-import { encodeHeader } from "../../src/record/header.ts";
-import { openLeaf, signedBytes } from "../../src/record/leaf.ts";
 import { openRecord } from "../../src/record/record.ts";
 import { eventually } from "../support/admin-client.ts";
 import { signEpoch } from "../support/epochs.ts";
+import { submitFork, withJournal } from "../support/forks.ts";
 import { type Running, startTwoCities } from "../support/running.ts";
 
 const bounds = { heartbeat_s: 1 };
-
-function withJournal<T>(
-  { cities }: Running,
-  side: "provider" | "consumer",
-  read: (batches: readonly JournalBatch[]) => T,
-): T {
-  const reader = openSqliteJournalReader(join(cities[side].folder, "data", "journal.sqlite"));
-  try {
-    return read(reader.newest({ countMax: 1000 }));
-  } finally {
-    reader.close();
-  }
-}
-
-/** The newest batch of the consumer as a restored copy would have sealed it: another boot. */
-async function submitFork(running: Running): Promise<string> {
-  const { consumer, provider } = running.cities;
-  const tip = withJournal(running, "consumer", ([newest]) => newest as JournalBatch);
-  const headerBytes = encodeHeader({ ...openLeaf(tip.leaf).header, boot: systemRandom(16) });
-  const signature = consumer.gateway.batch.sign(signedBytes(headerBytes));
-  const client = createLedgerClient({
-    address: provider.addresses.peer,
-    tls: provider.gateway.card.tls[0] as string,
-    identity: {
-      keyPem: consumer.gateway.tls.privateKeyPem,
-      certificatePem: certificatePem(consumer.gateway.tls.certificateDer),
-    },
-  });
-  try {
-    const result = await client.submit({
-      leaf: concatBytes(signature, headerBytes),
-      records: tip.records,
-    });
-    return result.kind === "rejected" ? result.reason : result.kind;
-  } finally {
-    client.close();
-  }
-}
 
 function reports(running: Running): number {
   return withJournal(
