@@ -95,6 +95,7 @@ export class ProviderAttempt implements CarriageListener {
 
   start(): void {
     const { carriage, frame, ports, requestBytesMax, used } = this.#o;
+    if (!this.#o.hasRoom) return this.#denied("limit", "BUSY");
     const { link } = carriage;
     if (this.#timeoutMs !== undefined) {
       const work = (): void => this.interrupt("deadline");

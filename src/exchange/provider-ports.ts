@@ -26,6 +26,8 @@ export interface AttemptOptions {
   /** Largest message that the carriage may bring. */
   readonly requestBytesMax: number;
   readonly frame: CallFrame;
+  /** Whether its peer may have one more exchange; without, it is refused before it is judged. */
+  readonly hasRoom: boolean;
   /** What the attempt holds of its peer's memory; the call itself counts already. */
   readonly holding: Holding;
   /** A receipt was sent to the consumer; `acknowledged` is to be called once when it is answered. */

@@ -83,10 +83,11 @@ export class ProviderSide {
         const begun = attempts.get(exchange);
         if (begun !== undefined) return begun.onFrame(body);
         if (body.case !== "call") return;
-        if (attempts.size >= linkExchangesMax) return link.send(exchange, failedFrame("BUSY"));
+        const hasRoom = attempts.size < linkExchangesMax;
         const carriage = linkCarriage(link, exchange, () => attempts.delete(exchange));
-        const attempt = this.#attempt(carriage, body.value, linkRequestBytesMax);
-        if (attempt === undefined) return;
+        const attempt = this.#attempt(carriage, body.value, linkRequestBytesMax, hasRoom);
+        // What is refused for want of room takes no place.
+        if (!hasRoom) return attempt.start();
         attempts.set(exchange, {
           onFrame: (later) => {
             if (later.case === "credit") return creditParts(carriage, later.value.bytes);
@@ -116,26 +117,22 @@ export class ProviderSide {
         if (attempt !== undefined) return attempt.onFrame(body);
         if (body.case !== "call") return;
         attempt = this.#attempt(carriage, body.value, this.#ports.messageBytesMax);
-        attempt?.start();
+        attempt.start();
       },
       onLost: () => attempt?.onLost(),
     };
   }
 
-  /** An attempt for a call that has come; `undefined` when its peer has no room for it. */
   #attempt(
     carriage: Carriage,
     frame: CallFrame,
     requestBytesMax: number,
-  ): ProviderAttempt | undefined {
+    hasPlace = true,
+  ): ProviderAttempt {
     const { link } = carriage;
     const holding = new Holding(this.#memories.of(link.peer));
-    if (!holding.take(exchangeHeldBytes + frame.headers.length + frame.message.length)) {
-      this.#ports.events.refused({ side: "provider", reason: "BUSY" });
-      carriage.send(failedFrame("BUSY"));
-      carriage.close();
-      return undefined;
-    }
+    const bytes = exchangeHeldBytes + frame.headers.length + frame.message.length;
+    const hasRoom = hasPlace && holding.take(bytes);
     const attempt = new ProviderAttempt({
       ports: this.#ports,
       used: this.#used,
@@ -143,6 +140,7 @@ export class ProviderSide {
       carriage,
       frame,
       requestBytesMax,
+      hasRoom,
       holding,
       released: (sealed, key, acknowledged) =>
         this.#ports.unacknowledged.released(link.peer, sealed, acknowledged, key),

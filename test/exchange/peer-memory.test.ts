@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { exchangeHeldBytes } from "../../src/base/limits.ts";
+import { exchangeHeldBytes, linkExchangesMax } from "../../src/base/limits.ts";
 import { Holding, PeerMemories, PeerMemory } from "../../src/exchange/peer-memory.ts";
+import { singleRefusalsMax } from "../../src/exchange/refusal-limiter.ts";
 import type { Carriage, CarriageListener, FrameBody } from "../../src/exchange/ports.ts";
 import { MetadataSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import { answered, bytes, settle, stream, TestProvider, unary } from "../support/test-provider.ts";
@@ -190,16 +191,30 @@ describe("a consumer that takes nothing of what it asks for", () => {
 describe("a consumer that sends more than any upstream takes", () => {
   const room = 256 * 1024;
 
-  it("gets no further call judged than fit its memory, until others end", async () => {
+  it("gets no further call judged than fit its memory, until others end, and a refusal on record", async () => {
     const provider = new TestProvider({ memoryBytes: 3 * exchangeHeldBytes });
     for (const exchange of [1n, 2n, 3n]) provider.call(exchange, unary);
-    assert.deepEqual(kinds(provider.sent(3n)), ["BUSY"]);
-    assert.equal(provider.side.openAttempts, 2);
-    provider.cancel(1n);
-    provider.call(4n, unary);
-    assert.equal(provider.side.openAttempts, 2);
     await settle();
     assert.equal(provider.reserved, 2);
+    assert.deepEqual(kinds(provider.sent(3n)), ["refused"]);
+    const [refusal] = provider.records();
+    assert.ok(refusal?.case === "refusal");
+    assert.deepEqual([refusal.value.reason, refusal.value.call], ["BUSY", undefined]);
+    provider.cancel(1n);
+    provider.call(4n, unary);
+    await settle();
+    assert.equal(provider.reserved, 2);
+    assert.equal(provider.side.openAttempts, 2);
+  });
+
+  it("has no more exchanges open on a link than its bound, and refusals on record and counted", async () => {
+    const provider = new TestProvider();
+    for (let i = 1; i <= linkExchangesMax + 100; i++) provider.call(BigInt(i), unary);
+    await settle();
+    assert.equal(provider.reserved, linkExchangesMax);
+    assert.equal(provider.records().length, singleRefusalsMax);
+    const refused = provider.frames.filter(({ body }) => body.case === "refused");
+    assert.equal(refused.length, 100);
   });
 
   it("has a call refused whose request comes before it is judged and does not fit", async () => {
