@@ -2,8 +2,8 @@
  * The export of a ledger: a stream of size-delimited `ExportItem`s (causeway.ledger.v1). Each item
  * stands after its length as a minimal varint; the first is the header and no other is one.
  */
-import { create } from "@bufbuild/protobuf";
 import { concatBytes } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
 import { exportItemBytesMax } from "../base/limits.ts";
 import {
@@ -111,19 +111,19 @@ function itemOf(entry: ExportEntry): ExportItem {
   switch (entry.kind) {
     case "header": {
       const value = { version: exportVersion, network: entry.network };
-      return create(ExportItemSchema, { item: { case: "header", value } });
+      return createMessage(ExportItemSchema, { item: { case: "header", value } });
     }
     case "batch": {
       const value = { leaf: entry.leaf, records: [...entry.records] };
-      return create(ExportItemSchema, { item: { case: "batch", value } });
+      return createMessage(ExportItemSchema, { item: { case: "batch", value } });
     }
     case "note": {
       const { note, digest: registryDigest = new Uint8Array(0) } = entry;
       const value = { note, registryDigest };
-      return create(ExportItemSchema, { item: { case: "note", value } });
+      return createMessage(ExportItemSchema, { item: { case: "note", value } });
     }
     case "blob":
-      return create(ExportItemSchema, {
+      return createMessage(ExportItemSchema, {
         item: { case: "blob", value: { content: entry.content } },
       });
   }

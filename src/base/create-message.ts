@@ -6,6 +6,12 @@ import { Edition } from "@bufbuild/protobuf/wkt";
 /** The properties of a generated message, by name. */
 export type Properties = Record<string, unknown>;
 
+/** What a property holds that stands for a oneof. */
+export interface Oneof {
+  readonly case: string | undefined;
+  readonly value?: unknown;
+}
+
 /** Makes a message of one type of what `init` gives of it. */
 export type Creator = (init?: Properties) => Properties;
 
@@ -16,7 +22,7 @@ interface Member {
   readonly zero: unknown;
   /** Of a message, or of the elements of a list of messages. */
   readonly inner: Creator | undefined;
-  /** The cases of a oneof; of a message, who makes it. */
+  /** The cases of a oneof, each with who makes the message that it holds. */
   readonly cases: ReadonlyMap<string, Creator | undefined>;
 }
 
@@ -35,6 +41,7 @@ export function createMessage<Desc extends DescMessage>(
   return creatorOf(schema)(init as Properties | undefined) as MessageShape<Desc>;
 }
 
+/** Who makes messages of a type, worked out when it is first asked for. */
 export function creatorOf(desc: DescMessage): Creator {
   return creators.get(desc) ?? compile(desc);
 }
@@ -100,11 +107,6 @@ function createPlain(typeName: string, members: readonly Member[], init?: Proper
 function listOf(given: unknown[] | undefined, inner: Creator | undefined): unknown[] {
   if (given === undefined) return [];
   return inner === undefined ? given : given.map((element) => inner(element as Properties));
-}
-
-interface Oneof {
-  readonly case: string | undefined;
-  readonly value?: unknown;
 }
 
 function oneofOf({ cases }: Member, given: Oneof | undefined): Oneof {

@@ -48,9 +48,13 @@ const delimited = 2;
 const noCases: ReadonlyMap<string, WireField> = new Map();
 const plans = new WeakMap<DescMessage, WirePlan | undefined>();
 
-/** The plan of a message type; `undefined` for one that has, at any depth, what is left to protobuf-es. */
+/**
+ * The plan of a message type; `undefined` for one that has, at any depth, what is left to protobuf-es:
+ * maps, groups, proto2, and the kinds of number that no hot message has.
+ */
 export function wirePlanOf(desc: DescMessage): WirePlan | undefined {
-  if (plans.has(desc)) return plans.get(desc);
+  const known = plans.get(desc);
+  if (known !== undefined || plans.has(desc)) return known;
   if (isPlanned(desc, new Set())) return compile(desc);
   plans.set(desc, undefined);
   return undefined;

@@ -1,7 +1,7 @@
 /** Generated messages from protobuf's binary form. */
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { WireType } from "@bufbuild/protobuf/wire";
-import type { Properties } from "./create-message.ts";
+import type { Oneof, Properties } from "./create-message.ts";
 import { CausewayError } from "./errors.ts";
 import { messageDepthMax } from "./limits.ts";
 import { type WireField, type WirePlan, wirePlanOf } from "./wire-plan.ts";
@@ -59,7 +59,7 @@ function readMessage(
     else if (field.oneof === undefined) {
       message[field.property] = readValue(field, message[field.property], cursor, depth);
     } else {
-      const before = message[field.oneof] as { readonly case?: string; readonly value?: unknown };
+      const before = message[field.oneof] as Oneof;
       const earlier = before.case === field.property ? before.value : undefined;
       const value = readValue(field, earlier, cursor, depth);
       message[field.oneof] = { case: field.property, value };

@@ -1,7 +1,7 @@
 /** Generated messages to protobuf's binary form. */
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { BackwardWriter } from "./backward-writer.ts";
-import type { Properties } from "./create-message.ts";
+import type { Oneof, Properties } from "./create-message.ts";
 import { type WireField, type WirePlan, wirePlanOf } from "./wire-plan.ts";
 
 const int32Min = -(2 ** 31);
@@ -26,11 +26,6 @@ export function encodeMessage<Desc extends DescMessage>(
   writer.start();
   writeMessage(plan, message);
   return writer.finish();
-}
-
-interface Oneof {
-  readonly case: string | undefined;
-  readonly value?: unknown;
 }
 
 function writeMessage(plan: WirePlan, message: MessageShape<DescMessage>): void {
@@ -124,7 +119,9 @@ function writeNumber(field: WireField, value: unknown): void {
       return writer.number(value ? 1 : 0);
     default: {
       if (typeof value !== "number") throw new TypeError(`${field.name}: not a number`);
-      const [min, max] = field.kind === "uint32" ? [0, uint32Max] : [int32Min, int32Max];
+      const isUnsigned = field.kind === "uint32";
+      const min = isUnsigned ? 0 : int32Min;
+      const max = isUnsigned ? uint32Max : int32Max;
       if (!Number.isInteger(value) || value < min || value > max) outOfRange(field);
       // A negative one is written as the 64 bits that it has.
       return value < 0 ? writer.bigint(BigInt.asUintN(64, BigInt(value))) : writer.number(value);

@@ -1,8 +1,8 @@
 /** Typed attribute values: as they stand in a record, and as a policy reads them. */
-import { fromBinary } from "@bufbuild/protobuf";
 import { compareBytes, compareText, equalBytes } from "../base/bytes.ts";
 import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
+import { decodeMessage } from "../base/wire-reader.ts";
 import { encodeMessage } from "../base/wire-writer.ts";
 import type { ServiceAttribute } from "../credential/statements.ts";
 import {
@@ -116,9 +116,7 @@ export function encodeAttributeValue(value: AttributeValue): Uint8Array {
 export function decodeAttributeValue(bytes: Uint8Array): AttributeValue {
   let value: AttributeValue;
   try {
-    value = createAttributeValue(
-      readAttributeValue(fromBinary(AttributeValueSchema, bytes, { readUnknownFields: false })),
-    );
+    value = createAttributeValue(readAttributeValue(decodeMessage(AttributeValueSchema, bytes)));
   } catch (cause) {
     throw new CausewayError("NOT_CANONICAL", "not an attribute value", { cause });
   }

@@ -1,5 +1,6 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type MessageInitShape } from "@bufbuild/protobuf";
 import { concatBytes, u64be, utf8 } from "../base/bytes.ts";
+import { createMessage } from "../base/create-message.ts";
 import { sha256 } from "../base/sha256.ts";
 import {
   EffectKind,
@@ -24,7 +25,7 @@ export function voidEffect(position: number): EffectInit {
 
 /** The effects of one batch: one for each governance record, none for evidence. */
 export function createEffects(effects: readonly EffectInit[]): Effects {
-  return create(EffectsSchema, { effects: [...effects] });
+  return createMessage(EffectsSchema, { effects: [...effects] });
 }
 
 /**
