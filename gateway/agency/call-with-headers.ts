@@ -12,6 +12,7 @@ export function withHeaders(call: IncomingCall, headers: Metadata): IncomingCall
     headers,
     timeoutMs: call.timeoutMs,
     peerCertificate: call.peerCertificate,
+    unsupported: call.unsupported,
     read: () => call.read(),
     sendHeaders: (sent) => call.sendHeaders(sent),
     sendMessage: (message) => call.sendMessage(message),

@@ -15,7 +15,7 @@ type SourcesConfig = Pick<GatewayConfig, "upstreams" | "databases" | "attributes
 interface Query {
   readonly path: KeyPath;
   readonly source: string;
-  parse(source: string, dialect: SqlDialect): { readonly text: string };
+  readonly parse: (source: string, dialect: SqlDialect) => { readonly text: string };
 }
 
 interface Source {

@@ -1,4 +1,4 @@
-/** The body of an HTTP message as text: bounded, decompressed, UTF-8. */
+/** The body of an HTTP message: bounded, decompressed, and where it is text, UTF-8. */
 import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
@@ -25,6 +25,13 @@ export function decodedBody(message: IncomingMessage): Readable {
  * not well-formed, and with what the stream fails with.
  */
 export async function readText(message: IncomingMessage, bytesMax: number): Promise<string> {
+  const text = parseUtf8(await readBytes(message, bytesMax));
+  if (text === undefined) throw new CausewayError("PROTOCOL_ERROR", "the body is no UTF-8");
+  return text;
+}
+
+/** As `readText`, of a body that is no text. */
+export async function readBytes(message: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
@@ -39,9 +46,7 @@ export async function readText(message: IncomingMessage, bytesMax: number): Prom
     if (isZlibError(error)) throw new CausewayError("PROTOCOL_ERROR", "the body is no gzip");
     throw error;
   }
-  const text = parseUtf8(Buffer.concat(chunks));
-  if (text === undefined) throw new CausewayError("PROTOCOL_ERROR", "the body is no UTF-8");
-  return text;
+  return Buffer.concat(chunks);
 }
 
 function isZlibError(error: unknown): boolean {

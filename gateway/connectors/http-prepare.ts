@@ -13,7 +13,8 @@ import { bindingsOf, type HttpBinding } from "../transcoding/http-binding.ts";
 import { httpRequestOf } from "../transcoding/http-request.ts";
 import type { FieldNames } from "../transcoding/message-json.ts";
 import type { ServiceDescriptors } from "../transcoding/service-descriptors.ts";
-import { isJsonType, readText } from "./http-body.ts";
+import { hasRawAnswer, jsonTextOfRaw } from "../transcoding/raw-body.ts";
+import { isJsonType, readBytes, readText } from "./http-body.ts";
 import { type HttpCall, type HttpOrigin, sendHttp } from "./http-call.ts";
 import { fieldsOfMetadata, metadataOfFields } from "./http-metadata.ts";
 import type { OpenCalls } from "./open-calls.ts";
@@ -107,18 +108,19 @@ export function prepare(
   }
   if (parts === undefined) return plainStatus(3, "the request does not fit the method's path");
   const { verb, target } = parts;
-  const body = parts.body === undefined ? undefined : Buffer.from(parts.body);
+  const body = parts.body === undefined ? undefined : Buffer.from(parts.body.data);
   const headers: Record<string, string | string[]> = {
     ...fieldsOfMetadata(call.headers, upstream.passed),
-    accept: method.proto.serverStreaming
-      ? "application/x-ndjson, application/json"
-      : "application/json",
+    accept: acceptedOf(method, parts.binding),
     "accept-encoding": "gzip",
     "user-agent": "causeway",
     ...(authorization === undefined ? {} : { authorization }),
     ...(body === undefined
       ? {}
-      : { "content-type": "application/json", "content-length": String(body.length) }),
+      : {
+          "content-type": parts.body?.contentType as string,
+          "content-length": String(body.length),
+        }),
   };
   const { timeoutMs, signal } = call;
   return {
@@ -127,6 +129,12 @@ export function prepare(
     descriptors,
     send: () => sendHttp(upstream.origin, { verb, target, headers, body, timeoutMs, signal }),
   };
+}
+
+function acceptedOf(method: DescMethod, binding: HttpBinding): string {
+  if (hasRawAnswer(method, binding)) return "*/*";
+  const isStream = method.proto.serverStreaming;
+  return isStream ? "application/x-ndjson, application/json" : "application/json";
 }
 
 /** Whether a call is to be sent. */
@@ -142,11 +150,14 @@ export async function readAnswer(
   answerBytesMax: number,
 ): Promise<UnaryAnswer> {
   const headers = metadataOfFields(response.rawHeaders, (name) => upstream.answered.has(name));
-  const text = await readText(response, answerBytesMax * jsonBytesPerMessageByte);
+  const { method, binding, descriptors } = prepared;
+  const isRaw = hasRawAnswer(method, binding) && isSuccess(response);
+  const text = isRaw
+    ? await readRaw(response, answerBytesMax)
+    : await readText(response, answerBytesMax * jsonBytesPerMessageByte);
   const status = statusOf(prepared, response, text);
   if (status !== undefined) return { headers, messages: [], status };
-  const { method, binding, descriptors } = prepared;
-  if (text !== "" && !isJsonType(response.headers["content-type"])) {
+  if (!isRaw && text !== "" && !isJsonType(response.headers["content-type"])) {
     throw new CausewayError("PROTOCOL_ERROR", "the answer is not JSON by its content-type");
   }
   const message = messageOf(() => messageOfHttpAnswer(method, binding, text, descriptors.registry));
@@ -154,6 +165,16 @@ export async function readAnswer(
     throw new CausewayError("MESSAGE_TOO_LARGE", "the answer is larger than its limit");
   }
   return { headers, messages: [message], status: plainStatus(0, "") };
+}
+
+/** The JSON of the message that a raw answer is. */
+async function readRaw(response: IncomingMessage, bytesMax: number): Promise<string> {
+  const data = await readBytes(response, bytesMax);
+  return jsonTextOfRaw({ contentType: response.headers["content-type"] ?? "", data });
+}
+
+export function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300;
 }
 
 /** What an answer of JSON that is no message of the method means here. */
@@ -171,8 +192,8 @@ export function statusOf(
   response: IncomingMessage,
   text: string,
 ): StatusFrame | undefined {
+  if (isSuccess(response)) return undefined;
   const httpStatus = response.statusCode ?? 0;
-  if (httpStatus >= 200 && httpStatus < 300) return undefined;
   const isJson = isJsonType(response.headers["content-type"]);
   const told = statusOfHttpAnswer(httpStatus, isJson ? text : "", descriptors.registry);
   const status = plainStatus(told.grpcCode, "");

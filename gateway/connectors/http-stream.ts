@@ -12,11 +12,13 @@ import { plainStatus } from "../../src/exchange/transport/trailers.ts";
 import type { StatusFrame } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import { messageOfHttpAnswer } from "../transcoding/http-answer.ts";
 import { JsonValues } from "../transcoding/json-values.ts";
+import { hasRawAnswer, jsonTextOfRaw } from "../transcoding/raw-body.ts";
 import { decodedBody, isJsonType, readText } from "./http-body.ts";
 import { metadataOfFields } from "./http-metadata.ts";
 import {
   type HttpUpstream,
   isPrepared,
+  isSuccess,
   messageOf,
   methodAt,
   prepare,
@@ -99,12 +101,15 @@ async function relayOne(upstream: HttpUpstream, relay: Relay): Promise<StatusFra
 async function relayValues(upstream: HttpUpstream, relay: Relay): Promise<StatusFrame> {
   const { prepared, response, sink, messageBytesMax } = relay;
   const headers = metadataOfFields(response.rawHeaders, (name) => upstream.answered.has(name));
-  const httpStatus = response.statusCode ?? 0;
   const textMax = messageBytesMax * jsonBytesPerMessageByte;
-  if (httpStatus < 200 || httpStatus > 299) {
+  if (!isSuccess(response)) {
     const status = statusOf(prepared, response, await readText(response, textMax));
     sink.headers(headers);
     return status as StatusFrame;
+  }
+  if (hasRawAnswer(prepared.method, prepared.binding)) {
+    sink.headers(headers);
+    return relayBytes(relay);
   }
   if (!isJsonType(response.headers["content-type"])) {
     throw new CausewayError("PROTOCOL_ERROR", "the answer is not JSON by its content-type");
@@ -117,6 +122,31 @@ async function relayValues(upstream: HttpUpstream, relay: Relay): Promise<Status
     }
   }
   values.finish();
+  return plainStatus(0, "");
+}
+
+/** Each piece of a raw answer is a message; the first one says its type. */
+async function relayBytes({
+  prepared,
+  response,
+  sink,
+  messageBytesMax,
+}: Relay): Promise<StatusFrame> {
+  let contentType = response.headers["content-type"] ?? "";
+  const encode = (data: Uint8Array): Uint8Array => {
+    const text = jsonTextOfRaw({ contentType, data });
+    contentType = "";
+    return oneMessage(prepared, Buffer.from(text), messageBytesMax);
+  };
+  // With room for the type, and for the framing of both.
+  const pieceBytesMax = Math.max(1, messageBytesMax - contentType.length - 32);
+  for await (const chunk of decodedBody(response)) {
+    const bytes = chunk as Uint8Array;
+    for (let at = 0; at < bytes.length; at += pieceBytesMax) {
+      await sink.message(encode(bytes.subarray(at, at + pieceBytesMax)));
+    }
+  }
+  if (contentType !== "") await sink.message(encode(new Uint8Array(0)));
   return plainStatus(0, "");
 }
 

@@ -4,6 +4,7 @@ import type { Http2ServerRequest } from "node:http2";
 import { create } from "@bufbuild/protobuf";
 import { CausewayError } from "../../src/base/errors.ts";
 import { jsonBytesPerMessageByte } from "../../src/base/limits.ts";
+import type { ReasonCode } from "../../src/base/reasons.ts";
 import { statusOf } from "../../src/exchange/status.ts";
 import type { IncomingCall } from "../../src/exchange/transport/ports.ts";
 import {
@@ -16,8 +17,16 @@ import { errorJson } from "../transcoding/error-json.ts";
 import { httpStatusOf } from "../transcoding/http-status.ts";
 import { messageOfHttpRequest } from "../transcoding/http-request.ts";
 import { jsonOfField, jsonOfMessage } from "../transcoding/message-json.ts";
+import {
+  anyContentType,
+  hasRawAnswer,
+  hasRawRequest,
+  isContentType,
+  jsonTextOfRaw,
+  rawOfJson,
+} from "../transcoding/raw-body.ts";
 import type { RouteMatch } from "../transcoding/routes.ts";
-import { isJsonType, readText } from "./http-body.ts";
+import { isJsonType, readBytes, readText } from "./http-body.ts";
 import { fieldsOfMetadata } from "./http-metadata.ts";
 
 export type JsonRequest = IncomingMessage | Http2ServerRequest;
@@ -25,9 +34,9 @@ export type JsonRequest = IncomingMessage | Http2ServerRequest;
 export interface JsonResponse {
   readonly headersSent: boolean;
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
-  write(text: string): boolean;
+  write(data: string | Uint8Array): boolean;
   addTrailers(trailers: OutgoingHttpHeaders): unknown;
-  end(text: string): unknown;
+  end(data: string | Uint8Array): unknown;
   destroy(): unknown;
   on(event: "error", listener: () => void): unknown;
   once(event: "close" | "drain", listener: () => void): unknown;
@@ -48,6 +57,8 @@ export interface JsonCallOptions {
   readonly passed: ReadonlySet<string>;
 }
 
+const jsonType = "application/json";
+const linesType = "application/x-ndjson";
 const exchangeTrailers = "causeway-exchange-id, causeway-receipt";
 
 export class JsonCall implements IncomingCall {
@@ -82,15 +93,24 @@ export class JsonCall implements IncomingCall {
     this.#path = route instanceof CausewayError ? (path ?? this.#path) : route.target.path;
   }
 
+  /** HTTP and JSON carry one request message. */
+  get unsupported(): ReasonCode | undefined {
+    const route = this.#route;
+    const isOpen = !(route instanceof CausewayError) && route.target.method.proto.clientStreaming;
+    return isOpen ? "CALL_TYPE_UNSUPPORTED" : undefined;
+  }
+
   async read(): Promise<Uint8Array | undefined> {
     if (this.#wasRead) return undefined;
     this.#wasRead = true;
     const route = this.#route;
     if (route instanceof CausewayError) throw route;
     const { request, messageBytesMax } = this.#options;
-    const body = await readBody(request, messageBytesMax * jsonBytesPerMessageByte);
     const { binding, target, variables } = route;
     const { method, descriptors } = target;
+    const body = hasRawRequest(method, binding)
+      ? await readRaw(request, messageBytesMax)
+      : await readBody(request, messageBytesMax * jsonBytesPerMessageByte);
     const query = /\?(.*)$/.exec(request.url ?? "")?.[1] ?? "";
     const parts = { variables, query, body };
     const message = messageOfHttpRequest(method, binding, parts, descriptors.registry);
@@ -112,9 +132,9 @@ export class JsonCall implements IncomingCall {
       return;
     }
     const { response } = this.#options;
-    this.#beginLines();
-    const text = this.#textOf(message);
-    if (response.write(`{"result":${text}}\n`)) return;
+    const { contentType, data } = this.#bodyOf(message);
+    this.#beginStream(this.#isRaw ? contentType : linesType);
+    if (response.write(this.#isRaw ? data : `{"result":${String(data)}}\n`)) return;
     await new Promise<void>((resolve) => {
       const taken = (): void => {
         response.off("drain", taken);
@@ -132,17 +152,17 @@ export class JsonCall implements IncomingCall {
     const { response } = this.#options;
     try {
       if (this.#isStreaming && (response.headersSent || status.code === 0)) {
-        return this.#endLines(status);
+        return this.#endStream(status);
       }
       const isUnary = status.code === 0 && this.#message !== undefined;
-      const body = isUnary ? this.#textOf(this.#message as Uint8Array) : errorText(status);
-      this.#respond(isUnary ? 200 : httpStatusOf(status.code), status, body);
+      if (isUnary) this.#respond(200, status, this.#bodyOf(this.#message as Uint8Array));
+      else this.#respond(httpStatusOf(status.code), status, errorBody(status));
     } catch (error) {
       // Of an answer that is no JSON of its own types nothing is handed over.
       const isOurs = error instanceof CausewayError;
       const failed = statusOf(isOurs ? "COMMITMENT_MISMATCH" : "INTERNAL");
       if (response.headersSent) response.destroy();
-      else this.#respond(httpStatusOf(failed.code), status, errorText(failed));
+      else this.#respond(httpStatusOf(failed.code), status, errorBody(failed));
       if (!isOurs) throw error;
     }
   }
@@ -164,47 +184,59 @@ export class JsonCall implements IncomingCall {
     return !(route instanceof CausewayError) && route.target.method.proto.serverStreaming;
   }
 
-  #textOf(message: Uint8Array): string {
+  get #isRaw(): boolean {
+    const { binding, target } = this.#route as RouteMatch<RoutedMethod>;
+    return hasRawAnswer(target.method, binding);
+  }
+
+  /** A message as the body of a response: its JSON, or its own bytes with their type. */
+  #bodyOf(message: Uint8Array): ResponseBody {
     const { binding, target } = this.#route as RouteMatch<RoutedMethod>;
     const { registry } = target.descriptors;
     const json = jsonOfMessage(target.method.output, message, { registry, names: "json" });
     const { responseBody } = binding;
-    return JSON.stringify(
-      responseBody === undefined ? json : jsonOfField(responseBody, json, "json"),
-    );
+    const value = responseBody === undefined ? json : jsonOfField(responseBody, json, "json");
+    if (!this.#isRaw) return { contentType: jsonType, data: Buffer.from(JSON.stringify(value)) };
+    const { contentType, data } = rawOfJson(value, "json");
+    return {
+      contentType: isContentType(contentType) ? contentType : anyContentType,
+      data: Buffer.from(data),
+    };
   }
 
-  #beginLines(): void {
+  #beginStream(contentType: string): void {
     const { response } = this.#options;
     if (response.headersSent) return;
     const fields = {
       ...this.#fields(this.#answerHeaders),
-      "content-type": "application/x-ndjson",
+      ...typeFields(contentType),
       trailer: exchangeTrailers,
     };
     response.writeHead(200, fields);
   }
 
-  #endLines(status: StatusFrame): void {
+  #endStream(status: StatusFrame): void {
     const { response } = this.#options;
-    this.#beginLines();
+    // Bytes that are not JSON have no place for an error: they are cut off.
+    if (this.#isRaw && status.code !== 0) return void response.destroy();
+    this.#beginStream(this.#isRaw ? anyContentType : linesType);
     if (status.code !== 0) response.write(`{"error":${errorText(status).trimEnd()}}\n`);
     response.addTrailers(this.#fields(status.trailers));
     response.end("");
   }
 
-  #respond(httpStatus: number, { trailers }: StatusFrame, body: string): void {
+  #respond(httpStatus: number, { trailers }: StatusFrame, body: ResponseBody): void {
     const { response, request } = this.#options;
     response.writeHead(httpStatus, {
       ...this.#fields(this.#answerHeaders),
       ...this.#fields(trailers),
-      "content-type": "application/json",
-      "content-length": Buffer.byteLength(body),
+      ...typeFields(body.contentType),
+      "content-length": body.data.length,
       "cache-control": "no-store",
       // What is left of a request that was not read is not waited for.
       ...(request.complete || request.httpVersionMajor > 1 ? {} : { connection: "close" }),
     });
-    response.end(body);
+    response.end(body.data);
   }
 
   #fields(metadata: Metadata | undefined): Record<string, string | string[]> {
@@ -212,18 +244,46 @@ export class JsonCall implements IncomingCall {
   }
 }
 
+interface ResponseBody {
+  readonly contentType: string;
+  readonly data: Buffer;
+}
+
+/** What another agency's service says of its bytes is not to be guessed at by a browser. */
+function typeFields(contentType: string): Record<string, string> {
+  const isOwn = contentType === jsonType || contentType === linesType;
+  return {
+    "content-type": contentType,
+    ...(isOwn ? {} : { "x-content-type-options": "nosniff" }),
+  };
+}
+
+function errorBody(status: StatusFrame): ResponseBody {
+  return { contentType: jsonType, data: Buffer.from(errorText(status)) };
+}
+
 function errorText(status: StatusFrame): string {
   return `${JSON.stringify(errorJson(status))}\n`;
 }
 
 async function readBody(request: JsonRequest, bytesMax: number): Promise<string> {
+  const body = await whole(readText(request as IncomingMessage, bytesMax));
+  const type = request.headers["content-type"];
+  if (body !== "" && type !== undefined && !isJsonType(type)) {
+    throw new CausewayError("MALFORMED", "the request is not JSON by its content-type");
+  }
+  return body;
+}
+
+/** The JSON of the message that a raw request is. */
+async function readRaw(request: JsonRequest, bytesMax: number): Promise<string> {
+  const data = await whole(readBytes(request as IncomingMessage, bytesMax));
+  return jsonTextOfRaw({ contentType: request.headers["content-type"] ?? "", data });
+}
+
+async function whole<T>(body: Promise<T>): Promise<T> {
   try {
-    const body = await readText(request as IncomingMessage, bytesMax);
-    const type = request.headers["content-type"];
-    if (body !== "" && type !== undefined && !isJsonType(type)) {
-      throw new CausewayError("MALFORMED", "the request is not JSON by its content-type");
-    }
-    return body;
+    return await body;
   } catch (error) {
     if (error instanceof CausewayError) {
       throw error.code === "PROTOCOL_ERROR" ? new CausewayError("MALFORMED", error.message) : error;

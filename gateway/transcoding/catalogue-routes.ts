@@ -76,8 +76,6 @@ export function followCatalogue(
 }
 
 function routesOfMethod(target: RoutedMethod): Route<RoutedMethod>[] {
-  // HTTP and JSON carry one request message.
-  if (target.method.proto.clientStreaming) return [];
   try {
     return bindingsOf(target.method).map((binding) => ({ binding, target }));
   } catch (error) {

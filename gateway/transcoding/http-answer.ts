@@ -19,7 +19,7 @@ import { grpcCodeNames, grpcCodeOf } from "./http-status.ts";
 import { messageOfJson, wrapped } from "./message-json.ts";
 
 /**
- * The encoded message of a successful answer. Members that the message does not have are left out: they
+ * The encoded message of a successful answer; of a raw body `body` is the JSON of its message. Members that the message does not have are left out: they
  * are not part of what the service publishes. Throws MALFORMED.
  */
 export function messageOfHttpAnswer(

@@ -31,7 +31,16 @@ import {
   nameOf,
   wrapped,
 } from "./message-json.ts";
+import {
+  anyContentType,
+  hasRawRequest,
+  isContentType,
+  type RawBody,
+  rawOfJson,
+} from "./raw-body.ts";
 import { escapeSegment, expandPath, percentDecoded } from "./path-template.ts";
+
+const jsonType = "application/json";
 
 export interface HttpRequestParts {
   /** The binding that carries it. */
@@ -40,8 +49,8 @@ export interface HttpRequestParts {
   readonly verb: string;
   /** Path and query, escaped. */
   readonly target: string;
-  /** JSON text; `undefined` for a request without a body. */
-  readonly body: string | undefined;
+  /** `undefined` for a request without a body. */
+  readonly body: RawBody | undefined;
 }
 
 /**
@@ -57,7 +66,7 @@ export function httpRequestOf(
 ): HttpRequestParts | undefined {
   const json = jsonOfMessage(method.input, message, style) as JsonObject;
   for (const binding of bindings) {
-    const parts = requestUnder(binding, method.input, json, style.names);
+    const parts = requestUnder(binding, method, json, style.names);
     if (parts !== undefined) return parts;
   }
   return undefined;
@@ -65,7 +74,7 @@ export function httpRequestOf(
 
 function requestUnder(
   binding: HttpBinding,
-  input: DescMessage,
+  method: DescMethod,
   json: JsonObject,
   names: FieldNames,
 ): HttpRequestParts | undefined {
@@ -81,16 +90,31 @@ function requestUnder(
   if (path === undefined) return undefined;
   const verb = binding.verb === "*" ? "POST" : binding.verb;
   const { body } = binding;
-  if (body === "whole") return { binding, verb, target: path, body: JSON.stringify(rest) };
+  if (body === "whole") {
+    return withBody({ binding, verb, target: path }, rest, hasRawRequest(method, binding), names);
+  }
   const left = body === "none" ? rest : without(rest, [body], names);
-  const query = queryOf(input, left, names);
+  const query = queryOf(method.input, left, names);
   if (query === undefined) return undefined;
-  return {
-    binding,
-    verb,
-    target: query === "" ? path : `${path}?${query}`,
-    body: body === "none" ? undefined : JSON.stringify(jsonOfField(body, rest, names)),
-  };
+  const target = query === "" ? path : `${path}?${query}`;
+  if (body === "none") return { binding, verb, target, body: undefined };
+  const value = jsonOfField(body, rest, names);
+  return withBody({ binding, verb, target }, value, hasRawRequest(method, binding), names);
+}
+
+/** `undefined` for raw bytes whose type cannot be said. */
+function withBody(
+  parts: Omit<HttpRequestParts, "body">,
+  json: Json,
+  isRaw: boolean,
+  names: FieldNames,
+): HttpRequestParts | undefined {
+  if (!isRaw) {
+    return { ...parts, body: { contentType: jsonType, data: Buffer.from(JSON.stringify(json)) } };
+  }
+  const { contentType, data } = rawOfJson(json, names);
+  const type = contentType === "" ? anyContentType : contentType;
+  return isContentType(type) ? { ...parts, body: { contentType: type, data } } : undefined;
 }
 
 function textAt(
@@ -142,6 +166,7 @@ export interface ReceivedParts {
   readonly variables: ReadonlyMap<string, string>;
   /** As sent, without the question mark. */
   readonly query: string;
+  /** JSON text; of a raw body that of its message. */
   readonly body: string;
 }
 

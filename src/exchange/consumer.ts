@@ -91,6 +91,9 @@ export class ConsumerSide {
       evaluatedAt: Math.floor(clock.nowMs() / 1000),
     });
     if ("reason" in resolved) return this.#refuse(call, system, resolved);
+    if (call.unsupported !== undefined) {
+      return this.#refuse(call, system, catalogued(call.unsupported));
+    }
     if (areFrozen(agencyOf(resolved.service.id), replica)) {
       const reason = "CHAIN_FROZEN";
       return this.#refuse(call, system, { stage: "evidence", reason, catalogued: true });

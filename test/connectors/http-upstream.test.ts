@@ -85,7 +85,7 @@ describe("an HTTP/JSON upstream", () => {
     (options.through ?? upstream).callUnary({
       path: `/library.v1.Library/${name}`,
       headers: metadata(options.headers),
-      message: library.encode(library.method(name).input.name, request),
+      message: library.encode(library.method(name).input.typeName, request),
       timeoutMs: options.timeoutMs,
       answerBytesMax: options.answerBytesMax ?? 100_000,
       signal: options.signal ?? new AbortController().signal,
@@ -351,6 +351,78 @@ describe("an HTTP/JSON upstream", () => {
     answering = (request) => request.socket.destroy();
     const call = unary("Move", { ...book, to: "x" });
     await assert.rejects(call, isCode("UPSTREAM_UNAVAILABLE", "yes"));
+  });
+
+  const bytes = Buffer.from([0, 0xff, 0xfe, 0x80, 10]);
+  const pdf = { contentType: "application/pdf", data: bytes.toString("base64") };
+  const raw: Answering = (_request, response) =>
+    response.writeHead(200, { "content-type": "application/pdf" }).end(bytes);
+  const bodyOf = (message: Uint8Array | undefined): JsonValue =>
+    library.decode("google.api.HttpBody", message as Uint8Array);
+
+  test("gives the bytes of an answer with their type where the method says google.api.HttpBody", async () => {
+    answering = raw;
+    const { messages, status } = await unary("GetCover", book);
+    assert.equal(status.code, 0);
+    assert.deepEqual(bodyOf(messages[0]), pdf);
+    const accept = requests[0]?.raw.findIndex((name) => name === "accept") ?? -1;
+    assert.equal(requests[0]?.raw[accept + 1], "*/*");
+  });
+
+  for (const [name, request, line] of [
+    ["PutCover", { ...book, cover: pdf }, "PUT /api/v1/shelves/1/books/2/cover"],
+    ["Scan", pdf, "POST /api/v1/scan"],
+  ] as const) {
+    test(`sends the bytes of ${name} as they are, with their type`, async () => {
+      let type: string | undefined;
+      const received: Buffer[] = [];
+      const own = createServer((incoming, response) => {
+        type = incoming.headers["content-type"];
+        assert.equal(`${incoming.method} ${incoming.url}`, line);
+        incoming.on("data", (chunk: Buffer) => received.push(chunk));
+        incoming.on("end", () =>
+          (name === "Scan" ? raw : json({ count: "1" }))(incoming, response, ""),
+        );
+      });
+      await new Promise<void>((resolve) => own.listen(0, "127.0.0.1", resolve));
+      const through = connector({ baseUrl: `http://127.0.0.1:${portOf(own)}/api/` });
+      const { status } = await unary(name, request, { through });
+      assert.deepEqual([status.code, type], [0, "application/pdf"]);
+      assert.deepEqual(Buffer.concat(received), bytes);
+      await through.close();
+      own.close();
+    });
+  }
+
+  test("is not sent bytes whose type is none", async () => {
+    const contentType = "text/plain\r\nx: y";
+    const { status } = await unary("Scan", { ...pdf, contentType });
+    assert.deepEqual([status.code, requests], [3, []]);
+  });
+
+  test("has its errors in JSON also where its answers are bytes", async () => {
+    answering = json({ code: 5, message: "no cover" }, 404);
+    const { status } = await unary("GetCover", book);
+    assert.equal(status.code, 5);
+  });
+
+  test("streams the bytes of an answer as messages, the first of which says their type", async () => {
+    answering = (_request, response) => {
+      response.writeHead(200, { "content-type": "application/pdf" });
+      response.write(bytes);
+      response.end(bytes);
+    };
+    const heard = hear(upstream, {
+      path: "/library.v1.Library/ReadPages",
+      requests: [library.encode("GetBookRequest", book)],
+    });
+    await heard.ended;
+    assert.equal(heard.status?.code, 0);
+    const parts = heard.messages.map(bodyOf) as { contentType?: string; data?: string }[];
+    assert.equal(parts[0]?.contentType, "application/pdf");
+    assert.ok(parts.slice(1).every(({ contentType }) => contentType === undefined));
+    const all = parts.map(({ data }) => Buffer.from(data ?? "", "base64"));
+    assert.deepEqual(Buffer.concat(all), Buffer.concat([bytes, bytes]));
   });
 
   test("lets an open call end when it is closed, of any type", async () => {

@@ -4,7 +4,7 @@ import { Agent, request as requestHttps } from "node:https";
 import { connect } from "node:net";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { create } from "@bufbuild/protobuf";
+import { create, type JsonValue } from "@bufbuild/protobuf";
 import { type JsonListener, listenJson } from "../../gateway/connectors/json-listener.ts";
 import { bindingsOf } from "../../gateway/transcoding/http-binding.ts";
 import { RouteTable } from "../../gateway/transcoding/routes.ts";
@@ -20,7 +20,10 @@ import { createIdentity, type Identity } from "../transport/certificate.ts";
 import { metadata, pairs, statusFrame } from "../transport/support.ts";
 import { Library } from "./library.ts";
 
-const methods = ["GetBook", "Search", "ListBooks", "Update", "Watch"];
+const methods = [
+  ...["GetBook", "Search", "ListBooks", "Update", "Watch", "Upload"],
+  ...["GetCover", "PutCover", "Scan", "ReadPages"],
+];
 const services: Readonly<Record<string, readonly string[]>> = {
   "hangzhou/libraries/books": methods,
   "shenzhen/libraries/books": ["Update"],
@@ -310,6 +313,80 @@ describe("the listener for HTTP/JSON callers", () => {
       assert.equal(named, service);
     });
   }
+
+  const bytes = Buffer.from([0, 0xff, 0xfe, 0x80, 10]);
+  const pdf = { contentType: "application/pdf", data: bytes.toString("base64") };
+  const httpBody = (json: JsonValue): Uint8Array => library.encode("google.api.HttpBody", json);
+
+  test("answers google.api.HttpBody as its bytes, with their type", async () => {
+    serving = consumer((call) => call.answer(create(MetadataSchema), [httpBody(pdf)], ok));
+    const response = await fetch(`${base}/v1/shelves/1/books/2/cover`);
+    assert.equal(response.headers.get("content-type"), "application/pdf");
+    assert.equal(response.headers.get("x-content-type-options"), "nosniff");
+    assert.equal(response.headers.get("causeway-receipt"), "abc/0");
+    assert.deepEqual(Buffer.from(await response.arrayBuffer()), bytes);
+  });
+  test("answers bytes whose type is none as bytes of any type", async () => {
+    const contentType = "text/html\r\nset-cookie: a=b";
+    const answer = httpBody({ ...pdf, contentType });
+    serving = consumer((call) => call.answer(create(MetadataSchema), [answer], ok));
+    const response = await fetch(`${base}/v1/shelves/1/books/2/cover`);
+    assert.equal(response.headers.get("content-type"), "application/octet-stream");
+    assert.equal(response.headers.get("set-cookie"), null);
+  });
+  for (const [name, method, path, of] of [
+    ["PutCover", "PUT", "/v1/shelves/1/books/2/cover", "PutCoverRequest"],
+    ["Scan", "POST", "/v1/scan", "google.api.HttpBody"],
+  ] as const) {
+    test(`takes the bytes of a request for ${name} as they are`, async () => {
+      let request: unknown;
+      serving = consumer((call, message) => {
+        request = library.decode(of, message);
+        const answer = name === "Scan" ? httpBody(pdf) : library.encode("CountResponse", {});
+        call.answer(create(MetadataSchema), [answer], ok);
+      });
+      const headers = { "content-type": "application/pdf" };
+      const response = await fetch(`${base}${path}`, { method, headers, body: bytes });
+      assert.equal(response.status, 200);
+      const whole = name === "Scan" ? pdf : { name: "shelves/1/books/2", cover: pdf };
+      assert.deepEqual(request, whole);
+    });
+  }
+  test("takes no more bytes than a message may have", async () => {
+    serving = consumer(() => assert.fail("it was read"));
+    const response = await fetch(`${base}/v1/scan`, { method: "POST", body: Buffer.alloc(10_001) });
+    assert.deepEqual([response.status, await reasonOf(response)], [429, "MESSAGE_TOO_LARGE"]);
+  });
+  test("streams google.api.HttpBody as bytes, and cuts them off when the stream fails", async () => {
+    const serve = (code: number) =>
+      consumer(async (call) => {
+        await call.sendMessage(httpBody(pdf));
+        await call.sendMessage(httpBody({ data: pdf.data }));
+        call.end(statusFrame(code, "", { trailers }));
+      });
+    serving = serve(0);
+    const response = await fetch(`${base}/v1/shelves/1/books/2/pages`);
+    assert.equal(response.headers.get("content-type"), "application/pdf");
+    assert.deepEqual(Buffer.from(await response.arrayBuffer()), Buffer.concat([bytes, bytes]));
+    serving = serve(14);
+    await assert.rejects(async () =>
+      (await fetch(`${base}/v1/shelves/1/books/2/pages`)).arrayBuffer(),
+    );
+  });
+
+  test("says of a method with a stream of requests that it has no form here", async () => {
+    let unsupported: string | undefined;
+    serving = (call) => {
+      ({ unsupported } = call);
+      call.end(statusOf("CALL_TYPE_UNSUPPORTED"));
+    };
+    const response = await fetch(`${base}/v1/upload`, { method: "POST", body: "{}" });
+    assert.deepEqual([response.status, await reasonOf(response)], [501, "CALL_TYPE_UNSUPPORTED"]);
+    assert.deepEqual(
+      [unsupported, seen[0]?.call.path],
+      ["CALL_TYPE_UNSUPPORTED", "/library.v1.Library/Upload"],
+    );
+  });
 
   test("serves nobody who has not authenticated", async () => {
     denied = "CALLER_UNKNOWN";

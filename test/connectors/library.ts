@@ -21,6 +21,7 @@ import {
 const proto = `syntax = "proto3";
 package library.v1;
 import "google/api/annotations.proto";
+import "google/api/httpbody.proto";
 import "google/protobuf/timestamp.proto";
 import "google/protobuf/wrappers.proto";
 import "google/protobuf/struct.proto";
@@ -61,6 +62,7 @@ message UpdateRequest { Book book = 1; bool dry_run = 2; }
 message MoveRequest { string name = 1; string to = 2; Author by = 3; }
 message CountRequest { int64 id = 1; Kind kind = 2; bool exact = 3; }
 message CountResponse { int64 count = 1; }
+message PutCoverRequest { string name = 1; google.api.HttpBody cover = 2; }
 
 service Library {
   rpc GetBook(GetBookRequest) returns (Book) {
@@ -90,8 +92,27 @@ service Library {
   rpc Upload(stream Book) returns (CountResponse) {
     option (google.api.http) = { post: "/v1/upload" body: "*" };
   }
+  rpc GetCover(GetBookRequest) returns (google.api.HttpBody) {
+    option (google.api.http) = { get: "/v1/{name=shelves/*/books/*}/cover" };
+  }
+  rpc PutCover(PutCoverRequest) returns (CountResponse) {
+    option (google.api.http) = { put: "/v1/{name=shelves/*/books/*}/cover" body: "cover" };
+  }
+  rpc Scan(google.api.HttpBody) returns (google.api.HttpBody) {
+    option (google.api.http) = { post: "/v1/scan" body: "*" };
+  }
+  rpc ReadPages(GetBookRequest) returns (stream google.api.HttpBody) {
+    option (google.api.http) = { get: "/v1/{name=shelves/*/books/*}/pages" };
+  }
   rpc Plain(GetBookRequest) returns (Book);
 }
+`;
+
+/** `google.api.HttpBody` as it is published by its owners. */
+const httpBodyProto = `syntax = "proto3";
+package google.api;
+import "google/protobuf/any.proto";
+message HttpBody { string content_type = 1; bytes data = 2; repeated google.protobuf.Any extensions = 3; }
 `;
 
 /** Builds a `.proto` text with buf, beside the annotations of `google.api`. */
@@ -100,6 +121,7 @@ export async function buildDescriptorSet(text: string): Promise<Uint8Array> {
   try {
     mkdirSync(join(root, "google"));
     cpSync("proto/google/api", join(root, "google/api"), { recursive: true });
+    writeFileSync(join(root, "google/api/httpbody.proto"), httpBodyProto);
     writeFileSync(join(root, "service.proto"), text);
     return await readDescriptors({ proto: join(root, "service.proto"), protoRoot: root });
   } finally {
@@ -127,7 +149,8 @@ export class Library {
   }
 
   message(name: string): DescMessage {
-    const message = this.descriptors.registry.getMessage(`library.v1.${name}`);
+    const full = name.includes(".") ? name : `library.v1.${name}`;
+    const message = this.descriptors.registry.getMessage(full);
     if (message === undefined) throw new Error(`no message ${name}`);
     return message;
   }

@@ -32,8 +32,9 @@ describe("a request message as HTTP", () => {
     const message = library.encode(method.input.name, json);
     const parts = httpRequestOf(method, bindingsOf(method), message, style(names));
     if (parts === undefined) return undefined;
-    const { binding: _binding, ...rest } = parts;
-    return rest;
+    const { binding: _binding, body, ...rest } = parts;
+    if (body !== undefined) assert.equal(body.contentType, "application/json");
+    return { ...rest, body: body && Buffer.from(body.data).toString() };
   }
 
   function received(name: string, at: number, target: string, body = ""): JsonValue {

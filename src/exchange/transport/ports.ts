@@ -1,5 +1,6 @@
 /** The thin transport interface: nothing above it names a gRPC or HTTP/2 library. */
 import type { CausewayError } from "../../base/errors.ts";
+import type { ReasonCode } from "../../base/reasons.ts";
 import type { Metadata, StatusFrame } from "../../gen/causeway/exchange/v1/frames_pb.ts";
 
 /** A call as a server sees it. Messages are uncompressed bytes. */
@@ -12,6 +13,8 @@ export interface IncomingCall {
   readonly timeoutMs: number | undefined;
   /** DER of the peer's certificate under mutual TLS; `undefined` on plaintext. */
   readonly peerCertificate: Uint8Array | undefined;
+  /** Why the way that the call has come cannot carry its method. */
+  readonly unsupported?: ReasonCode | undefined;
   /** The next message, or `undefined` when the caller has half-closed. Rejects with a CausewayError. */
   read(): Promise<Uint8Array | undefined>;
   /** At most once, before the first message. */
