@@ -32,6 +32,8 @@ class NumberedCarriage implements Carriage {
       this.#write(body);
       return written?.();
     }
+    // What shares the link is answered in one segment: who calls otherwise on it gets the newest.
+    this.#parts?.written?.();
     this.#parts = { sender: new PartSender(encoded), written };
     this.#sendParts();
   }

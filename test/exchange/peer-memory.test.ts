@@ -157,6 +157,22 @@ describe("a consumer that takes nothing of what it asks for", () => {
     assert.deepEqual(kinds(provider.sent(9n)), ["part", "part", "part", "part"]);
   });
 
+  it("has nothing held of a segment that another one takes the place of, on a link that carries no streams", async () => {
+    const provider = new TestProvider({ memoryBytes: bound });
+    provider.call(1n, stream);
+    await settle();
+    provider.listener?.onHeaders(create(MetadataSchema));
+    for (let i = 0; i < 3; i++) {
+      provider.listener?.onMessage(bytes(mebibyte));
+      await settle();
+    }
+    // One is held, and there is room for two more.
+    for (const exchange of [2n, 3n]) {
+      await ask(provider, exchange);
+      assert.deepEqual(kinds(provider.sent(exchange)), ["part", "part", "part", "part"]);
+    }
+  });
+
   it("has the upstream of a stream held up, not cut off, until it reads", async () => {
     const provider = new TestProvider({ memoryBytes: bound });
     const { carriage } = openStream(provider);
