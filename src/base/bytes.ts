@@ -67,13 +67,16 @@ export function u32be(value: number): Uint8Array {
   return Uint8Array.of(value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
 }
 
+// A view of a short array moves it out of the heap, which costs more than all else here.
+const u64View = new DataView(new ArrayBuffer(8));
+const u64Bytes = new Uint8Array(u64View.buffer);
+
 export function u64be(value: bigint): Uint8Array {
   if (value < 0n || value > 0xffffffffffffffffn) {
     throw new RangeError(`not an unsigned 64-bit integer: ${value}`);
   }
-  const out = new Uint8Array(8);
-  new DataView(out.buffer).setBigUint64(0, value);
-  return out;
+  u64View.setBigUint64(0, value);
+  return u64Bytes.slice();
 }
 
 /** Where `length` codes of ASCII are written, for {@link textOf}. */

@@ -1,5 +1,5 @@
 /** Ids of cities, agencies, gateways and data services: lower-case levels joined by `/`. */
-import { toHex } from "./bytes.ts";
+import { toHex, u64be } from "./bytes.ts";
 
 const level = "[a-z][a-z0-9-]{0,31}";
 const patterns: readonly RegExp[] = [1, 2, 3].map(
@@ -42,7 +42,7 @@ export function isUuidV7(text: string): boolean {
 export function createUuidV7(unixMs: number, random: Uint8Array): Uint8Array {
   if (random.length < 10) throw new RangeError("a UUIDv7 needs 10 random bytes");
   const out = new Uint8Array(16);
-  new DataView(out.buffer).setBigUint64(0, BigInt(unixMs) << 16n);
+  out.set(u64be(BigInt(unixMs) << 16n));
   out.set(random.subarray(0, 10), 6);
   out[6] = ((out[6] as number) & 0x0f) | 0x70;
   out[8] = ((out[8] as number) & 0x3f) | 0x80;

@@ -11,6 +11,7 @@ import {
   toBase64,
   toBase64url,
   toHex,
+  u64be,
   utf8,
 } from "../../src/base/bytes.ts";
 import { formatUuid } from "../../src/base/ids.ts";
@@ -122,6 +123,18 @@ describe("SHA-256 and HMAC-SHA256", () => {
       fc.property(fc.uint8Array({ maxLength: 130 }), parts, (key, all) => {
         const expected = createHmac("sha256", key).update(Buffer.concat(all)).digest();
         assert.deepEqual(hmacSha256(key, ...all), plain(expected));
+      }),
+    );
+  });
+});
+
+describe("a 64-bit integer", () => {
+  it("stands as the runtime writes it, and stays when another one is written", () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }), (value) => {
+        const bytes = u64be(value);
+        u64be(0n);
+        assert.equal(Buffer.from(bytes).readBigUInt64BE(), value);
       }),
     );
   });

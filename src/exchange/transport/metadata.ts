@@ -1,5 +1,6 @@
 /** Metadata between its proto form and HTTP/2 header fields, as a transparent proxy carries it. */
 import type { OutgoingHttpHeaders } from "node:http2";
+import { mapKey, toBase64 } from "../../base/bytes.ts";
 import { createMessage } from "../../base/create-message.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { metadataBytesMax } from "../../base/limits.ts";
@@ -140,8 +141,7 @@ export function decodeBinary(text: string): Uint8Array {
 
 /** Unpadded base64, as the gRPC protocol asks of senders. */
 export function encodeBinary(value: Uint8Array): string {
-  const text = Buffer.from(value.buffer, value.byteOffset, value.length).toString("base64");
-  return text.replace(/=+$/, "");
+  return toBase64(value).replace(/=+$/, "");
 }
 
 function append(fields: OutgoingHttpHeaders, key: string, text: string): void {
@@ -154,9 +154,17 @@ function append(fields: OutgoingHttpHeaders, key: string, text: string): void {
 
 // Bytes from 0x80 pass as they are: HTTP/2 carries them, though gRPC asks for `-bin`.
 function asciiValue(value: Uint8Array): string {
-  const text = Buffer.from(value.buffer, value.byteOffset, value.length).toString("latin1");
+  const text = latin1(value);
   if (/[^\t\x20-\x7e\x80-\xff]|^[\t ]|[\t ]$/.test(text)) throw notCarried();
   return text;
+}
+
+/** A short array lies in the heap until something asks for its buffer. */
+const inHeapBytesMax = 64;
+
+function latin1(value: Uint8Array): string {
+  if (value.length <= inHeapBytesMax) return mapKey(value);
+  return Buffer.from(value.buffer, value.byteOffset, value.length).toString("latin1");
 }
 
 function assertFieldsFit(rawHeaders: readonly string[]): void {
