@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 
 const intro = `# Configuration
 
-A gateway has one YAML file. \`causeway gateway check gateway.yaml\` checks it, with every file that it names, and
-starts nothing; \`causeway gateway run --config gateway.yaml\` does the same first. All problems are told at once,
+A gateway has one YAML file. \`causeway gateway check gateway.yaml\` checks it, with every file that it names, opens SQLite
+databases to show them their queries, and starts nothing; it asks no other machine. \`causeway gateway run --config gateway.yaml\`
+checks it first too. All problems are told at once,
 each with its line, its key and what would be right:
 
 \`\`\`text
@@ -101,7 +102,7 @@ A key is set by the variable \`CAUSEWAY_\` with its path in capitals, dots as un
 
 \`causeway gateway reload --admin SOCKET\`, or the signal SIGHUP, puts the file in force as it stands now. Either all of it
 is taken, or, when something is wrong, nothing: the old configuration stays in force, and the answer or the log says why.
-Files that it names (certificates, keys, JWK sets) are read again in any case. Keys without a *yes* below wait for the next
+Files that it names (certificates, keys, passwords, JWK sets) are read again in any case. Keys without a *yes* below wait for the next
 start; the answer names those that differ. Open calls go on as they began. TLS of the agency listener is renewed by
 a reload, and switched on or off by a start only.
 

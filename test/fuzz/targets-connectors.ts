@@ -1,4 +1,5 @@
 /** What the connectors read: annotations of published descriptors, and the queries of an operator. */
+import { parseAttributeQuery } from "../../gateway/attributes/attribute-query.ts";
 import { parseSqlQuery } from "../../gateway/connectors/sql-query.ts";
 import { bindingsOf } from "../../gateway/transcoding/http-binding.ts";
 import { parsePathTemplate } from "../../gateway/transcoding/path-template.ts";
@@ -48,6 +49,17 @@ export const connectorTargets: readonly Target[] = [
       const read = (dialect: "sqlite" | "postgresql"): unknown => parseSqlQuery(text, dialect);
       return /[[`]/.test(text) ? read("sqlite") : read("postgresql");
     },
+    reasons: ["CONFIG_INVALID"],
+  },
+  {
+    name: "a query that gives attributes",
+    covers: ["gateway/attributes/attribute-query.ts parseAttributeQuery"],
+    samples: [
+      "SELECT standing FROM consumer WHERE agency = :call.consumer AND city = :call.consumer_city",
+      "SELECT level AS clearance FROM person WHERE code = :attribute.code -- :x",
+    ].map(utf8),
+    text: true,
+    read: (input) => parseAttributeQuery(textOf(input), "postgresql"),
     reasons: ["CONFIG_INVALID"],
   },
 ];
