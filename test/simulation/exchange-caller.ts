@@ -3,6 +3,7 @@ import { utf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import type { Metadata, StatusFrame } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import type { IncomingCall } from "../../src/exchange/transport/ports.ts";
+import { readAnswer } from "./exchange-answers.ts";
 import type { SimProcess } from "./exchange-process.ts";
 import { metadataOf, textOf } from "./exchange-upstream.ts";
 import { purpose, type SimMethod } from "./exchange-universe.ts";
@@ -21,11 +22,13 @@ export class SimCaller implements IncomingCall {
   /** The gateway has given a status, and with `handle` has ended the call. */
   status: StatusFrame | undefined;
   isHandled = false;
+  /** The gateway has to end the call before the caller does. */
+  readonly #mustEnd: boolean;
   /** Frames of the upstream's answer that were handed over. */
   frames = 0;
   xid: string | undefined;
 
-  constructor(process: SimProcess, method: SimMethod) {
+  constructor(process: SimProcess, method: SimMethod, mustEnd: boolean) {
     const { random } = process.sim.world;
     this.#process = process;
     this.method = method;
@@ -34,9 +37,10 @@ export class SimCaller implements IncomingCall {
     const official = random.chance(0.3) ? { "causeway-official": "o-17" } : {};
     const headers = { "causeway-service": method.service, "causeway-purpose": purpose };
     this.headers = metadataOf({ ...headers, ...key, ...official, "x-caller": "registry" });
-    this.timeoutMs = random.chance(0.5) ? random.between(300, 15_000) : undefined;
+    this.#mustEnd = mustEnd;
+    this.timeoutMs = !mustEnd && random.chance(0.5) ? random.between(300, 15_000) : undefined;
     this.#messages = method.client ? random.int(6) : 1;
-    const patienceMs = random.chance(0.15) ? random.int(3000) : 20_000;
+    const patienceMs = !mustEnd && random.chance(0.15) ? random.int(3000) : 20_000;
     process.after(patienceMs, () => this.#leave());
   }
 
@@ -77,9 +81,13 @@ export class SimCaller implements IncomingCall {
   }
 
   #take(message: Uint8Array): void {
-    const [xid, number] = new TextDecoder().decode(message).split(" ") as [string, string];
+    const { said, isWhole } = readAnswer(this.method, message);
+    const [xid, number] = said.split(" ") as [string, string];
     this.xid ??= xid;
     const { checker } = this.#process.sim;
+    if (isWhole && this.#process.gateway.lies === undefined && checker.isMasked(xid)) {
+      checker.fail(`${this.#process.gateway.name} handed over what a mask excludes`);
+    }
     if (xid !== this.xid || Number(number) !== this.frames - 1) {
       checker.fail(`${this.#process.gateway.name} handed over a message of another place`);
     }
@@ -97,6 +105,10 @@ export class SimCaller implements IncomingCall {
   #leave(): void {
     if (this.#isGone || this.status !== undefined) return;
     this.#isGone = true;
+    if (this.#mustEnd) {
+      const { gateway, sim } = this.#process;
+      sim.checker.fail(`${gateway.name} leaves a call without an answer`);
+    }
     for (const listener of this.#onCancelled) listener();
   }
 

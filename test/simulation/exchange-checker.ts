@@ -72,6 +72,8 @@ export class ExchangeChecker {
   /** Exchanges that stand on the provider's record as opened, and how often their method was called. */
   readonly #opened = new Set<string>();
   readonly #written = new Map<string, number>();
+  /** Exchanges whose answers pass a mask. */
+  readonly #masked = new Set<string>();
   /** Grants whose revocation the provider's gateway has accepted, with how many submissions stand. */
   readonly #revoked = new Map<string, number>();
   /** What honest gateways have recorded against a liar. */
@@ -94,8 +96,11 @@ export class ExchangeChecker {
     this.fail(`${gateway.name} has an internal error: ${describe(error)}`);
   }
 
-  ended({ name }: SimGateway, outcome: string): void {
+  ended({ name, lies }: SimGateway, outcome: string): void {
     const { ends } = this.counts;
+    if (outcome === "PROTOCOL_ERROR" && lies === undefined && !this.#sim.isLying) {
+      this.fail(`${name} takes what an honest provider sends for no protocol`);
+    }
     ends.set(outcome, (ends.get(outcome) ?? 0) + 1);
     this.#sim.world.note(`${name}: an end, ${outcome}`);
   }
@@ -109,6 +114,10 @@ export class ExchangeChecker {
     this.forks.add(gateway);
     if (this.#sim.gatewayOf(gateway).lies === undefined) this.fail(`${gateway} is seen to fork`);
     else this.doubts.push("fork");
+  }
+
+  isMasked(xid: string): boolean {
+    return this.#masked.has(xid);
   }
 
   isRevoked(grant: string): boolean {
@@ -234,6 +243,7 @@ export class ExchangeChecker {
     const { call, decision, obligations } = begin ?? {};
     if (call === undefined) return undefined;
     const key = keyOf(call.token, call.index);
+    if ((obligations?.maskPaths.length ?? 0) > 0) this.#masked.add(xidOf({ call }));
     const window = obligations?.window ?? 0;
     const provided = this.#provide(key, call.token, decision?.grantJti ?? "", window);
     this.#byRecord.set(toHex(recordHash(record)), provided);
@@ -364,7 +374,8 @@ export class ExchangeChecker {
 
   /** What is still missing once the faults have stopped. */
   missing(): string | undefined {
-    const { gateways, ledger } = this.#sim;
+    const { gateways, isLying, isProbed, ledger } = this.#sim;
+    if (!isLying && !isProbed) return "nobody has called since";
     if (ledger.final.size < BigInt(ledger.size)) return "the ledger has batches that are not final";
     for (const gateway of gateways) {
       const { process, disk, name, applied } = gateway;
@@ -418,7 +429,7 @@ function keyOf(token: string, index: number): string {
   return attemptKey(callTokenDigest(token), index);
 }
 
-function xidOf({ call }: Begin): string {
+function xidOf({ call }: Pick<Begin, "call">): string {
   return formatUuid(openCallStatement(call?.statement ?? new Uint8Array()).xid);
 }
 

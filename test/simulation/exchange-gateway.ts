@@ -60,8 +60,7 @@ export class SimGateway {
     if (process === undefined) return;
     this.sim.world.note(`${this.name} crashes`);
     this.formerBoot = process.self.boot;
-    process.isAlive = false;
-    process.localTakings.close();
+    process.end();
     this.process = undefined;
     this.#isFollowing = false;
     for (const link of [...this.sim.links]) if (link.has(process)) link.break();

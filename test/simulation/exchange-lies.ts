@@ -1,12 +1,13 @@
 /** What a lying gateway does otherwise, and what convicts it. */
 import { create } from "@bufbuild/protobuf";
 import { type Finding, severityOf } from "../../src/audit/findings.ts";
-import { utf8 } from "../../src/base/bytes.ts";
+import { equalBytes, utf8 } from "../../src/base/bytes.ts";
 import type { FrameBody } from "../../src/exchange/ports.ts";
 import type { LocalTakings } from "../../src/exchange/recheck.ts";
 import { AnswerFrameSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import { Outcome, RecordSchema, Side } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { QueuedRecord, Sealer } from "../../src/ledger/ports.ts";
+import type { Masks } from "../../src/policy/mask.ts";
 import { encodeRecord, openRecord } from "../../src/record/record.ts";
 import { statusRecord } from "../support/ledger.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
@@ -19,10 +20,12 @@ export interface Lies {
   count: number;
   /** The honest may not even have heard it: it was lost, or had no effect. */
   readonly mayBeIgnored?: boolean;
-  /** Its batches do not reach the ledger any more. */
-  readonly withholds?: boolean;
+  /** Whether it keeps a batch of these records, and all behind it, from the ledger. */
+  withholds(records: readonly Uint8Array[]): boolean;
   /** In the place of the revocations that it has accepted. */
   readonly takings?: LocalTakings;
+  /** In the place of the masks that its answers pass. */
+  readonly masks?: (honest: Pick<Masks, "get">) => Pick<Masks, "get">;
   sealer(honest: Sealer, process: SimProcess): Sealer;
   /** In the place of what leaves; a second frame leaves as one of another exchange. */
   frames(body: FrameBody): readonly FrameBody[];
@@ -89,6 +92,20 @@ const providerLies: Readonly<Record<string, Lie>> = {
         }
       });
     }),
+  "more than the mask lets through": (once) => ({
+    masks: (honest) => ({
+      get: (options) => {
+        const mask = honest.get(options);
+        return {
+          apply: (bytes) => {
+            const masked = mask.apply(bytes);
+            return equalBytes(masked, bytes) || !once() ? masked : bytes;
+          },
+        };
+      },
+    }),
+  }),
+  "receipts that it keeps from the ledger": (once) => withholding("receipt", once),
   "another record at the place of a receipt": (once) => ({
     journal: () => ({
       swaps: (batch, sealAgain) => {
@@ -101,12 +118,27 @@ const providerLies: Readonly<Record<string, Lie>> = {
   }),
 };
 
+/** From some record of this kind on nothing of it reaches the ledger. */
+function withholding(kind: "receipt" | "acknowledgement", once: () => boolean): Made {
+  let isWithheld = false;
+  return {
+    // A batch that nobody was shown before its gateway went down leaves no trace.
+    mayBeIgnored: true,
+    withholds: (records) => {
+      const isKind = (bytes: Uint8Array): boolean => openRecord(bytes).body.case === kind;
+      isWithheld ||= records.some(isKind) && once();
+      return isWithheld;
+    },
+  };
+}
+
 const consumerLies: Readonly<Record<string, Lie>> = {
   "no record of what it received": (once) =>
     sealing((queued) => {
       const { body } = openRecord(queued.record);
       return body.case === "acknowledgement" && once() ? undefined : queued;
     }),
+  "acknowledgements that it keeps from the ledger": (once) => withholding("acknowledgement", once),
   "more than it was sent": (once) =>
     sealing((queued) => {
       const { body } = openRecord(queued.record);
@@ -156,6 +188,7 @@ export function pickLies(gateway: SimGateway): Lies {
     sealer: (honest) => honest,
     frames: (body) => [body],
     journal: () => undefined,
+    withholds: () => false,
   };
   const once = (): boolean => {
     const isTaken = random.chance(0.5);

@@ -61,6 +61,67 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
       to: "frames: attempt.received.framesEnd",
     },
   ],
+  providerClosesOnce: [
+    {
+      file: "provider-machine.js",
+      from: 'case "closing":\n        case "ended":\n            return stay(state);',
+      to: `case "closing":
+            return abandon(marked, { outcome: by, reason: reasonOfInterruption[by] });
+        case "ended":
+            return stay(state);`,
+    },
+  ],
+  consumerClosesOnce: [
+    {
+      file: "consumer-machine.js",
+      from: 'case "sealing":\n        case "ended":\n            return stay(marked);',
+      to: `case "sealing":
+            return sealClosed(marked, by, reason, "fail");
+        case "ended":
+            return stay(marked);`,
+    },
+  ],
+  nothingFollowsWhatIsReplaced: [
+    { file: "provider-machine.js", from: "if (replaced)\n", to: "if (false)\n" },
+  ],
+  staleIsNotReleased: [
+    {
+      file: "recheck.js",
+      from: "closedAtMs - final.timeMs > foundations.maxStalenessMs",
+      to: "false",
+    },
+  ],
+  closedBeforeItsReceipt: [
+    {
+      file: "unacknowledged.js",
+      from: "this.#recent.filter((batch) => batch.agency === agency)",
+      to: "[]",
+    },
+  ],
+  closedBeforeItsReceiptAndRestart: [
+    {
+      file: "unanswered-receipts.js",
+      from: "for (; index > 0n; index--) {",
+      to: "for (; false; ) {",
+    },
+  ],
+  answersPassTheMask: [
+    {
+      file: "answer-mask.js",
+      from: "message: (bytes) => messages.apply(bytes),",
+      to: "message: (bytes) => bytes,",
+    },
+  ],
+  partsUnderCredit: [
+    {
+      file: "parts.js",
+      from: "if (this.#sent - this.#credited + length > partCreditBytes)",
+      to: "if (false)",
+    },
+  ],
+  creditIsGiven: [
+    { file: "link-carriage.js", from: "if (credit !== undefined)", to: "if (false)" },
+  ],
   singleUse: [
     { file: "used-attempts.js", from: "if (this.#forgetAtMs.has(key))", to: "if (false)" },
   ],
@@ -75,6 +136,8 @@ export const portProofs: Readonly<Partial<Record<keyof ExchangeRules, number>>> 
   answersAwaited: 0,
   nonceChecked: 5,
   takingsAct: 49,
+  takingsKept: 5,
+  quotasKept: 9,
 };
 
 /** And for each in the code. */
@@ -91,4 +154,13 @@ export const sourceProofs: Readonly<Record<string, number>> = {
   creditAfterReceipt: 2,
   openedBeforeWriting: 0,
   handedOverIsCounted: 25,
+  providerClosesOnce: 6,
+  consumerClosesOnce: 16,
+  nothingFollowsWhatIsReplaced: 35,
+  staleIsNotReleased: 42,
+  closedBeforeItsReceipt: 0,
+  closedBeforeItsReceiptAndRestart: 0,
+  answersPassTheMask: 2,
+  partsUnderCredit: 0,
+  creditIsGiven: 0,
 };

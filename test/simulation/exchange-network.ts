@@ -5,6 +5,7 @@
 import { create } from "@bufbuild/protobuf";
 import { toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
+import { partCreditBytes } from "../../src/base/limits.ts";
 import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
 import type { LinkHandler } from "../../src/exchange/provider.ts";
 import { type Frame, FrameSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
@@ -43,6 +44,8 @@ class End implements LinkEnd {
   peerBoot: Uint8Array;
   lost = false;
   readonly #shown = new Map<bigint, Uint8Array>();
+  /** Bytes of parts that were sent and not credited, by exchange. */
+  readonly #partBytes = new Map<bigint, number>();
   readonly out: Channel;
   handler: LinkHandler | undefined;
   readonly streams: Set<StreamEnd> = new Set();
@@ -71,6 +74,7 @@ class End implements LinkEnd {
   send(exchange: bigint, body: FrameBody): void {
     const { process, link } = this;
     if (this.lost || !process.isAlive) return;
+    if (body.case === "part") this.#sentPart(exchange, body.value.bytes.length);
     for (const [copy, said] of process.says(body).entries()) {
       // What is said again comes as another exchange.
       const number = exchange + BigInt(copy) * 1_000_000n;
@@ -80,8 +84,21 @@ class End implements LinkEnd {
     }
   }
 
+  /** Of a large answer only so much is under way. */
+  #sentPart(exchange: bigint, bytes: number): void {
+    const { gateway, sim } = this.process;
+    const underWay = (this.#partBytes.get(exchange) ?? 0) + bytes;
+    this.#partBytes.set(exchange, underWay);
+    if (underWay > partCreditBytes) sim.checker.fail(`${gateway.name} sends parts beyond credit`);
+  }
+
   received(frame: Frame): void {
     if (this.lost || !this.process.isAlive) return;
+    const { body, exchange } = frame;
+    const underWay = this.#partBytes.get(exchange);
+    if (body.case === "credit" && underWay !== undefined) {
+      this.#partBytes.set(exchange, underWay - Number(body.value.bytes));
+    }
     if (frame.body.case === "checkpoint") return;
     this.handler?.onFrame(frame);
   }

@@ -3,6 +3,7 @@ import { toHex } from "../../src/base/bytes.ts";
 import { agencyOf } from "../../src/base/ids.ts";
 import { LocalTakings } from "../../gateway/admin/local-takings.ts";
 import { tokenKeyOf } from "../../gateway/peers.ts";
+import { decideAndReserve, QuotaUsageCounter } from "../../gateway/quota-usage.ts";
 import { createCallToken, verifyCallToken } from "../../src/credential/call-token.ts";
 import { ConsumerSide } from "../../src/exchange/consumer.ts";
 import type { ConsumerPorts } from "../../src/exchange/consumer-attempt.ts";
@@ -18,7 +19,8 @@ import { restoreUnanswered } from "../../src/exchange/unanswered-receipts.ts";
 import { UnknownAttempts } from "../../src/exchange/unknown-attempts.ts";
 import type { JournalBatch } from "../../src/ledger/journal/store.ts";
 import type { SealedRecord, Sealer } from "../../src/ledger/ports.ts";
-import { decide } from "../../src/policy/decide.ts";
+import { DescriptorSets } from "../../src/policy/descriptors.ts";
+import { Masks } from "../../src/policy/mask.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { SimCaller } from "./exchange-caller.ts";
 import { fastSigner, fastTokens, fastVerifier } from "./exchange-crypto.ts";
@@ -29,7 +31,7 @@ import { LinkPool } from "./exchange-network.ts";
 import { SimReplica } from "./exchange-replica.ts";
 import type { ExchangeSim } from "./exchange-sim.ts";
 import type { SimGrant, SimMethod } from "./exchange-universe.ts";
-import { SimUpstream } from "./exchange-upstream.ts";
+import { answerBytesMax, SimUpstream } from "./exchange-upstream.ts";
 
 const openPrefix = "provider/open/";
 const tokenLifeS = 60;
@@ -41,6 +43,7 @@ export class SimProcess {
   readonly replica: SimReplica;
   readonly journal: SimSealer;
   readonly localTakings: LocalTakings;
+  readonly quotas: QuotaUsageCounter;
   readonly provider: ProviderSide;
   readonly consumer: ConsumerSide;
   readonly unknown: UnknownAttempts;
@@ -52,6 +55,8 @@ export class SimProcess {
   readonly callers: Set<SimCaller> = new Set();
   readonly #sealer: Sealer;
   readonly #openBefore: Set<string>;
+  /** Revocations that act and are not durable, by their records. */
+  readonly #revoking = new Map<Uint8Array, SimGrant["verified"]>();
   /** What the newest header of the chain named at the start. */
   readonly #seenAtStart: bigint;
   isAlive = true;
@@ -90,6 +95,7 @@ export class SimProcess {
       delays: () => gateway.sealDelays(),
       onClosed: (batch) => sim.checker.closed(this, batch),
       onCommitted: (batch) => {
+        for (const record of batch.records) this.#revoking.delete(record);
         sim.checker.committed(this, batch);
         this.submit();
       },
@@ -101,7 +107,13 @@ export class SimProcess {
       clock: { nowMs: () => gateway.nowMs, monotonicMs: () => world.nowMs },
       gateway: gateway.id,
       replica,
-      journal: reader,
+      journal: rules.takingsKept ? reader : { ...reader, unfinished: () => [] },
+    });
+    this.quotas = new QuotaUsageCounter({
+      replica,
+      journal: rules.quotasKept ? reader : { newest: () => [] },
+      gateway: gateway.id,
+      startedAtMs: gateway.nowMs,
     });
     const honest: Sealer = {
       seal: (queued) => {
@@ -206,8 +218,8 @@ export class SimProcess {
   }
 
   /** An agency system calls. */
-  call(method: SimMethod): void {
-    const caller = new SimCaller(this, method);
+  call(method: SimMethod, mustEnd = false): void {
+    const caller = new SimCaller(this, method, mustEnd);
     this.callers.add(caller);
     this.sim.checker.counts.calls += 1;
     this.consumer.handle(caller, { id: "registry" }).then(
@@ -223,11 +235,20 @@ export class SimProcess {
     const { rules } = this.sim;
     if (rules.takingsAct) this.localTakings.accept(verified, record);
     this.sim.checker.revoked(verified);
+    this.#revoking.set(record, verified);
     const decidedAtMs = this.gateway.nowMs;
     this.journal.seal({ kind: "governance", record, decidedAtMs, states: [] }).catch(() => {
       this.localTakings.withdraw(record);
-      this.sim.checker.withdrawn(verified);
+      if (this.#revoking.delete(record)) this.sim.checker.withdrawn(verified);
     });
+  }
+
+  /** The process is gone, and with it what is not durable. */
+  end(): void {
+    this.isAlive = false;
+    this.localTakings.close();
+    this.quotas.close();
+    for (const verified of this.#revoking.values()) this.sim.checker.withdrawn(verified);
   }
 
   /** What leaves on a link or a stream. */
@@ -241,7 +262,8 @@ export class SimProcess {
   submit(): void {
     const { disk } = this.gateway;
     const batch = disk.batches[disk.submitted];
-    if (this.#isSubmitting || batch === undefined || this.gateway.lies?.withholds === true) return;
+    if (this.#isSubmitting || batch === undefined) return;
+    if (this.gateway.lies?.withholds(batch.records) === true) return;
     this.#isSubmitting = true;
     this.after(this.sim.latencyMs(), () => {
       this.#isSubmitting = false;
@@ -299,6 +321,7 @@ export class SimProcess {
 
   #ports(): ExchangePorts {
     const { sim, gateway, self, replica } = this;
+    const masks = new Masks(new DescriptorSets((digest) => replica.blob(digest)));
     return {
       self,
       clock: { nowMs: () => gateway.nowMs, monotonicMs: () => sim.world.nowMs },
@@ -316,12 +339,8 @@ export class SimProcess {
         internalError: ({ error }) => sim.checker.internalError(this, error),
         startSpan: () => ({ trace: undefined, sealed: () => undefined, end: () => undefined }),
       },
-      masks: {
-        get: () => {
-          throw new TypeError("no grant has a mask");
-        },
-      },
-      messageBytesMax: 64 * 1024,
+      masks: gateway.lies?.masks?.(masks) ?? masks,
+      messageBytesMax: answerBytesMax,
     };
   }
 
@@ -340,7 +359,8 @@ export class SimProcess {
       localTakings: gateway.lies?.takings ?? this.localTakings,
       upstream: () => upstream,
       decide: (view, attempt, earlyTakings) =>
-        decide(
+        decideAndReserve(
+          this.quotas,
           { view, attempt, earlyTakings, blob: (digest) => replica.blob(digest) },
           [],
           universe.engine,

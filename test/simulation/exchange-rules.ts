@@ -14,6 +14,10 @@ export interface ExchangeRules {
   readonly nonceChecked: boolean;
   /** An accepted revocation acts before the ledger has it. */
   readonly takingsAct: boolean;
+  /** So it does after a restart: the journal has it. */
+  readonly takingsKept: boolean;
+  /** What is used of a quota is counted again at a start. */
+  readonly quotasKept: boolean;
 }
 
 export const allExchangeRules: ExchangeRules = {
@@ -24,4 +28,6 @@ export const allExchangeRules: ExchangeRules = {
   answersAwaited: true,
   nonceChecked: true,
   takingsAct: true,
+  takingsKept: true,
+  quotasKept: true,
 };

@@ -20,6 +20,8 @@ export interface ExchangeOutcome {
 const faultMs = 40_000;
 /** Within this after the last fault everything is closed and final. */
 const calmMs = 240_000;
+/** Links are up again, and replicas have caught up. */
+const probeAfterMs = 6000;
 const heartbeatMs = 5000;
 /** The auditor gives a closing this long: the staleness, two inclusions and the skew. */
 const overdueMs = 1_030_000;
@@ -131,6 +133,7 @@ export class ExchangeSchedule {
     this.#cosign();
     this.#calls();
     const kinds = troubles.filter(() => random.chance(0.5));
+    if (random.chance(0.08)) world.after(random.between(500, 5000), () => leaveBehind(this));
     const count = random.between(0, 10);
     for (let i = 0; i < count && kinds.length > 0; i++) {
       const trouble = random.pick(kinds);
@@ -196,6 +199,17 @@ export class ExchangeSchedule {
       gateway.start();
       gateway.follow();
     }
+    if (!sim.isLying) sim.world.after(probeAfterMs, () => this.#probe());
+  }
+
+  /** Once all is well, a call gets an end without its caller's giving up, also where the answer is large. */
+  #probe(): void {
+    const { consumers, universe, world } = this.sim;
+    const reading = universe.methods.filter(
+      ({ client, server, writes }) => !client && !server && !writes,
+    );
+    world.random.pick(consumers).process?.call(world.random.pick(reading), true);
+    this.sim.isProbed = true;
   }
 
   /** For some time, unless the faults are over before. */
@@ -250,6 +264,18 @@ const revoke: Trouble = ({ sim }) => {
   sim.provider.process?.revoke(grant);
 };
 
+/** Revoked, and gone before the ledger has it: what the journal holds goes on at the next start. */
+const revokeAndCrash: Trouble = (schedule) => {
+  const { ledger, provider, world } = schedule.sim;
+  revoke(schedule);
+  if (world.random.chance(0.5)) stall(schedule);
+  else if (!ledger.isStalled) deafen(schedule, provider, world.random.between(500, 36_000));
+  schedule.during(world.random.between(2, 60), () => {
+    provider.crash();
+    schedule.during(world.random.between(5, 50), () => provider.start());
+  });
+};
+
 const stall: Trouble = (schedule) => {
   const { ledger, world } = schedule.sim;
   if (ledger.isStalled) return;
@@ -260,14 +286,28 @@ const stall: Trouble = (schedule) => {
   });
 };
 
-const deaf: Trouble = (schedule) => {
-  const gateway = schedule.pickGateway();
+function deafen(schedule: ExchangeSchedule, gateway: SimGateway, ms: number): void {
   gateway.isDeaf = true;
   schedule.sim.world.note(`${gateway.name} hears nothing of the ledger`);
-  schedule.during(schedule.sim.world.random.between(500, 36_000), () => {
+  schedule.during(ms, () => {
     gateway.isDeaf = false;
     gateway.follow();
   });
+}
+
+const deaf: Trouble = (schedule) =>
+  deafen(schedule, schedule.pickGateway(), schedule.sim.world.random.between(500, 36_000));
+
+/** For longer than the services allow a replica to be behind, with calls at its end. */
+const leaveBehind: Trouble = (schedule) => {
+  const { sim } = schedule;
+  const { consumers, provider, universe, world } = sim;
+  deafen(schedule, provider, faultMs);
+  for (let i = world.random.between(2, 6); i > 0; i--) {
+    world.after(world.random.between(26_000, 34_000), () => {
+      world.random.pick(consumers).process?.call(world.random.pick(universe.methods));
+    });
+  }
 };
 
 const slowDisk: Trouble = (schedule) => {
@@ -299,6 +339,7 @@ const troubles: readonly Trouble[] = [
   breakStream,
   revoke,
   revoke,
+  revokeAndCrash,
   stall,
   deaf,
   slowDisk,

@@ -19,6 +19,8 @@ export class ExchangeSim {
   readonly gateways: readonly SimGateway[];
   readonly links: Set<SimLink> = new Set();
   isCalm = false;
+  /** A call was made when all was well again. */
+  isProbed = false;
 
   constructor(
     seed: number,

@@ -17,6 +17,7 @@ import type {
   UpstreamStream,
   UpstreamStreamCall,
 } from "../../src/exchange/transport/ports.ts";
+import { answerOf } from "./exchange-answers.ts";
 import type { SimProcess } from "./exchange-process.ts";
 import type { SimMethod } from "./exchange-universe.ts";
 
@@ -42,6 +43,10 @@ function statusOf(code: number, xid: string): StatusFrame {
   });
 }
 
+/** Largest message, in bytes: some answers on a link go in parts, under credit. */
+export const answerBytesMax: number = 512 * 1024;
+const padding = "x".repeat(answerBytesMax);
+
 export class SimUpstream implements UpstreamConnector {
   readonly kind = "grpc";
   readonly #process: SimProcess;
@@ -57,19 +62,24 @@ export class SimUpstream implements UpstreamConnector {
     const process = this.#process;
     const { random } = process.sim.world;
     const xid = this.#begun(path, headers);
+    const method = this.#methods.get(path) as SimMethod;
     return new Promise((resolve, reject) => {
       const end = (error: CausewayError): void => reject(error);
       this.#bound(signal, timeoutMs, end);
-      const kind = random.int(100);
+      const { isCalm } = process.sim;
+      const kind = isCalm ? 100 : random.int(100);
       if (kind < 6) return;
       const isSlow = random.chance(0.15);
       process.after(random.between(0, isSlow ? 6000 : 150), () => {
         if (kind < 14) return end(unavailable());
         if (kind < 18) return end(new CausewayError("MESSAGE_TOO_LARGE", "more than is taken"));
         const isError = kind < 28;
+        const isLarge = isCalm || random.chance(0.15);
+        const kib = isCalm ? 300 : random.between(60, 500);
+        const more = isLarge ? ` ${padding.slice(0, kib * 1024)}` : "";
         resolve({
           headers: metadataOf({ "x-from": "upstream" }),
-          messages: isError ? [] : [utf8(`${xid} 0`)],
+          messages: isError ? [] : [answerOf(method, `${xid} 0${more}`)],
           status: statusOf(isError ? 5 : 0, xid),
         });
       });
