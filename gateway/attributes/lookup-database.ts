@@ -15,6 +15,7 @@ export class LookupDatabase {
   readonly #scheduler: Scheduler;
   #asking = 0;
   #isRetired = false;
+  #closed: Promise<void> | undefined;
 
   constructor(database: SqlDatabase, scheduler: Scheduler) {
     this.#database = database;
@@ -91,11 +92,12 @@ export class LookupDatabase {
   }
 
   close(): Promise<void> {
-    return this.#database.close();
+    this.#closed ??= this.#database.close();
+    return this.#closed;
   }
 
   #closeUnused(): void {
-    if (this.#isRetired && this.#asking === 0) void this.#database.close();
+    if (this.#isRetired && this.#asking === 0) void this.close();
   }
 }
 
