@@ -65,7 +65,7 @@ function compile(desc: DescMessage): Creator {
   const members: Member[] = [];
   const plain = isPlain(desc);
   const creator = plain
-    ? (init?: Properties) => createPlain(typeName, members, init)
+    ? plainCreator(typeName, members)
     : (init?: Properties) => create(desc, init as MessageInitShape<DescMessage>) as never;
   // Known before its members are: a message may hold one of its own type.
   creators.set(desc, creator);
@@ -89,19 +89,24 @@ function innerOf({ message }: DescField): Creator | undefined {
   return message === undefined ? undefined : creatorOf(message);
 }
 
-function createPlain(typeName: string, members: readonly Member[], init?: Properties): Properties {
-  if (init?.$typeName === typeName) return init;
-  const message: Properties = { $typeName: typeName };
-  for (let i = 0; i < members.length; i++) {
-    const member = members[i] as Member;
-    const { property, kind, inner } = member;
-    const given = init?.[property] ?? undefined;
-    if (kind === "value") message[property] = given ?? member.zero;
-    else if (kind === "list") message[property] = listOf(given as unknown[] | undefined, inner);
-    else if (kind === "oneof") message[property] = oneofOf(member, given as Oneof | undefined);
-    else if (given !== undefined) message[property] = inner?.(given as Properties) ?? given;
+// An object of a constructor has room for all of its properties from the start. Each type has a
+// constructor of its own, and its objects the prototype of any object.
+function plainCreator(typeName: string, members: readonly Member[]): Creator {
+  function Plain(this: Properties, init?: Properties): void {
+    this.$typeName = typeName;
+    for (let i = 0; i < members.length; i++) {
+      const member = members[i] as Member;
+      const { property, kind, inner } = member;
+      const given = init?.[property] ?? undefined;
+      if (kind === "value") this[property] = given ?? member.zero;
+      else if (kind === "list") this[property] = listOf(given as unknown[] | undefined, inner);
+      else if (kind === "oneof") this[property] = oneofOf(member, given as Oneof | undefined);
+      else if (given !== undefined) this[property] = inner?.(given as Properties) ?? given;
+    }
   }
-  return message;
+  Plain.prototype = Object.prototype;
+  const Constructor = Plain as unknown as new (init?: Properties) => Properties;
+  return (init) => (init?.$typeName === typeName ? init : new Constructor(init));
 }
 
 function listOf(given: unknown[] | undefined, inner: Creator | undefined): unknown[] {
