@@ -30,6 +30,8 @@ export interface PostgresqlOptions {
 }
 
 const idleMs = 30_000;
+/** How often the server looks, in the middle of a query, whether its client is there. */
+const clientCheckMs = 2_000;
 
 export function createPostgresqlDatabase(options: PostgresqlOptions): SqlDatabase {
   const pool = createPool(options, options.connectionsMax);
@@ -77,10 +79,21 @@ function createPool(options: PostgresqlOptions, max: number): pg.Pool {
     idleTimeoutMillis: idleMs,
     allowExitOnIdle: true,
     application_name: "causeway",
+    onConnect: watchClient,
   });
   // An idle connection that breaks is made again with the next query.
   pool.on("error", () => undefined);
   return pool;
+}
+
+/**
+ * Has the server end a query whose gateway is gone, also one without a deadline: since PostgreSQL 14, where its
+ * system can tell. The pool waits for what this returns, which its types do not say.
+ */
+function watchClient(client: pg.ClientBase): unknown {
+  const set = `SELECT set_config(name, '${clientCheckMs}', false) FROM pg_settings
+    WHERE name = 'client_connection_check_interval'`;
+  return client.query(set).catch(() => undefined);
 }
 
 /** Values as the server writes them: what they become is decided by their column, not by a library. */
