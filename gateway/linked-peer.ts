@@ -1,6 +1,6 @@
 /** The end of one link at this gateway, as both sides of the exchange see it. */
-import { create } from "@bufbuild/protobuf";
 import { parseHex } from "../src/base/bytes.ts";
+import { createMessage } from "../src/base/create-message.ts";
 import type { FrameBody, LinkEnd } from "../src/exchange/ports.ts";
 import type { StreamClient } from "../src/exchange/transport/exchange-stream-client.ts";
 import type { Link } from "../src/exchange/transport/link.ts";
@@ -58,7 +58,7 @@ export class LinkedPeer implements LinkEnd {
   }
 
   send(exchange: bigint, body: FrameBody): void {
-    this.link.send(create(FrameSchema, { exchange, body }));
+    this.link.send(createMessage(FrameSchema, { exchange, body }));
     if (this.streams === undefined) return;
     this.#activity.sent(exchange, body);
     this.onActivity?.();
