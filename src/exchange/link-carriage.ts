@@ -1,7 +1,8 @@
 /** An exchange on the multiplexed link: a number of its own among the others. */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { CausewayError } from "../base/errors.ts";
 import { linkAnswerBytesMax } from "../base/limits.ts";
+import { decodeMessage } from "../base/wire-reader.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import { type AnswerFrame, AnswerFrameSchema } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { cancelFrame, failedFrame } from "./frames.ts";
 import { needsParts, PartAssembler, PartSender } from "./parts.ts";
@@ -87,7 +88,7 @@ class NumberedCarriage implements Carriage {
 /** An answer that has to go in parts, encoded. */
 function encodedForParts(answer: AnswerFrame): Uint8Array | undefined {
   if (!mayNeedParts(answer)) return undefined;
-  const encoded = toBinary(AnswerFrameSchema, answer);
+  const encoded = encodeMessage(AnswerFrameSchema, answer);
   return needsParts(encoded) ? encoded : undefined;
 }
 
@@ -123,7 +124,7 @@ export function gatherParts(
     assembler ??= new PartAssembler(answerBytesMax);
     const encoded = assembler.push(body.value);
     if (encoded !== undefined) {
-      return listener.onFrame({ case: "answer", value: fromBinary(AnswerFrameSchema, encoded) });
+      return listener.onFrame({ case: "answer", value: decodeMessage(AnswerFrameSchema, encoded) });
     }
     const credit = assembler.credit();
     if (credit !== undefined) carriage.send(credit);
