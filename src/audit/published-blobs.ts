@@ -37,7 +37,10 @@ export class PublishedBlobs {
   take(folded: FoldedBatch, state: RegistryState): void {
     const { index, batch, recordBytes } = folded;
     const at = { index, position: 0, gateway: batch.header.gateway };
-    const named = batch.recordKind === "governance" ? namedBlobs(recordBytes) : [];
+    const named =
+      batch.recordKind === "governance"
+        ? namedBlobs(recordBytes.filter((_, position) => mayName(batch.facts[position])))
+        : [];
     for (const { sha256: digest } of named) {
       const id = toHex(digest);
       const content = this.#unnamed.get(id);
@@ -115,4 +118,11 @@ export class PublishedBlobs {
       validateMaskPaths({ descriptors, methods, paths: fields });
     }
   }
+}
+
+/** Whether a record may name blobs. One that is void for its signers names them all the same. */
+function mayName(fact: FoldedBatch["batch"]["facts"][number] | undefined): boolean {
+  if (fact?.kind !== "statement") return true;
+  const { name } = fact.said.statement;
+  return name === "service" || name === "policy";
 }

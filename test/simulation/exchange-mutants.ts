@@ -98,13 +98,6 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
       to: "[]",
     },
   ],
-  closedBeforeItsReceiptAndRestart: [
-    {
-      file: "unanswered-receipts.js",
-      from: "for (; index > 0n; index--) {",
-      to: "for (; false; ) {",
-    },
-  ],
   answersPassTheMask: [
     {
       file: "answer-mask.js",
@@ -159,7 +152,6 @@ export const sourceProofs: Readonly<Record<string, number>> = {
   nothingFollowsWhatIsReplaced: 35,
   staleIsNotReleased: 42,
   closedBeforeItsReceipt: 0,
-  closedBeforeItsReceiptAndRestart: 0,
   answersPassTheMask: 2,
   partsUnderCredit: 0,
   creditIsGiven: 0,

@@ -18,10 +18,11 @@ import { UnacknowledgedReceipts } from "../../src/exchange/unacknowledged.ts";
 import { restoreUnanswered } from "../../src/exchange/unanswered-receipts.ts";
 import { UnknownAttempts } from "../../src/exchange/unknown-attempts.ts";
 import type { JournalBatch } from "../../src/ledger/journal/store.ts";
-import type { SealedRecord, Sealer } from "../../src/ledger/ports.ts";
+import type { Sealer } from "../../src/ledger/ports.ts";
 import { DescriptorSets } from "../../src/policy/descriptors.ts";
 import { Masks } from "../../src/policy/mask.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
+import { answeredAtOnce } from "./exchange-answered.ts";
 import { SimCaller } from "./exchange-caller.ts";
 import { fastSigner, fastTokens, fastVerifier } from "./exchange-crypto.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
@@ -390,23 +391,4 @@ export class SimProcess {
 
 function isNotOpen({ key }: { readonly key: string }): boolean {
   return !key.startsWith(openPrefix) && !key.startsWith("consumer/open/");
-}
-
-/** Whoever waits for answers is told at once that there is one. */
-function answeredAtOnce(
-  waits: UnacknowledgedReceipts,
-  defer: (work: () => void) => void,
-): UnacknowledgedReceipts {
-  return new Proxy(waits, {
-    get: (target, name) => {
-      if (name === "released") {
-        return (peer: string, sealed: SealedRecord, onAcknowledged?: () => void, key?: string) => {
-          target.released(peer, sealed, undefined, key);
-          if (onAcknowledged !== undefined) defer(onAcknowledged);
-        };
-      }
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
 }
