@@ -64,8 +64,6 @@ class NumberedCarriage implements Carriage {
     return Promise.resolve();
   }
 
-  take(): void {}
-
   /** An answer that is going in parts goes on; its place is free when the last has gone. */
   close(): void {
     if (!this.#isOpen) return;
