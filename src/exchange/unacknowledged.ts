@@ -28,10 +28,8 @@ import type { LinkEnd } from "./ports.ts";
 import { checkProof, type ProofCheck } from "./proof-check.ts";
 import {
   type AcknowledgementContext,
-  closedBeforeMs,
   type Released,
   Unanswered,
-  type Unread,
   type WaitingAcknowledgement,
 } from "./unanswered.ts";
 import { attemptKey } from "./used-attempts.ts";
@@ -55,9 +53,8 @@ export class UnacknowledgedReceipts {
   readonly #ports: UnacknowledgedPorts;
   readonly #waitingMax: number;
   readonly #byHandle = new Map<string, Released>();
+  /** Also of agencies that only have batches of the last `closedBeforeMs`: they may close attempts whose receipts are still to come. */
   readonly #byAgency = new Map<string, Unanswered>();
-  /** Batches of the last `closedBeforeMs`: what closes attempts whose receipts are still to come. */
-  #recent: (Unread & { readonly agency: string })[] = [];
   /** Of each attempt the handles that wait; by the attempt as a consumer's closing names it. */
   readonly #byAttempt = new Map<string, Set<string>>();
   /** Receipts answered in-band, by the leaf of their acknowledgement, until that is final. */
@@ -166,14 +163,7 @@ export class UnacknowledgedReceipts {
 
   /** A batch was included: it may hold answers to what is not answered in-band. */
   onIncluded({ header, index }: Pick<IncludedBatch, "header" | "index">): void {
-    const agency = agencyOf(header.gateway);
-    const nowMs = this.#ports.clock.nowMs();
-    this.#recent.push({ agency, index, includedAtMs: nowMs });
-    const kept = this.#recent.findIndex(
-      ({ includedAtMs }) => includedAtMs >= nowMs - closedBeforeMs,
-    );
-    if (kept > 0) this.#recent.splice(0, kept);
-    this.#byAgency.get(agency)?.included(index, nowMs);
+    this.#unansweredOf(agencyOf(header.gateway)).included(index, this.#ports.clock.nowMs());
   }
 
   /**
@@ -199,7 +189,6 @@ export class UnacknowledgedReceipts {
     const known = this.#byAgency.get(agency);
     if (known !== undefined) return known;
     const unanswered = new Unanswered();
-    unanswered.unread = this.#recent.filter((batch) => batch.agency === agency);
     this.#byAgency.set(agency, unanswered);
     return unanswered;
   }
@@ -207,8 +196,10 @@ export class UnacknowledgedReceipts {
   /** Looks on the ledger for the answers to what is overdue; after each final checkpoint. */
   onFinal(): void {
     const nowMs = this.#ports.clock.nowMs();
-    for (const unanswered of this.#byAgency.values()) {
+    for (const [agency, unanswered] of this.#byAgency) {
       unanswered.age(nowMs);
+      unanswered.prune(nowMs);
+      if (unanswered.idle) this.#byAgency.delete(agency);
       // What still has to wait is put there again.
       const waiting = [...unanswered.waiting.values()];
       unanswered.waiting.clear();
@@ -272,10 +263,7 @@ export class UnacknowledgedReceipts {
   #answer(released: Released, isAcknowledged: boolean): void {
     const { handle, attempt, peer } = released;
     if (!this.#byHandle.delete(handle)) return;
-    const agency = agencyOf(peer);
-    const unanswered = this.#byAgency.get(agency);
-    unanswered?.take(handle);
-    if (unanswered?.size === 0) this.#byAgency.delete(agency);
+    this.#byAgency.get(agencyOf(peer))?.take(handle);
     if (attempt !== undefined) {
       const handles = this.#byAttempt.get(attempt);
       handles?.delete(handle);

@@ -1,4 +1,5 @@
 /** What of one agency waits for an answer: its receipts, and acknowledgements that cannot be verified yet. */
+import { Fifo } from "../base/fifo.ts";
 import { acknowledgementDueMs } from "../base/limits.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Replica } from "../ledger/ports.ts";
@@ -45,7 +46,8 @@ export interface Unread {
 export class Unanswered {
   readonly fresh: Map<string, Released> = new Map();
   readonly overdue: Map<string, Released> = new Map();
-  unread: Unread[] = [];
+  /** In the order of the ledger. */
+  readonly unread: Fifo<Unread> = new Fifo();
   /** Acknowledgements under a key that is not known yet, by the handle of their receipt. */
   readonly waiting: Map<string, WaitingAcknowledgement> = new Map();
 
@@ -73,11 +75,19 @@ export class Unanswered {
     this.waiting.delete(handle);
   }
 
-  /** A batch that was included long before the oldest receipt was released answers none. */
   included(index: bigint, nowMs: number): void {
     this.unread.push({ index, includedAtMs: nowMs });
-    const since = (this.first?.releasedAtMs ?? nowMs) - closedBeforeMs;
-    const kept = this.unread.findIndex(({ includedAtMs }) => includedAtMs >= since);
-    if (kept > 0) this.unread.splice(0, kept);
+    this.prune(nowMs);
+  }
+
+  /** A batch that was included long before the oldest receipt was released answers none. */
+  prune(nowMs: number): void {
+    const sinceMs = (this.first?.releasedAtMs ?? nowMs) - closedBeforeMs;
+    while ((this.unread.peek()?.includedAtMs ?? sinceMs) < sinceMs) this.unread.shift();
+  }
+
+  /** Nothing waits, and nothing is known that a receipt to come could be answered by. */
+  get idle(): boolean {
+    return this.size === 0 && this.unread.count === 0;
   }
 }

@@ -9,7 +9,7 @@ import { AssertionError, assertInvariant, CausewayError } from "../../base/error
 import { clockStepBackMaxMs } from "../../base/limits.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { QueuedRecord, Recheck, Seen, StateChange } from "../ports.ts";
-import { Fifo } from "./fifo.ts";
+import { Fifo } from "../../base/fifo.ts";
 
 export type RecordKind = QueuedRecord["kind"];
 
