@@ -3,7 +3,7 @@
  * frame by frame, so that they say the same only at equal numbers, whatever records these stand in.
  */
 import { equalBytes } from "../base/bytes.ts";
-import { Fifo } from "../ledger/journal/fifo.ts";
+import { Fifo } from "../base/fifo.ts";
 import type { NamedReceipt } from "./attempt.ts";
 import type { Place } from "./findings.ts";
 
