@@ -100,7 +100,9 @@ export function streamMessage(value: Uint8Array): Buffer {
     }
     length.push((rest & 0x7f) | 0x80);
   }
-  return value.length === 0 ? Buffer.alloc(0) : Buffer.from([0x0a, ...length, ...value]);
+  return value.length === 0
+    ? Buffer.alloc(0)
+    : Buffer.concat([Uint8Array.of(0x0a, ...length), value]);
 }
 
 export interface StreamUpstream {
