@@ -6,8 +6,13 @@
  */
 import { sha256 as portableSha256 } from "@noble/hashes/sha2.js";
 
+interface NativeHash {
+  update(data: Uint8Array): NativeHash;
+  digest(encoding: "latin1"): string;
+}
 interface NativeCrypto {
   hash?(algorithm: string, data: Uint8Array, encoding: "latin1"): string;
+  createHash(algorithm: string): NativeHash;
 }
 interface Runtime {
   getBuiltinModule?(id: string): NativeCrypto | undefined;
@@ -21,10 +26,19 @@ export const sha256: (data: Uint8Array) => Uint8Array =
 
 const digestBytes = 32;
 
+function nativeSha256(data: Uint8Array): Uint8Array {
+  return digestOf((native as Required<NativeCrypto>).hash("sha256", data, "latin1"));
+}
+
+/** SHA-256 of the concatenation of two byte strings of which the second is long: it is not copied. */
+export function sha256OfLong(first: Uint8Array, long: Uint8Array): Uint8Array {
+  if (native === undefined) return portableSha256.create().update(first).update(long).digest();
+  return digestOf(native.createHash("sha256").update(first).update(long).digest("latin1"));
+}
+
 // A text with a character for each byte: the runtime makes it in less than half of the time that a
 // buffer takes, which is most of the time of a short hash.
-function nativeSha256(data: Uint8Array): Uint8Array {
-  const text = (native as Required<NativeCrypto>).hash("sha256", data, "latin1");
+function digestOf(text: string): Uint8Array {
   const digest = new Uint8Array(digestBytes);
   for (let i = 0; i < digestBytes; i++) digest[i] = text.charCodeAt(i);
   return digest;

@@ -1,6 +1,6 @@
 /** The running hash over the frames of a request or a response (RECORDS.md). */
 import { u32be } from "../base/bytes.ts";
-import { sha256 } from "../base/sha256.ts";
+import { sha256, sha256OfLong } from "../base/sha256.ts";
 import { hashBytes } from "../merkle/hash.ts";
 
 /** What a frame of a transcript is. */
@@ -15,7 +15,7 @@ export function emptyTranscript(): Uint8Array {
 
 const prefixBytes = hashBytes + 1 + 4;
 // Hashing is synchronous and keeps nothing of its input.
-const shortInput = new Uint8Array(4096);
+const input = new Uint8Array(4096);
 
 /** t(i) from t(i-1): SHA-256 of the value before, the kind, the length as u32 big-endian and the bytes. */
 export function extendTranscript(
@@ -25,10 +25,10 @@ export function extendTranscript(
 ): Uint8Array {
   if (before.length !== hashBytes) throw new RangeError("a transcript has 32 bytes");
   const length = prefixBytes + bytes.length;
-  const input = length > shortInput.length ? new Uint8Array(length) : shortInput;
   input.set(before);
   input[hashBytes] = kindBytes[kind];
   input.set(u32be(bytes.length), hashBytes + 1);
+  if (length > input.length) return sha256OfLong(input.subarray(0, prefixBytes), bytes);
   input.set(bytes, prefixBytes);
   return sha256(input.subarray(0, length));
 }
@@ -37,6 +37,14 @@ export function extendTranscript(
 export class Transcript {
   #value: Uint8Array = emptyTranscript();
   #frames = 0;
+
+  /** Another one of the same frames, which grows by itself. */
+  copy(): Transcript {
+    const copy = new Transcript();
+    copy.#value = this.#value;
+    copy.#frames = this.#frames;
+    return copy;
+  }
 
   /** Adds an encoded `Metadata`. */
   addHeaders(encoded: Uint8Array): this {

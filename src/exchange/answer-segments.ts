@@ -2,6 +2,7 @@
  * The answer of an upstream on its way through the provider's gateway: cut into segments, masked, bounded,
  * and hashed as it was received and as it is released.
  */
+import { equalBytes } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { exchangeFrameBytesMax, exchangeFrameOverheadBytes } from "../base/limits.ts";
 import { encodeMessage } from "../base/wire-writer.ts";
@@ -68,7 +69,8 @@ export class AnswerSegments {
   readonly #bounds: AnswerBounds;
   readonly #holding: Pick<Holding, "take">;
   readonly #released = new Transcript();
-  readonly #received = new Transcript();
+  /** As the upstream gave it; absent while nothing of it was taken away, and it is what is released. */
+  #received: Transcript | undefined;
   #number = 0;
   #framesTaken = 0;
   #headers: Uint8Array | undefined;
@@ -98,8 +100,9 @@ export class AnswerSegments {
 
   /** Headers of the upstream, once, before the first message. */
   addHeaders(metadata: Metadata): void {
-    this.#received.addHeaders(encodeMessage(MetadataSchema, metadata));
+    const received = encodeMessage(MetadataSchema, metadata);
     this.#headers = encodeMessage(MetadataSchema, this.#filter.headers(metadata));
+    if (!equalBytes(received, this.#headers)) this.#receivedApart().addHeaders(received);
     this.#released.addHeaders(this.#headers);
   }
 
@@ -119,7 +122,7 @@ export class AnswerSegments {
     if (!this.#holding.take(message.length)) {
       throw new CausewayError("BUSY", "the peer leaves too much unread");
     }
-    this.#received.addMessage(bytes);
+    if (this.#received !== undefined || message !== bytes) this.#receivedApart().addMessage(bytes);
     this.#released.addMessage(message);
     this.#messages.push(message);
     this.#bytes += message.length;
@@ -142,7 +145,7 @@ export class AnswerSegments {
       messages: this.#messages,
       bytes: this.#bytes,
       response: this.#released.value,
-      upstream: this.#received.value,
+      upstream: (this.#received ?? this.#released).value,
       status: this.#status,
     };
     this.#framesTaken = segment.framesEnd;
@@ -152,10 +155,15 @@ export class AnswerSegments {
     return segment;
   }
 
+  /** From the first difference on there are two transcripts. It is to be called before that is released. */
+  #receivedApart(): Transcript {
+    this.#received ??= this.#released.copy();
+    return this.#received;
+  }
+
   /** An answer without headers has empty ones: its first frame is headers. */
   #assureHeaders(): void {
     if (this.#released.frames > 0) return;
-    this.#received.addHeaders(emptyMetadata);
     this.#released.addHeaders(emptyMetadata);
     this.#headers = emptyMetadata;
   }

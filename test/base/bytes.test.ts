@@ -15,7 +15,7 @@ import {
   utf8,
 } from "../../src/base/bytes.ts";
 import { formatUuid } from "../../src/base/ids.ts";
-import { hmacSha256, sha256 } from "../../src/base/sha256.ts";
+import { hmacSha256, sha256, sha256OfLong } from "../../src/base/sha256.ts";
 
 // Lengths on both sides of every bound inside: groups of 3, blocks of 64, the buffers that are reused.
 const anyBytes = fc.oneof(
@@ -113,6 +113,15 @@ describe("SHA-256 and HMAC-SHA256", () => {
         const expected = plain(createHash("sha256").update(data).digest());
         assert.deepEqual(sha256(data), expected);
         assert.deepEqual(plain(Buffer.from(portableSha256(data))), expected);
+      }),
+    );
+  });
+
+  it("of two parts is that of both, of any length", () => {
+    fc.assert(
+      fc.property(anyBytes, anyBytes, (first, long) => {
+        const expected = plain(createHash("sha256").update(first).update(long).digest());
+        assert.deepEqual(sha256OfLong(first, long), expected);
       }),
     );
   });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { createHmac, hkdfSync } from "node:crypto";
+import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { concatBytes, parseHex, toHex, utf8 } from "../../src/base/bytes.ts";
+import { concatBytes, parseHex, toHex, u32be, utf8 } from "../../src/base/bytes.ts";
 import type { CommitmentLabel } from "../../src/crypto/commitments.ts";
 import {
   commit,
@@ -148,6 +148,16 @@ test("a transcript made frame by frame is the one made at once", () => {
       assert.deepEqual(transcriptOf(headers, messages), value);
     }),
   );
+});
+
+test("a transcript takes frames of any length alike", () => {
+  const before = new Transcript().addHeaders(utf8("a")).value;
+  for (const length of [0, 1, 4058, 4059, 4060, 4096, 65_536]) {
+    const bytes = new Uint8Array(length).fill(7);
+    const input = Buffer.concat([before, Uint8Array.of(2), u32be(length), bytes]);
+    const expected = createHash("sha256").update(input).digest("hex");
+    assert.equal(toHex(extendTranscript(before, "message", bytes)), expected, `${length}`);
+  }
 });
 
 function bytes32(fill: number): Uint8Array {

@@ -4,8 +4,10 @@ import { CausewayError } from "../../base/errors.ts";
 import { gunzipMessage, messageTooLarge, withoutBuffer } from "./gzip.ts";
 
 const prefixBytes = 5;
-/** First size of the buffer for a message that comes in pieces; it doubles up to the message's length. */
+/** First size of the buffer for a message that comes in pieces. */
 const partialBytesMin = 64 * 1024;
+/** It grows by this factor up to the message's length: each step is copied, and garbage. */
+const partialGrowth = 4;
 
 /** The prefix of a message of this length, compressed or not. */
 export function messagePrefix(length: number, compressed = false): Buffer {
@@ -149,8 +151,8 @@ export class MessageReader {
 
   #grow(needed: number, total: number): void {
     if (needed <= this.#partial.length) return;
-    const doubled = Math.max(needed, 2 * this.#partial.length, partialBytesMin);
-    const grown = Buffer.allocUnsafeSlow(Math.min(doubled, total));
+    const wanted = Math.max(needed, partialGrowth * this.#partial.length, partialBytesMin);
+    const grown = Buffer.allocUnsafeSlow(Math.min(wanted, total));
     grown.set(this.#partial.subarray(0, this.#partialHave));
     this.#partial = grown;
   }
