@@ -1,5 +1,5 @@
 /** Between the messages of `causeway.ledger.v1` and the ledger's own types. */
-import { create } from "@bufbuild/protobuf";
+import { createMessage } from "../../src/base/create-message.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { batchMessageBytesMax, groupBatchesMax } from "../../src/base/limits.ts";
 import { isReasonCode } from "../../src/base/reasons.ts";
@@ -35,11 +35,11 @@ export function toSealedBatches({ batches }: SubmitRequest): readonly SealedBatc
 }
 
 export function fromSubmitResults(results: readonly SubmitResult[]): SubmitResponse {
-  return create(SubmitResponseSchema, { results: results.map(fromSubmitResult) });
+  return createMessage(SubmitResponseSchema, { results: results.map(fromSubmitResult) });
 }
 
 function fromSubmitResult(result: SubmitResult): SubmitResultMessage {
-  return create(SubmitResultSchema, {
+  return createMessage(SubmitResultSchema, {
     result:
       result.kind === "included"
         ? { case: "included", value: { index: result.index } }
@@ -104,7 +104,9 @@ function batchRun(items: readonly FollowItem[], at: number): readonly BatchItem[
 function fromBatches(run: readonly BatchItem[]): FollowResponse {
   const index = run[0]?.index ?? 0n;
   const batches = run.map(({ batch: { leaf, records } }) => ({ leaf, records: [...records] }));
-  return create(FollowResponseSchema, { item: { case: "batches", value: { index, batches } } });
+  return createMessage(FollowResponseSchema, {
+    item: { case: "batches", value: { index, batches } },
+  });
 }
 
 /** Bytes of a batch in a message, with the framing of each record. */
@@ -115,14 +117,18 @@ export function messageBytesOf({ leaf, records }: SealedBatch): number {
 function fromNote(item: NoteItem): FollowResponse {
   switch (item.kind) {
     case "head":
-      return create(FollowResponseSchema, {
+      return createMessage(FollowResponseSchema, {
         item: { case: "head", value: { note: item.note, registryDigest: item.registryDigest } },
       });
     case "final":
-      return create(FollowResponseSchema, { item: { case: "final", value: { note: item.note } } });
+      return createMessage(FollowResponseSchema, {
+        item: { case: "final", value: { note: item.note } },
+      });
     case "term opened": {
       const { term, start } = item;
-      return create(FollowResponseSchema, { item: { case: "termOpened", value: { term, start } } });
+      return createMessage(FollowResponseSchema, {
+        item: { case: "termOpened", value: { term, start } },
+      });
     }
   }
 }

@@ -8,7 +8,7 @@ import type {
   ServerWritableStream,
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { create } from "@bufbuild/protobuf";
+import { createMessage } from "../../src/base/create-message.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { concatBytes, emptyBytes, toHex } from "../../src/base/bytes.ts";
 import {
@@ -83,7 +83,7 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
       assertMember(options, call);
       const { sha256, content } = await readBlob(call);
       await host.putBlob(sha256, content);
-      return create(PutBlobResponseSchema);
+      return createMessage(PutBlobResponseSchema);
     };
     void respond(run, callback, statusOf);
   };
@@ -95,7 +95,7 @@ export function createLedgerService(options: LedgerServiceOptions): UntypedServi
       if (content === undefined) throw new CausewayError("BLOB_MISSING", "there is no such blob");
       for (let at = 0; at === 0 || at < content.length; at += blobChunkBytesMax) {
         const chunk = content.subarray(at, at + blobChunkBytesMax);
-        await write(call, create(GetBlobResponseSchema, { chunk }));
+        await write(call, createMessage(GetBlobResponseSchema, { chunk }));
       }
     })().then(
       () => call.end(),

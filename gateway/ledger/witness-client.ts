@@ -1,7 +1,8 @@
 /** What others ask of a witness over HTTPS: the sequencer and other cities of a city's, and a log of any other. */
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { createMessage } from "../../src/base/create-message.ts";
+import { encodeMessage } from "../../src/base/wire-writer.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { addCheckpointBytesMax, submissionsInFlightMax } from "../../src/base/limits.ts";
 import { SubmitRequestSchema } from "../../src/gen/causeway/ledger/v1/ledger_pb.ts";
@@ -77,10 +78,10 @@ class HttpsWitness implements WitnessPort {
   }
 
   async #hand(batches: readonly SealedBatch[]): Promise<readonly WitnessAnswer[]> {
-    const message = create(SubmitRequestSchema, {
+    const message = createMessage(SubmitRequestSchema, {
       batches: batches.map(({ leaf, records }) => ({ leaf, records: [...records] })),
     });
-    const body = toBinary(SubmitRequestSchema, message);
+    const body = encodeMessage(SubmitRequestSchema, message);
     const contentType = "application/octet-stream";
     const asked = { method: "POST", path: batchesPath, body, contentType } as const;
     const answer = await this.#holding.ask(asked);

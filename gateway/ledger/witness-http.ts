@@ -11,7 +11,8 @@
  *   for a term that is not known here, 413, and 422 when it shows nothing.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { fromBinary } from "@bufbuild/protobuf";
+import { CausewayError } from "../../src/base/errors.ts";
+import { decodeMessage } from "../../src/base/wire-reader.ts";
 import {
   addCheckpointBytesMax,
   batchMessageBytesMax,
@@ -126,10 +127,10 @@ async function holdAll(
 
 function readBatches(body: Uint8Array): readonly SealedBatch[] | undefined {
   try {
-    return toSealedBatches(fromBinary(SubmitRequestSchema, body));
-  } catch {
-    // The decoder throws errors of no common kind, and nothing else.
-    return undefined;
+    return toSealedBatches(decodeMessage(SubmitRequestSchema, body));
+  } catch (error) {
+    if (error instanceof CausewayError) return undefined;
+    throw error;
   }
 }
 
