@@ -43,9 +43,10 @@ export class BackwardWriter {
 
   /** The UTF-8 encoding of a text. */
   text(text: string): void {
-    const before = this.#at;
+    const before = this.length;
     if (text.length <= loopTextMax && this.codes(text, 0, 0x7f)) return;
-    this.#at = before;
+    // Counted from the end: the buffer may have grown.
+    this.#at = this.#buffer.length - before;
     this.bytes(utf8(text));
   }
 
