@@ -3,6 +3,7 @@ import type { Server, ServerResponse } from "node:http";
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { Handshakes } from "../../src/exchange/transport/handshakes.ts";
 import type { CallerConnection } from "../../src/exchange/transport/ports.ts";
 import type { JsonRequest, JsonResponse } from "./json-call.ts";
 
@@ -20,11 +21,17 @@ export class JsonConnections {
   /** Of HTTP/1.1, under TLS or not. */
   readonly #plain = new Map<Socket, Plain>();
   readonly #sessions = new Set<Http2Session>();
+  readonly #handshakes: Handshakes;
 
   constructor(server: Server) {
+    this.#handshakes = new Handshakes(server);
     server.on("connection", (socket: Socket) => {
       this.#raw.add(socket);
       socket.once("close", () => this.#raw.delete(socket));
+    });
+    // Its certificate is looked at long before its first request.
+    server.on("secureConnection", (socket: TLSSocket) => {
+      if (socket.alpnProtocol !== "h2") this.#plainOf(socket);
     });
     server.on("session", (session: Http2Session) => {
       this.#sessions.add(session);
@@ -54,6 +61,7 @@ export class JsonConnections {
 
   /** No connection that is open now takes another request; each ends with its last response. */
   endAll(): void {
+    this.#handshakes.endAll();
     for (const session of this.#sessions) session.close();
     for (const [socket, plain] of this.#plain) {
       plain.isEnding = true;

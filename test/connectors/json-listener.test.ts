@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { Agent, request as requestHttps } from "node:https";
 import { connect } from "node:net";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { gzipSync } from "node:zlib";
 import { create, type JsonValue } from "@bufbuild/protobuf";
 import { type JsonListener, listenJson } from "../../gateway/connectors/json-listener.ts";
@@ -597,6 +599,38 @@ describe("the listener for HTTP/JSON callers", () => {
         await isClosed;
         await ask();
         assert.deepEqual(authorized(), [true, false]);
+      });
+      test("ends one over HTTP/1.1 that has asked nothing yet", async () => {
+        const socket = connectTls({ ...tls, host: "127.0.0.1", port: changing.port });
+        await once(socket, "secureConnect");
+        // The server's side of the handshake is over when it answers another connection.
+        await ask();
+        const isClosed = once(socket, "close");
+        socket.on("error", () => undefined).resume();
+        changing.updateSecure(under(other) ?? {});
+        await isClosed;
+        assert.deepEqual(authorized(), [true]);
+      });
+      test("ends one whose handshake is not over", async () => {
+        const raw = connect(changing.port, "127.0.0.1")
+          .on("error", () => undefined)
+          .resume();
+        await once(raw, "connect");
+        await ask();
+        const isClosed = once(raw, "close");
+        changing.updateSecure(under(other) ?? {});
+        await isClosed;
+      });
+      test("resumes no session that began under the other authority", async () => {
+        const connect = { ...tls, host: "127.0.0.1", port: changing.port };
+        const first = connectTls(connect);
+        const [session] = (await once(first, "session")) as [Buffer];
+        first.destroy();
+        changing.updateSecure(under(other) ?? {});
+        const second = connectTls({ ...connect, session });
+        await once(second, "secureConnect");
+        assert.equal(second.isSessionReused(), false);
+        second.destroy();
       });
       test("answers what one over HTTP/1.1 has asked, and then ends it", async () => {
         let answer = (): void => undefined;

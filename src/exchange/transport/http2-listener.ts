@@ -29,6 +29,7 @@ import {
 } from "../../base/limits.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import { statusOf } from "../status.ts";
+import { Handshakes } from "./handshakes.ts";
 import { encodingsRead, headersAndEnd } from "./http2-answer.ts";
 import { Http2Call } from "./http2-call.ts";
 import { fieldOf, metadataFromFields } from "./metadata.ts";
@@ -92,6 +93,7 @@ export async function listenHttp2(options: Http2ListenerOptions): Promise<Http2L
   };
   const sessions = new Set<ServerHttp2Session>();
   const server = openServer(options);
+  const handshakes = new Handshakes(server);
   server.on("session", (session: ServerHttp2Session) => serve(session, serving, sessions));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -108,7 +110,10 @@ export async function listenHttp2(options: Http2ListenerOptions): Promise<Http2L
     updateSecure: (secure) => {
       setSecureContext(server, secure);
       // Whether a client's certificate counts was found when its connection began.
-      if (!isDeepStrictEqual(authorities, secure.ca)) for (const each of sessions) each.close();
+      if (!isDeepStrictEqual(authorities, secure.ca)) {
+        handshakes.endAll();
+        for (const each of sessions) each.close();
+      }
       authorities = secure.ca;
     },
     updateMessageBytesMax: (bytes) => {

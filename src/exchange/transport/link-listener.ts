@@ -42,6 +42,7 @@ export interface LinkListener {
 export async function listenForPeers(options: LinkListenerOptions): Promise<LinkListener> {
   const { grpc, host, onStreams, port, scheduler, tls } = options;
   const sockets = new Set<TLSSocket>();
+  let current = tls;
   // The handshake is over when a connection is handed to it: TLS is this listener's.
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const server = createServer({
@@ -55,7 +56,8 @@ export async function listenForPeers(options: LinkListenerOptions): Promise<Link
     socket.on("error", ignore);
     socket.setKeepAlive(true, keepaliveMs);
     socket.setNoDelay(true);
-    if (socket.alpnProtocol !== "h2") socket.destroy();
+    // The handshake may have begun when others were trusted.
+    if (socket.alpnProtocol !== "h2" || !isTrusted(socket, current)) socket.destroy();
     else if (serverNameOf(socket) === exchangeServerName) onStreams(socket);
     else injector.injectConnection(rememberingPeer(socket));
   });
@@ -70,6 +72,7 @@ export async function listenForPeers(options: LinkListenerOptions): Promise<Link
   return {
     port: (server.address() as AddressInfo).port,
     update: (next) => {
+      current = next;
       server.setSecureContext(serverTlsOptions(next));
       for (const socket of sockets) {
         if (!isTrusted(socket, next)) scheduler.after(linkCloseMs, () => socket.destroy());
