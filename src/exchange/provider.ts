@@ -84,9 +84,10 @@ export class ProviderSide {
         if (begun !== undefined) return begun.onFrame(body);
         if (body.case !== "call") return;
         const hasRoom = attempts.size < linkExchangesMax;
-        const carriage = linkCarriage(link, exchange, () => attempts.delete(exchange));
+        // What is refused for want of room takes no place, and gives none back: its number may be another's by then.
+        const closed = (): boolean => hasRoom && attempts.delete(exchange);
+        const carriage = linkCarriage(link, exchange, closed);
         const attempt = this.#attempt(carriage, body.value, linkRequestBytesMax, hasRoom);
-        // What is refused for want of room takes no place.
         if (!hasRoom) return attempt.start();
         attempts.set(exchange, {
           onFrame: (later) => {

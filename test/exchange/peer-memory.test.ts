@@ -233,6 +233,31 @@ describe("a consumer that sends more than any upstream takes", () => {
     assert.equal(refused.length, 100);
   });
 
+  it("has no exchange forgotten that bears the number of one refused for want of room", async () => {
+    const provider = new TestProvider();
+    for (let i = 1; i <= linkExchangesMax; i++) provider.call(BigInt(i), unary);
+    await settle();
+    const again = BigInt(linkExchangesMax + 1);
+    provider.seals = [];
+    provider.call(again, unary);
+    await settle();
+    const [refused, ...none] = provider.seals.splice(0);
+    assert.ok(refused !== undefined && none.length === 0);
+    provider.cancel(1n);
+    await settle();
+    for (const durable of provider.seals.splice(0)) durable();
+    await settle();
+    provider.seals = undefined;
+    provider.call(again, unary);
+    await settle();
+    assert.equal(provider.reserved, linkExchangesMax);
+    refused();
+    await settle();
+    provider.handler.onLost();
+    await settle();
+    assert.equal(provider.side.openAttempts, 0);
+  });
+
   it("has a call refused whose request comes before it is judged and does not fit", async () => {
     const provider = new TestProvider({ memoryBytes: room });
     const { ear } = openStream(provider);
