@@ -127,7 +127,7 @@ export class ServiceAttributes {
       assertColumns(all.map(([name]) => name));
       return Object.fromEntries(all);
     } catch (error) {
-      throw this.#unavailable(error);
+      throw this.#unavailable(error, signal);
     }
   }
 
@@ -168,10 +168,11 @@ export class ServiceAttributes {
   }
 
   /** What the caller's own bytes are to blame for, and what is missing for every call, stays what it is. */
-  #unavailable(error: unknown): unknown {
+  #unavailable(error: unknown, signal?: AbortSignal): unknown {
     if (!(error instanceof CausewayError)) return error;
     if (error.code === "MALFORMED" || error.code === "BLOB_MISSING") return error;
-    this.#ports.onFault(error.message);
+    // A caller that waits no longer is no fault of a database.
+    if (signal?.aborted !== true) this.#ports.onFault(error.message);
     return new CausewayError("ATTRIBUTES_UNAVAILABLE", "attributes of the call cannot be found", {
       cause: error,
     });

@@ -115,6 +115,28 @@ async function connect({ pool }: Connections): Promise<pg.PoolClient> {
   }
 }
 
+/** Waits no longer than `signal` lets it: a connection that comes later goes back unused. */
+async function connectUntil(signal: AbortSignal, connections: Connections): Promise<pg.PoolClient> {
+  signal.throwIfAborted();
+  const connecting = connect(connections);
+  let stop = (): void => undefined;
+  const ended = new Promise<never>((_resolve, reject) => {
+    stop = () => reject(signal.reason as Error);
+  });
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await Promise.race([connecting, ended]);
+  } catch (error) {
+    void connecting.then(
+      (client) => client.release(),
+      () => undefined,
+    );
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
 async function begin(client: pg.PoolClient, timeoutMs: number | undefined): Promise<void> {
   const timeout = timeoutMs === undefined ? 0 : Math.max(1, Math.min(timeoutMs, timerMsMax));
   await client.query(
@@ -150,8 +172,7 @@ async function describe(
 
 async function openCursor(connections: Connections, read: SqlRead): Promise<SqlCursor> {
   const { signal } = read;
-  signal.throwIfAborted();
-  const client = await connect(connections);
+  const client = await connectUntil(signal, connections);
   let ended: Promise<unknown> | undefined;
   const abort = (): void => {
     ended ??= cancel(connections, client);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -141,6 +143,7 @@ function lookups(rows: () => Rows): void {
     const slow = attributes(rows().slow).of(body, call, ending.signal);
     setTimeout(() => ending.abort("ended"), 100);
     await assert.rejects(async () => slow, isCode("ATTRIBUTES_UNAVAILABLE"));
+    assert.deepEqual(faults, []);
     assert.deepEqual(await said("SELECT 1 AS level"), { desk: true, level: 1n });
   });
 
@@ -217,3 +220,27 @@ describe(
     }));
   },
 );
+
+test("a lookup ends with its call while a PostgreSQL database does not take the connection", async () => {
+  const silent = createServer((socket) => void sockets.push(socket));
+  const sockets: Socket[] = [];
+  await once(silent.listen(0, "127.0.0.1"), "listening");
+  const { port } = silent.address() as AddressInfo;
+  const database = createPostgresqlDatabase({
+    host: "127.0.0.1",
+    port,
+    user: "reader",
+    database: "rows",
+    connectionsMax: 1,
+  });
+  const ending = new AbortController();
+  const found = new LookupDatabase(database, scheduler).find("SELECT 1", [], ending.signal);
+  await once(silent, "connection");
+  const beganMs = performance.now();
+  ending.abort("ended");
+  await assert.rejects(found, isCode("DEADLINE"));
+  assert.ok(performance.now() - beganMs < 5000);
+  for (const socket of sockets) socket.destroy();
+  silent.close();
+  await database.close();
+});
