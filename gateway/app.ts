@@ -319,6 +319,7 @@ async function build(
       stopWatchingChain();
       stopReporting();
       localTakings.close();
+      evidence.stop();
       await journal.close();
       submitter.stop();
       sides.links.close();

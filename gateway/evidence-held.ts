@@ -41,6 +41,8 @@ export interface HeldEvidence {
   forkedLeaf(gateway: string): Uint8Array | undefined;
   /** Goes on with what an earlier start began, and seals a status now and then. */
   start(openAttempts: () => number): void;
+  /** Reads the journal no more and seals no more status; what comes in-band is held until `close`. */
+  stop(): void;
   close(): Promise<void>;
 }
 
@@ -139,6 +141,11 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
       onFailure,
     });
   };
+  const stop = (): void => {
+    stopStatus?.();
+    stopIncluded();
+    stopFinal();
+  };
   return {
     held,
     sent,
@@ -151,10 +158,9 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     },
     forkedLeaf: (gateway) => forks.leafOf(gateway),
     start,
+    stop,
     close: async () => {
-      stopStatus?.();
-      stopIncluded();
-      stopFinal();
+      stop();
       await store.close();
     },
   };
