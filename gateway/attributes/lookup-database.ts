@@ -2,7 +2,7 @@
 import type { Scheduler } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { attributeLookupMs } from "../../src/base/limits.ts";
-import type { SqlDatabase, SqlRow, SqlValue } from "../connectors/sql-database.ts";
+import type { SqlCursor, SqlDatabase, SqlRow, SqlValue } from "../connectors/sql-database.ts";
 import type { SqlDialect } from "../connectors/sql-query.ts";
 
 export interface FoundRow {
@@ -68,20 +68,20 @@ export class LookupDatabase {
   ): Promise<FoundRow | undefined> {
     const read = { text, parameters, timeoutMs: attributeLookupMs, signal };
     const cursor = await this.#database.read(read);
+    // A database that has become silent says neither what it found nor that it was told to stop.
+    let end = (): void => undefined;
+    const ended = new Promise<never>((_resolve, reject) => {
+      end = () => reject(signal.reason as Error);
+    });
+    signal.addEventListener("abort", end, { once: true });
+    if (signal.aborted) end();
     try {
-      let found: FoundRow | undefined;
-      for (;;) {
-        const batch = await cursor.next();
-        signal.throwIfAborted();
-        if (batch.kind === "failed") throw failed(batch.cause);
-        for (const row of batch.rows) {
-          if (found !== undefined) throw failed("it gives more than one row");
-          found = { columns: batch.columns, row };
-        }
-        if (batch.done) return found;
-      }
+      return await Promise.race([onlyRow(cursor, signal), ended]);
     } finally {
-      await cursor.close();
+      signal.removeEventListener("abort", end);
+      const closed = cursor.close();
+      if (!signal.aborted) await closed;
+      else closed.catch(() => undefined);
     }
   }
 
@@ -98,6 +98,20 @@ export class LookupDatabase {
 
   #closeUnused(): void {
     if (this.#isRetired && this.#asking === 0) void this.close();
+  }
+}
+
+async function onlyRow(cursor: SqlCursor, signal: AbortSignal): Promise<FoundRow | undefined> {
+  let found: FoundRow | undefined;
+  for (;;) {
+    const batch = await cursor.next();
+    signal.throwIfAborted();
+    if (batch.kind === "failed") throw failed(batch.cause);
+    for (const row of batch.rows) {
+      if (found !== undefined) throw failed("it gives more than one row");
+      found = { columns: batch.columns, row };
+    }
+    if (batch.done) return found;
   }
 }
 

@@ -36,7 +36,7 @@ const clientCheckMs = 2_000;
 export function createPostgresqlDatabase(options: PostgresqlOptions): SqlDatabase {
   const pool = createPool(options, options.connectionsMax);
   // A call to cancel must not wait for the calls that are to be cancelled.
-  const cancelling = createPool(options, 1);
+  const cancelling = createPool(options, 1, connectMs);
   const connections: Connections = { pool, cancelling };
   return {
     dialect: "postgresql",
@@ -54,7 +54,7 @@ interface Connections {
   readonly cancelling: pg.Pool;
 }
 
-function createPool(options: PostgresqlOptions, max: number): pg.Pool {
+function createPool(options: PostgresqlOptions, max: number, queryMs?: number): pg.Pool {
   const { host, port, user, database, password, tls } = options;
   const { ca, serverName, certificate, key } = tls ?? {};
   const pool = new pg.Pool({
@@ -76,13 +76,15 @@ function createPool(options: PostgresqlOptions, max: number): pg.Pool {
             ...(key === undefined ? {} : { key }),
           },
     connectionTimeoutMillis: connectMs,
+    ...(queryMs === undefined ? {} : { query_timeout: queryMs }),
     idleTimeoutMillis: idleMs,
     allowExitOnIdle: true,
     application_name: "causeway",
     onConnect: watchClient,
   });
-  // An idle connection that breaks is made again with the next query.
+  // A connection that breaks is made again with the next query; what it was asked rejects by itself.
   pool.on("error", () => undefined);
+  pool.on("connect", (client) => client.on("error", () => undefined));
   return pool;
 }
 

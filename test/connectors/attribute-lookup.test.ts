@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import Database from "better-sqlite3";
 import pg from "pg";
 import type { AskedCall } from "../../gateway/attributes/attribute-query.ts";
@@ -218,6 +218,60 @@ describe(
       slow: "SELECT 1 AS level FROM (SELECT pg_sleep(60)) AS slept",
       missing: /column "absent" does not exist/,
     }));
+
+    describe("over a network", () => {
+      let between: Server;
+      let sockets: Socket[];
+      let isSilent: boolean;
+      let database: LookupDatabase;
+      const find = (text: string, signal: AbortSignal): ReturnType<LookupDatabase["find"]> =>
+        database.find(text, [], signal);
+
+      beforeEach(async () => {
+        isSilent = false;
+        sockets = [];
+        between = createServer((socket) => {
+          const beyond = connect(postgres.port, "127.0.0.1");
+          sockets.push(socket, beyond);
+          for (const one of [socket, beyond]) one.on("error", () => undefined);
+          socket.on("data", (data) => isSilent || beyond.write(data));
+          beyond.on("data", (data) => socket.write(data));
+        });
+        await once(between.listen(0, "127.0.0.1"), "listening");
+        const { port } = between.address() as AddressInfo;
+        const { password } = postgres;
+        const options = { host: "127.0.0.1", user: "owner", database: "postgres", password };
+        database = new LookupDatabase(
+          createPostgresqlDatabase({ ...options, port, connectionsMax: 1 }),
+          scheduler,
+        );
+        const { signal } = new AbortController();
+        assert.deepEqual((await find("SELECT 1::bigint AS level", signal))?.row, [1n]);
+      });
+      afterEach(async () => {
+        for (const socket of sockets) socket.destroy();
+        between.close();
+        await database.close();
+      });
+
+      test("ends with its call though nothing comes through any more", async () => {
+        isSilent = true;
+        const ending = new AbortController();
+        const found = find("SELECT 1::bigint AS level", ending.signal);
+        setImmediate(() => ending.abort("ended"));
+        await assert.rejects(found, isCode("DEADLINE"));
+      });
+
+      test("fails when its connection is reset, and the next one is looked up", async () => {
+        const { signal } = new AbortController();
+        const found = find("SELECT 1::bigint AS level FROM pg_sleep(60)", signal);
+        setTimeout(() => {
+          for (const socket of sockets.splice(0)) socket.resetAndDestroy();
+        }, 100);
+        await assert.rejects(found, isCode("UPSTREAM_UNAVAILABLE"));
+        assert.deepEqual((await find("SELECT 1::bigint AS level", signal))?.row, [1n]);
+      });
+    });
   },
 );
 
