@@ -307,13 +307,16 @@ export class TwoCities {
     });
   }
 
-  async startFollower(options: { readonly client?: LedgerClient } = {}): Promise<LedgerNode> {
-    const { client } = options;
+  async startFollower(
+    options: Pick<LedgerNodeOptions, "stores"> & { readonly client?: LedgerClient } = {},
+  ): Promise<LedgerNode> {
+    const { client, stores } = options;
     return this.shenzhen.start({
       founding: this.network.payload,
       verifier: this.network.verifier,
       gateway: this.network.consumer.gateway.id,
       ...(client === undefined ? {} : { connect: () => client }),
+      ...(stores === undefined ? {} : { stores }),
       witness: { city: "shenzhen", signer: this.witnessKey(1) },
     });
   }

@@ -71,6 +71,8 @@ export class Witness implements WitnessPort {
   /** The newest cosignature of each origin. */
   readonly #cosigned = new Map<string, { readonly size: bigint; readonly line: string }>();
   readonly #evidence = new Lru<bigint, StartEvidence>(startEvidencesMax);
+  /** What was promised and may not be on the disk yet; it is cosigned once it is. */
+  readonly #promising = new Set<Promise<void>>();
   #state: WitnessState;
   #nextId = 0;
   #cancelWake: () => void = () => undefined;
@@ -133,7 +135,9 @@ export class Witness implements WitnessPort {
    * Before the city's authority signs a vote for a term: from then on nothing of a lower one is cosigned.
    * `choice` is the log key of the appointment, hex: a city votes for one in each term.
    */
-  promiseTerm(term: bigint, choice: string): Promise<TermPromise> {
+  async promiseTerm(term: bigint, choice: string): Promise<TermPromise> {
+    // The vote says what was cosigned highest: what is on its way there comes first.
+    while (this.#promising.size > 0) await Promise.all(this.#promising);
     const currentTerm = this.#options.replica.term().term;
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
@@ -245,9 +249,11 @@ export class Witness implements WitnessPort {
   #store(effect: Extract<WitnessEffect, { kind: "promise" | "store term" | "store lost" }>): void {
     const { store } = this.#options;
     switch (effect.kind) {
-      case "promise":
-        void this.#promise(effect);
+      case "promise": {
+        const promising = this.#promise(effect).finally(() => this.#promising.delete(promising));
+        this.#promising.add(promising);
         return;
+      }
       case "store term": {
         const { id, term, choice = "" } = effect;
         const stored = this.#durably(() => ({
