@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import fs, { mkdtempSync, rmSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
@@ -48,4 +49,25 @@ test("what waits when the store is closed is answered, and what comes after it i
 test("a log that cannot be opened is STORAGE_FAILED", (t) => {
   const path = join(folder(t), "missing", "a.db");
   assert.throws(() => new WalSync(path), { code: "STORAGE_FAILED" });
+});
+
+test("a sync that ends well answers nobody once another one has failed", async (t) => {
+  const path = join(folder(t), "a.db");
+  const db = openSqlite(path, "CREATE TABLE IF NOT EXISTS t (n INTEGER)");
+  const sync = new WalSync(path);
+  const mock = t.mock.method(fs, "fdatasyncSync", () => {
+    throw Object.assign(new Error("lost"), { code: "EIO" });
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    mock.mock.restore();
+    syncBuiltinESMExports();
+  });
+  const calls = [sync.soon(), sync.soon()];
+  assert.throws(() => sync.now(), { code: "STORAGE_FAILED", fields: { code: "EIO" } });
+  for (const call of calls) await assert.rejects(call, { code: "STORAGE_FAILED" });
+  assert.throws(() => sync.assertWell(), { code: "STORAGE_FAILED" });
+  await assert.rejects(sync.soon(), { code: "STORAGE_FAILED" });
+  sync.close();
+  db.close();
 });

@@ -11,6 +11,11 @@ import { assertInvariant, CausewayError } from "../../base/errors.ts";
  */
 export class WalSync {
   readonly #fd: number;
+  /**
+   * Of `now`, which may be called while a sync runs: the system tells each description of a file once that what
+   * was written to it is lost, so that neither takes that from the other.
+   */
+  readonly #fdNow: number;
   #isRunning = false;
   /** Callers that a sync which has not begun yet will answer. */
   #waiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
@@ -20,7 +25,9 @@ export class WalSync {
   /** Of the database file at `path`, which this process has locked. Throws STORAGE_FAILED. */
   constructor(path: string) {
     // SQLite takes an empty log for none; it holds no locks on this file, which a second descriptor would end.
-    this.#fd = failing(() => openSync(`${path}-wal`, "a", 0o600));
+    const open = (): number => failing(() => openSync(`${path}-wal`, "a", 0o600));
+    this.#fd = open();
+    this.#fdNow = open();
   }
 
   /** Throws STORAGE_FAILED once a sync has failed: what the page cache shows since then may not be on the disk. */
@@ -32,7 +39,7 @@ export class WalSync {
   now(): void {
     this.assertWell();
     try {
-      failing(() => fdatasyncSync(this.#fd));
+      failing(() => fdatasyncSync(this.#fdNow));
     } catch (error) {
       throw this.#fail(error);
     }
@@ -51,6 +58,7 @@ export class WalSync {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    closeSync(this.#fdNow);
     if (!this.#isRunning) closeSync(this.#fd);
   }
 
@@ -59,9 +67,11 @@ export class WalSync {
     const callers = this.#waiting.splice(0);
     fdatasync(this.#fd, (cause) => {
       this.#isRunning = false;
-      if (cause === null) for (const { resolve } of callers) resolve();
+      if (cause !== null) this.#fail(storageFailed(cause));
+      // Also what another sync found meanwhile: nothing more is said then.
+      const failure = this.#failure;
+      if (failure === undefined) for (const { resolve } of callers) resolve();
       else {
-        const failure = this.#fail(storageFailed(cause));
         for (const { reject } of [...callers, ...this.#waiting.splice(0)]) reject(failure);
       }
       if (this.#waiting.length > 0) this.#run();
