@@ -176,8 +176,16 @@ async function openCursor(connections: Connections, read: SqlRead): Promise<SqlC
   const { signal } = read;
   const client = await connectUntil(signal, connections);
   let ended: Promise<unknown> | undefined;
+  let isReleased = false;
+  const release = (isBrokenNow: boolean): void => {
+    if (!isReleased) client.release(isBrokenNow);
+    isReleased = true;
+  };
   const abort = (): void => {
-    ended ??= cancel(connections, client);
+    // A server that cannot be told to stop gives no answer to wait for either.
+    ended ??= cancel(connections, client).then((isTold) => {
+      if (!isTold) release(true);
+    });
   };
   signal.addEventListener("abort", abort, { once: true });
   if (signal.aborted) abort();
@@ -206,7 +214,7 @@ async function openCursor(connections: Connections, read: SqlRead): Promise<SqlC
       await ended;
       // What was told to stop may hear it late: no other query runs on its connection.
       const reusable = !isBroken && ended === undefined && (await rolledBack(client));
-      client.release(!reusable);
+      release(!reusable);
     },
   };
 }
@@ -232,11 +240,13 @@ function rolledBack(client: pg.PoolClient): Promise<boolean> {
   );
 }
 
-/** Asks the server to stop what the connection runs. */
-async function cancel({ cancelling }: Connections, client: pg.PoolClient): Promise<void> {
+/** Asks the server to stop what the connection runs; whether it has heard so. */
+function cancel({ cancelling }: Connections, client: pg.PoolClient): Promise<boolean> {
   const { processID } = client as unknown as { readonly processID: number };
-  // A server that cannot be asked stops at its own bound, or when the connection is closed.
-  await cancelling.query("SELECT pg_cancel_backend($1)", [processID]).catch(() => undefined);
+  return cancelling.query("SELECT pg_cancel_backend($1)", [processID]).then(
+    () => true,
+    () => false,
+  );
 }
 
 function stateOf(error: unknown): string | undefined {

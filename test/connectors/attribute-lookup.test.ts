@@ -14,6 +14,7 @@ import { createPostgresqlDatabase } from "../../gateway/connectors/postgresql.ts
 import type { SqlDatabase } from "../../gateway/connectors/sql-database.ts";
 import { createSqliteDatabase } from "../../gateway/connectors/sqlite.ts";
 import { utf8 } from "../../src/base/bytes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
 import type { ServiceAttribute, ServiceBody } from "../../src/credential/statements.ts";
 import { DescriptorSets } from "../../src/policy/descriptors.ts";
 import { scheduler } from "../transport/support.ts";
@@ -223,6 +224,7 @@ describe(
       let between: Server;
       let sockets: Socket[];
       let isSilent: boolean;
+      let rows: SqlDatabase;
       let database: LookupDatabase;
       const find = (text: string, signal: AbortSignal): ReturnType<LookupDatabase["find"]> =>
         database.find(text, [], signal);
@@ -241,10 +243,8 @@ describe(
         const { port } = between.address() as AddressInfo;
         const { password } = postgres;
         const options = { host: "127.0.0.1", user: "owner", database: "postgres", password };
-        database = new LookupDatabase(
-          createPostgresqlDatabase({ ...options, port, connectionsMax: 1 }),
-          scheduler,
-        );
+        rows = createPostgresqlDatabase({ ...options, port, connectionsMax: 1 });
+        database = new LookupDatabase(rows, scheduler);
         const { signal } = new AbortController();
         assert.deepEqual((await find("SELECT 1::bigint AS level", signal))?.row, [1n]);
       });
@@ -260,6 +260,18 @@ describe(
         const found = find("SELECT 1::bigint AS level", ending.signal);
         setImmediate(() => ending.abort("ended"));
         await assert.rejects(found, isCode("DEADLINE"));
+      });
+
+      test("is given up where the database cannot be told to stop either", async () => {
+        const ending = new AbortController();
+        const { signal } = ending;
+        const cursor = await rows.read({ text: "SELECT 1", parameters: [], timeoutMs: 0, signal });
+        isSilent = true;
+        between.close();
+        const found = cursor.next();
+        ending.abort(new CausewayError("DEADLINE", "too late"));
+        await assert.rejects(found, isCode("DEADLINE"));
+        await cursor.close();
       });
 
       test("fails when its connection is reset, and the next one is looked up", async () => {
