@@ -290,6 +290,20 @@ test("a promised term is stored first, tells the highest checkpoint, and ends wh
   assert.deepEqual(statusOf(run(state, stands(1, 4)).effects), [403], "and what waited");
 });
 
+test("what is on the disk only after a later term was promised is not cosigned, and takes nothing of that back", () => {
+  const asked = run(start(head(3, 1), 1n), request(1, 3, 4, 1), stands(1, 4), {
+    kind: "term stored",
+    id: 9,
+    promisedTerm: 2n,
+    choice: "a",
+    isNew: true,
+  });
+  const { state, effects } = run(asked.state, promised(1, head(4, 1), 1n));
+  assert.deepEqual(statusOf(effects), [403]);
+  assert.deepEqual([state.promisedTerm, state.promisedChoice], [2n, "a"]);
+  assert.deepEqual(state.promises.get("log/1")?.size, 4n);
+});
+
 test("of what is promised the checkpoint of the higher term is the highest, whatever its size", () => {
   const promises = new Map([
     ["log/1", { term: 1n, ...head(7, 1) }],

@@ -213,22 +213,21 @@ function keepPromise(
   state: WitnessState,
   event: Extract<WitnessEvent, { kind: "promised" }>,
 ): WitnessStep {
-  const { id, latest, promisedTerm, isNew } = event;
+  const { id, latest, isNew } = event;
   const waiting = state.waiting.get(id);
   if (waiting === undefined) return { state, effects: [] };
   const { checkpoint } = waiting;
   const { term, origin } = checkpoint;
   const promises = new Map(state.promises);
   if (latest !== undefined) promises.set(origin, { term, ...latest });
-  // Promised together with a cosignature, not for an appointment.
-  const promisedChoice = promisedTerm > state.promisedTerm ? undefined : state.promisedChoice;
+  // Promised together with a cosignature, not for an appointment. A later one may have come meanwhile.
+  const isRaised = event.promisedTerm > state.promisedTerm;
+  const promisedTerm = isRaised ? event.promisedTerm : state.promisedTerm;
+  const promisedChoice = isRaised ? undefined : state.promisedChoice;
   const next = withoutWaiting({ ...state, promises, promisedTerm, promisedChoice }, id);
+  if (term < promisedTerm) return answering(next, id, endedAnswer);
   if (isNew) return { state: next, effects: [{ kind: "cosign", id, checkpoint }] };
-  return answering(
-    next,
-    id,
-    term < promisedTerm ? endedAnswer : conflictAnswer(latest?.size ?? 0n),
-  );
+  return answering(next, id, conflictAnswer(latest?.size ?? 0n));
 }
 
 function show(
