@@ -1,7 +1,7 @@
-/** What a witness has promised while its disk is slow to keep it. */
+/** What is done while a slow disk keeps what a ledger or a witness has stored. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import type { WitnessStore } from "../../src/ledger/store/store.ts";
+import type { LedgerWriter, WitnessStore } from "../../src/ledger/store/store.ts";
 import { TwoCities, until } from "./support.ts";
 
 /** The store whose syncs are known to be done only when the test lets go of them. */
@@ -18,7 +18,7 @@ class SlowDisk {
     for (const resolve of this.#held.splice(0)) resolve();
   }
 
-  of(store: WitnessStore): WitnessStore {
+  of<Store extends LedgerWriter | WitnessStore>(store: Store): Store {
     return new Proxy(store, {
       get: (target, name) => {
         if (name === "synced") return () => this.#synced(target);
@@ -28,7 +28,7 @@ class SlowDisk {
     });
   }
 
-  async #synced(store: WitnessStore): Promise<void> {
+  async #synced(store: Pick<WitnessStore, "synced">): Promise<void> {
     await store.synced();
     if (this.isSlow) await new Promise<void>((resolve) => this.#held.push(resolve));
   }
@@ -55,4 +55,25 @@ test("a vote names what was promised before it, also when the disk had that last
   const promise = await promising;
   assert.equal(promise.kind === "promised" && promise.highest?.size, 2n);
   await until(() => hangzhou.running.replica.final()?.size === 2n, "it is final");
+});
+
+test("a batch that came twice while the sequencer ends is turned away, and breaks nothing", async (t) => {
+  const disk = new SlowDisk();
+  const cities = await TwoCities.found(t);
+  const { hangzhou, ledger, network } = cities;
+  const node = await cities.startSequencer({
+    stores: { ledger: (open) => disk.of<LedgerWriter>(open()) },
+  });
+  await cities.startFollower();
+  await cities.finalAtBoth(1n);
+  disk.isSlow = true;
+  const { batch } = await ledger.appendEvidence(network.provider.gateway);
+  const first = node.engine.submit(batch);
+  const second = assert.rejects(node.engine.submit(batch), { code: "SHUTTING_DOWN" });
+  await until(() => disk.held > 0, "the batch is stored");
+  const stopped = hangzhou.stop();
+  setImmediate(() => disk.letGo());
+  assert.deepEqual(await first, { kind: "included", index: 1n });
+  await Promise.all([second, stopped]);
+  assert.deepEqual(hangzhou.fatal, []);
 });

@@ -156,7 +156,8 @@ export class Submissions {
         if (result.kind === "included") this.#queue.push(...this.#takeEarly(submission));
       }
       // The same place twice in one group: the next group knows what became of the first.
-      this.#queue.unshift(...again);
+      if (this.#closed === undefined) this.#queue.unshift(...again);
+      else for (const { reject } of again) reject(this.#closed);
     } catch (error) {
       for (const { reject } of group) reject(error);
       if (error instanceof CausewayError && error.code !== "STORAGE_FAILED") return;
