@@ -145,6 +145,7 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
     stopStatus?.();
     stopIncluded();
     stopFinal();
+    unacknowledged.close();
   };
   return {
     held,

@@ -61,6 +61,7 @@ export class UnacknowledgedReceipts {
   readonly #answered = new Map<string, Released[]>();
   readonly #listener: HeldLeafListener;
   #reading: Promise<void> | undefined;
+  #isClosed = false;
 
   constructor(ports: UnacknowledgedPorts, waitingMax: number = acknowledgementsWaitingMax) {
     this.#ports = ports;
@@ -205,10 +206,15 @@ export class UnacknowledgedReceipts {
       unanswered.waiting.clear();
       for (const { proof, peer, context } of waiting) this.acknowledged(proof, { peer }, context);
     }
-    if (this.#reading !== undefined) return;
+    if (this.#reading !== undefined || this.#isClosed) return;
     this.#reading = this.#readAnswers().finally(() => {
       this.#reading = undefined;
     });
+  }
+
+  /** Reads nothing of the ledger any more, which may be closed then. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   async #readAnswers(): Promise<void> {
@@ -220,6 +226,7 @@ export class UnacknowledgedReceipts {
         if (batch !== undefined) this.#readBatch(batch);
         if (read % batchesBetweenTurns === 0) {
           await new Promise<void>((resolve) => this.#ports.defer(resolve));
+          if (this.#isClosed) return;
         }
       }
     }

@@ -258,6 +258,23 @@ describe("receipts that wait for an answer", () => {
     });
   });
 
+  it("are not looked for on the ledger any more once a gateway ends", async () => {
+    waiting.released(peer, receipt(1), undefined, key);
+    const statement = acknowledgement(receipt(2));
+    for (let n = 0; n < 16; n++) include(statement);
+    include(acknowledgement(receipt(1)));
+    nowMs += 60_000;
+    waiting.onFinal();
+    await setImmediate();
+    assert.equal(turns.length, 1);
+    waiting.close();
+    for (const work of turns.splice(0)) work();
+    await setImmediate();
+    waiting.onFinal();
+    await setImmediate();
+    assert.equal(waiting.count, 1);
+  });
+
   it("wait again when the acknowledgement's leaf is overdue on the ledger", () => {
     const sealed = receipt(1);
     waiting.released(peer, sealed, undefined, key);
