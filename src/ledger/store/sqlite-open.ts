@@ -7,8 +7,9 @@ export type Statement = Database.Statement<unknown[]>;
 
 /**
  * Opens a database that this process alone may use. Its commits survive the end of the process; a loss of
- * power they survive once a `WalSync` has synced. The WAL is first written back whole: after a failed fsync the page cache may show rows that the
- * disk does not have, so nothing is read before that succeeded. Throws STORE_LOCKED, STORAGE_FAILED.
+ * power they survive once a `WalSync` has synced. The WAL is first written back whole: after a failed fsync
+ * the page cache may show rows that the disk does not have, so nothing is read before that succeeded.
+ * Throws STORE_LOCKED, STORAGE_FAILED.
  */
 export function openSqlite(path: string, schema: string): Sqlite {
   return storing(() => {
