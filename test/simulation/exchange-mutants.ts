@@ -93,9 +93,9 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
   ],
   closedBeforeItsReceipt: [
     {
-      file: "unacknowledged.js",
-      from: "this.#recent.filter((batch) => batch.agency === agency)",
-      to: "[]",
+      file: "unanswered.js",
+      from: "?? nowMs) - closedBeforeMs",
+      to: "?? nowMs)",
     },
   ],
   answersPassTheMask: [
