@@ -131,7 +131,9 @@ export class AgencyGate {
   #callerOfConnection(connection: CallerConnection): Caller {
     const system =
       connection.certificate === undefined
-        ? this.#loopback
+        ? connection.isOfPage === true
+          ? undefined
+          : this.#loopback
         : this.#systemOfCertificate(connection, connection.certificate);
     if (system === undefined) {
       throw connection.certificate === undefined

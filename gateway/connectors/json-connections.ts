@@ -1,5 +1,5 @@
 /** The connections of the listener for HTTP and JSON callers: who is at the other end, and when each is to end. */
-import type { Server, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, Server, ServerResponse } from "node:http";
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -56,7 +56,10 @@ export class JsonConnections {
     });
     const connection = this.#connectionOf(socket, socket);
     // It was sent behind another request, on a connection that takes no more.
-    return plain.isEnding ? { ...connection, isAuthorized: false } : connection;
+    if (plain.isEnding) return { ...connection, isAuthorized: false };
+    return connection.certificate === undefined && isOfPage(request.headers)
+      ? { ...connection, isOfPage: true }
+      : connection;
   }
 
   /** No connection that is open now takes another request; each ends with its last response. */
@@ -99,4 +102,16 @@ function connectionOf(socket: TLSSocket): CallerConnection {
     certificate: certificate === undefined ? undefined : new Uint8Array(certificate),
     isAuthorized: socket.encrypted === true && socket.authorized,
   };
+}
+
+const loopbackHost = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
+
+/**
+ * Whether a page that a browser on this machine shows has made a request, as far as browsers tell: by the site or
+ * the origin of the page, or, where its name was pointed at loopback afterwards, by the host that it asks for.
+ */
+function isOfPage(headers: IncomingHttpHeaders): boolean {
+  const site = headers["sec-fetch-site"];
+  if (headers.origin !== undefined || (site !== undefined && site !== "none")) return true;
+  return headers.host !== undefined && !loopbackHost.test(headers.host);
 }

@@ -137,13 +137,7 @@ const rows = {
   MESSAGE_TOO_LARGE: ["RESOURCE_EXHAUSTED", "The message is larger than this gateway carries.", "消息超过网关上限。", "Ask for less, or page.", "请减少请求内容，或分页。"],
   CALL_TYPE_UNSUPPORTED: ["UNIMPLEMENTED", "The data service cannot be called in this way: its connector does not carry streams.", "该数据服务的连接器不支持流式调用。", "Use a unary method.", "请使用一元方法。"],
   COMPRESSION_UNSUPPORTED: ["UNIMPLEMENTED", "The message is compressed in a way that this gateway does not read.", "不支持的压缩方式。", "Send gzip or identity.", "请使用 gzip 或不压缩。"],
-  PROTOCOL_ERROR: [
-    "INTERNAL",
-    "What came breaks the protocol: that of gRPC, of the data service, or between gateways, as does more than the window of segments.",
-    "收到的内容违反协议：gRPC、数据服务或网关之间的协议，包括超出分段窗口。",
-    "Call through a gRPC library; where a data service or a gateway sent it, tell its operator.",
-    "请通过 gRPC 库调用；如由数据服务或网关发出，请联系其运维人员。",
-  ],
+  PROTOCOL_ERROR: ["INTERNAL", "What came breaks the protocol of gRPC, of the data service, or between gateways.", "收到的内容违反 gRPC、数据服务或网关之间的协议。", "Call through a gRPC library; if a service or gateway sent it, tell its operator.", "请通过 gRPC 库调用；如由服务或网关发出，请联系其运维人员。"],
   PEER_UNAVAILABLE: ["UNAVAILABLE", "The provider's gateway cannot be reached.", "无法连接提供方网关。", "Try again later.", "请稍后重试。"],
 
   // Decision.

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
+import { once } from "node:events";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type Server,
+} from "node:http";
 import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { UpstreamConnector } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { credentials } from "@grpc/grpc-js";
@@ -121,6 +129,34 @@ describe("a REST program and a REST service, through two gateways", () => {
       [404, { code: 5, message: "no such division" }],
     );
     assert.match(response.headers.get("causeway-receipt") ?? "", /^[0-9a-f]{64}\/\d+$/);
+  });
+
+  test("is a program, not a page that a browser shows", async () => {
+    const { port } = new URL(base);
+    const asked = requests.length;
+    const get = async (fields: Record<string, string>): Promise<[number | undefined, string]> => {
+      const path = "/v1/divisions/330106";
+      const call = request({ port, path, headers: { ...headers, ...fields } }).end();
+      const [response] = (await once(call, "response")) as [IncomingMessage];
+      return [response.statusCode, await text(response)];
+    };
+    for (const fields of [
+      { origin: "https://elsewhere.example" },
+      { origin: "null" },
+      { "sec-fetch-site": "cross-site" },
+      { "sec-fetch-site": "same-origin" },
+      { host: "elsewhere.example" },
+      { host: "127.0.0.1.elsewhere.example:80" },
+    ]) {
+      const [status, body] = await get(fields);
+      assert.equal(status, 401, JSON.stringify(fields));
+      assert.match(body, /CREDENTIALS_MISSING/);
+    }
+    assert.equal(requests.length, asked, "the data service was not asked");
+    for (const host of [`localhost:${port}`, `127.0.0.1:${port}`, "[::1]:80", "LOCALHOST"]) {
+      assert.equal((await get({ host }))[0], 200, host);
+    }
+    assert.equal((await get({ "sec-fetch-site": "none" }))[0], 200);
   });
 
   const denied: readonly (readonly [string, string, Record<string, string>, number, string])[] = [

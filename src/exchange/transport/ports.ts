@@ -37,6 +37,8 @@ export interface CallerConnection {
   readonly certificate: Uint8Array | undefined;
   /** Whether that certificate stands under an authority that the listener was given. */
   readonly isAuthorized: boolean;
+  /** The request says that a page in a browser made it: what needs no credentials of a program is not for it. */
+  readonly isOfPage?: boolean;
 }
 
 /** What a unary upstream call gave. */
