@@ -33,7 +33,10 @@ export class SimCaller implements IncomingCall {
     this.#process = process;
     this.method = method;
     this.path = method.path;
-    const key = random.chance(0.15) ? { "causeway-idempotency-key": `k${random.int(3)}` } : {};
+    const shared = random.chance(0.15) ? `k${random.int(3)}` : undefined;
+    // What joined a call of the time of faults would wait for that one's answer, which may never come.
+    const name = mustEnd && shared !== undefined ? "k-alone" : shared;
+    const key = name === undefined ? {} : { "causeway-idempotency-key": name };
     const official = random.chance(0.3) ? { "causeway-official": "o-17" } : {};
     const headers = { "causeway-service": method.service, "causeway-purpose": purpose };
     this.headers = metadataOf({ ...headers, ...key, ...official, "x-caller": "registry" });

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { runMany } from "./many.ts";
-import { runLyingSchedule } from "./exchange-schedule.ts";
+import { type LyingOutcome, runLyingSchedule } from "./exchange-schedule.ts";
 
 const toldSeed = process.env["CAUSEWAY_SIM_SEED"];
+
+function brokenIn({ violation, kind, hasLied, convictions }: LyingOutcome): string | undefined {
+  if (violation !== undefined) return `${kind}: ${violation}`;
+  return hasLied && convictions.length === 0 ? `nothing says that there was ${kind}` : undefined;
+}
 
 test("a gateway that lies about its part is convicted, and nobody who is honest is", {
   skip: toldSeed !== undefined && "one seed is replayed",
@@ -15,12 +20,10 @@ test("a gateway that lies about its part is convicted, and nobody who is honest 
     weight: 20,
     replay: "node scripts/test.mjs simulation/exchange-liars",
     run: async (seed) => {
-      const { violation, kind, hasLied, convictions } = await runLyingSchedule(seed);
+      const outcome = await runLyingSchedule(seed);
+      const { kind, convictions } = outcome;
       if (convictions.length > 0) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
-      if (violation !== undefined) return `${kind}: ${violation}`;
-      return hasLied && convictions.length === 0
-        ? `nothing says that there was ${kind}`
-        : undefined;
+      return brokenIn(outcome);
     },
   });
   if (count >= 400) assert.equal(kinds.size, 13, [...kinds.keys()].join(", "));
@@ -29,10 +32,8 @@ test("a gateway that lies about its part is convicted, and nobody who is honest 
 test("the seed of lies that is asked for", {
   skip: toldSeed === undefined && "no seed is given",
 }, async (t) => {
-  const { violation, lines, kind, convictions } = await runLyingSchedule(Number(toldSeed), {
-    isTold: true,
-  });
-  for (const line of lines) t.diagnostic(line);
-  t.diagnostic(`${kind}: ${convictions.join(", ")}`);
-  assert.equal(violation, undefined);
+  const outcome = await runLyingSchedule(Number(toldSeed), { isTold: true });
+  for (const line of outcome.lines) t.diagnostic(line);
+  t.diagnostic(`${outcome.kind}: ${outcome.convictions.join(", ")}`);
+  assert.equal(brokenIn(outcome), undefined);
 });

@@ -16,7 +16,7 @@ import type { SimProcess } from "./exchange-process.ts";
 
 export interface Lies {
   readonly kind: string;
-  /** How often it lied. */
+  /** How often it lied: what was to stand in a record, once that is durable. */
   count: number;
   /** The honest may not even have heard it: it was lost, or had no effect. */
   readonly mayBeIgnored?: boolean;
@@ -30,23 +30,46 @@ export interface Lies {
   /** In the place of what leaves; a second frame leaves as one of another exchange. */
   frames(body: FrameBody): readonly FrameBody[];
   journal(process: SimProcess): Pick<SimSealerOptions, "swaps"> | undefined;
+  /** A batch of these records is durable. */
+  committed(records: readonly Uint8Array[]): void;
 }
 
 type Made = Partial<Omit<Lies, "kind" | "count">>;
 
-/** `once` tells that there is an occasion, and says whether it is taken. */
-type Lie = (once: () => boolean) => Made;
+interface Liar {
+  /** There is an occasion: whether it is taken. */
+  dares(): boolean;
+  /** It has lied. */
+  lied(): void;
+}
 
-/** Records are sealed as `change` gives them; `undefined` for one that is only said to be sealed. */
-function sealing(change: (queued: QueuedRecord) => QueuedRecord | undefined): Made {
+type Lie = (liar: Liar) => Made;
+
+/** There is an occasion, and what it is for happens at once: whether it is taken. */
+function once(liar: Liar): boolean {
+  const isTaken = liar.dares();
+  if (isTaken) liar.lied();
+  return isTaken;
+}
+
+/**
+ * Records are sealed as `change` gives them; `undefined` for one that is only said to be sealed. What a halted or
+ * crashed journal does not store, or a recheck puts another record for, was no lie.
+ */
+function sealing(liar: Liar, change: (queued: QueuedRecord) => QueuedRecord | undefined): Made {
+  const lies = new Set<Uint8Array>();
   return {
     sealer: (honest) => ({
       seal: (queued) => {
-        const changed = change(queued);
         // A record of no weight stands in its place, so that whoever waits goes on.
-        return honest.seal(changed ?? { ...queued, record: statusRecord() });
+        const changed = change(queued) ?? { ...queued, record: statusRecord() };
+        if (changed !== queued) lies.add(changed.record);
+        return honest.seal(changed);
       },
     }),
+    committed: (records) => {
+      for (const record of records) if (lies.delete(record)) liar.lied();
+    },
   };
 }
 
@@ -60,109 +83,109 @@ function altered(
 }
 
 const providerLies: Readonly<Record<string, Lie>> = {
-  "other bytes than it receipted": (once) => ({
+  "other bytes than it receipted": (liar) => ({
     frames: (body) => {
       const isWhole = body.case === "answer" && body.value.messages.length > 0;
-      if (!isWhole || !once()) return [body];
+      if (!isWhole || !once(liar)) return [body];
       const [, ...rest] = body.value.messages;
       const messages = [utf8("something else"), ...rest];
       return [{ case: "answer", value: create(AnswerFrameSchema, { ...body.value, messages }) }];
     },
   }),
-  "an answer without a receipt": (once) => ({
+  "an answer without a receipt": (liar) => ({
     frames: (body) => {
-      if (body.case !== "answer" || !once()) return [body];
+      if (body.case !== "answer" || !once(liar)) return [body];
       const { proof: _proof, ...rest } = body.value;
       return [{ case: "answer", value: create(AnswerFrameSchema, rest) }];
     },
   }),
-  "no closing of what it opened": (once) =>
-    sealing((queued) => {
+  "no closing of what it opened": (liar) =>
+    sealing(liar, (queued) => {
       const { body } = openRecord(queued.record);
-      return body.case === "closed" && once() ? undefined : queued;
+      return body.case === "closed" && liar.dares() ? undefined : queued;
     }),
-  "another commitment to the request": (once) =>
-    sealing((queued) => {
+  "another commitment to the request": (liar) =>
+    sealing(liar, (queued) => {
       const { body } = openRecord(queued.record);
       const isEnd = body.case === "receipt" && body.value.final;
-      if (!isEnd || !once()) return queued;
+      if (!isEnd || !liar.dares()) return queued;
       return altered(queued, ({ body: said }) => {
         if (said.case === "receipt" && said.value.progress !== undefined) {
           said.value.progress.request = new Uint8Array(32).fill(7);
         }
       });
     }),
-  "more than the mask lets through": (once) => ({
+  "more than the mask lets through": (liar) => ({
     masks: (honest) => ({
       get: (options) => {
         const mask = honest.get(options);
         return {
           apply: (bytes) => {
             const masked = mask.apply(bytes);
-            return equalBytes(masked, bytes) || !once() ? masked : bytes;
+            return equalBytes(masked, bytes) || !once(liar) ? masked : bytes;
           },
         };
       },
     }),
   }),
-  "receipts that it keeps from the ledger": (once) => withholding("receipt", once),
-  "another record at the place of a receipt": (once) => ({
+  "receipts that it keeps from the ledger": (liar) => withholding("receipt", liar),
+  "another record at the place of a receipt": (liar) => ({
     journal: () => ({
       swaps: (batch, sealAgain) => {
         const isReceipt = batch.records.some(
           (record) => openRecord(record).body.case === "receipt",
         );
-        if (isReceipt && once()) sealAgain([statusRecord(7)]);
+        if (isReceipt && once(liar)) sealAgain([statusRecord(7)]);
       },
     }),
   }),
 };
 
 /** From some record of this kind on nothing of it reaches the ledger. */
-function withholding(kind: "receipt" | "acknowledgement", once: () => boolean): Made {
+function withholding(kind: "receipt" | "acknowledgement", liar: Liar): Made {
   let isWithheld = false;
   return {
     // A batch that nobody was shown before its gateway went down leaves no trace.
     mayBeIgnored: true,
     withholds: (records) => {
       const isKind = (bytes: Uint8Array): boolean => openRecord(bytes).body.case === kind;
-      isWithheld ||= records.some(isKind) && once();
+      isWithheld ||= records.some(isKind) && once(liar);
       return isWithheld;
     },
   };
 }
 
 const consumerLies: Readonly<Record<string, Lie>> = {
-  "no record of what it received": (once) =>
-    sealing((queued) => {
+  "no record of what it received": (liar) =>
+    sealing(liar, (queued) => {
       const { body } = openRecord(queued.record);
-      return body.case === "acknowledgement" && once() ? undefined : queued;
+      return body.case === "acknowledgement" && liar.dares() ? undefined : queued;
     }),
-  "acknowledgements that it keeps from the ledger": (once) => withholding("acknowledgement", once),
-  "more than it was sent": (once) =>
-    sealing((queued) => {
+  "acknowledgements that it keeps from the ledger": (liar) => withholding("acknowledgement", liar),
+  "more than it was sent": (liar) =>
+    sealing(liar, (queued) => {
       const { body } = openRecord(queued.record);
-      if (body.case !== "acknowledgement" || !once()) return queued;
+      if (body.case !== "acknowledgement" || !liar.dares()) return queued;
       return altered(queued, ({ body: said }) => {
         if (said.case === "acknowledgement" && said.value.progress !== undefined) {
           said.value.progress.framesEnd += 3n;
         }
       });
     }),
-  "another response than it got": (once) =>
-    sealing((queued) => {
+  "another response than it got": (liar) =>
+    sealing(liar, (queued) => {
       const { body } = openRecord(queued.record);
-      if (body.case !== "acknowledgement" || !once()) return queued;
+      if (body.case !== "acknowledgement" || !liar.dares()) return queued;
       return altered(queued, ({ body: said }) => {
         if (said.case === "acknowledgement" && said.value.progress !== undefined) {
           said.value.progress.response = new Uint8Array(32).fill(9);
         }
       });
     }),
-  "a dispute of what it asked for": (once) =>
-    sealing((queued) => {
+  "a dispute of what it asked for": (liar) =>
+    sealing(liar, (queued) => {
       const { body } = openRecord(queued.record);
-      if (body.case !== "acknowledgement" || !body.value.final || !once()) return queued;
+      if (body.case !== "acknowledgement" || !body.value.final || !liar.dares()) return queued;
       const { xid, attempt, tokenDigest, index } = body.value;
       const names = { side: Side.CONSUMER, xid, attempt, tokenDigest, index };
       const value = { ...names, outcome: Outcome.DISPUTED };
@@ -171,9 +194,9 @@ const consumerLies: Readonly<Record<string, Lie>> = {
         record: encodeRecord(create(RecordSchema, { body: { case: "closed", value } })),
       };
     }),
-  "one call twice": (once) => ({
+  "one call twice": (liar) => ({
     mayBeIgnored: true,
-    frames: (body) => (body.case === "call" && once() ? [body, body] : [body]),
+    frames: (body) => (body.case === "call" && once(liar) ? [body, body] : [body]),
   }),
 };
 
@@ -189,13 +212,15 @@ export function pickLies(gateway: SimGateway): Lies {
     frames: (body) => [body],
     journal: () => undefined,
     withholds: () => false,
+    committed: () => undefined,
   };
-  const once = (): boolean => {
-    const isTaken = random.chance(0.5);
-    if (isTaken) lies.count += 1;
-    return isTaken;
+  const liar: Liar = {
+    dares: () => random.chance(0.5),
+    lied: () => {
+      lies.count += 1;
+    },
   };
-  return Object.assign(lies, (table[kind] as Lie)(once));
+  return Object.assign(lies, (table[kind] as Lie)(liar));
 }
 
 /** What names the liar, and what can only be laid at an honest gateway. */

@@ -97,6 +97,7 @@ export class SimProcess {
       onClosed: (batch) => sim.checker.closed(this, batch),
       onCommitted: (batch) => {
         for (const record of batch.records) this.#revoking.delete(record);
+        gateway.lies?.committed(batch.records);
         sim.checker.committed(this, batch);
         this.submit();
       },
