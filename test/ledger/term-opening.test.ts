@@ -99,6 +99,58 @@ test("a term that goes on from one that was not rightly opened has no opening th
   assert.equal(trustedOpeningOf(replica, 2n, options), undefined);
 });
 
+/**
+ * Shenzhen was appointed for term 1 on a leaf that nobody has any more, and for term 2 from final leaves
+ * on: the votes that stand in its chain then open term 1 where they do not let it begin.
+ */
+async function appointedAgain(named: { readonly term: bigint }): Promise<TestLedger> {
+  const ledger = await TestLedger.founded(network);
+  await ledger.appendEvidence(network.provider.gateway);
+  const lost = ledger.fork();
+  await lost.appendEvidence(network.provider.gateway);
+  const again = { ...first, term: 2, log: network.signer("log 2") };
+  const vote = (of: TestLedger, city: TestCity, on: AppointedTerm, size: bigint, term = 0n) => {
+    const root = of.rootAt(size);
+    assert.ok(root !== undefined);
+    const by = term === 0n ? {} : { term, log: first.log };
+    return sayAppointment(network, city, on, signedHead(network, { size, root }, by));
+  };
+  await ledger.append(first.gateway, [
+    vote(ledger, shenzhen, first, 2n),
+    vote(ledger, suzhou, first, 2n),
+    vote(lost, tianjin, first, 3n),
+  ]);
+  await ledger.append(first.gateway, [
+    vote(ledger, hangzhou, again, 2n),
+    vote(ledger, shenzhen, again, 2n, named.term),
+    vote(ledger, suzhou, again, 2n),
+  ]);
+  assert.deepEqual(
+    ledger.state.terms.map(({ term, start, since }) => [term, start, since]),
+    [
+      [0n, 0n, 0n],
+      [1n, 2n, 2n],
+      [2n, 2n, 3n],
+    ],
+  );
+  return ledger;
+}
+
+test("votes of an earlier term that stand behind the start keep no witness from a term that does not rest on them", async () => {
+  const replica = replicaOf(await appointedAgain({ term: 0n }), 2n);
+  const earlier = openingOf(replica, 1n, options);
+  assert.equal(earlier !== undefined && isRightlyOpened(earlier), false);
+  const opening = trustedOpeningOf(replica, 2n, options);
+  assert.equal(opening !== undefined && isRightlyOpened(opening), true);
+});
+
+test("a term that a vote names was rightly opened, wherever its own votes stand", async () => {
+  const replica = replicaOf(await appointedAgain({ term: 1n }), 2n);
+  const later = openingOf(replica, 2n, options);
+  assert.equal(later !== undefined && isRightlyOpened(later), true, "by its own votes");
+  assert.equal(trustedOpeningOf(replica, 2n, options), undefined);
+});
+
 test("a term whose opening is final was judged by those who cosigned it", async () => {
   const opening = trustedOpeningOf(replicaOf((await misled()).wrong, 3n), 2n, options);
   assert.equal(opening !== undefined && isRightlyOpened(opening), true);

@@ -6,11 +6,11 @@ import type {
 import type { TermOpening } from "../../src/ledger/embedded/witness-types.ts";
 import { emptyRoot } from "../../src/merkle/hash.ts";
 import { proveConsistency, proveInclusion } from "../../src/merkle/prove.ts";
-import { type Facts, rulesOf } from "./facts.ts";
+import { type Facts, rulesOf, type Term } from "./facts.ts";
 import { readerOf, type Row, type Rows, rootOf, type Vote } from "./history.ts";
 import type { Rules } from "./mutants.ts";
 import { cityName } from "./notes.ts";
-import { isRightlyOpened } from "../../src/ledger/embedded/witness-terms.ts";
+import { isRightlyOpened, restsOn } from "../../src/ledger/embedded/witness-terms.ts";
 import type { SimReplica } from "./replica.ts";
 import type { Sim } from "./sim.ts";
 
@@ -22,22 +22,26 @@ interface Ledger {
 
 /**
  * How a term was opened, for a witness that is to cosign in it; `undefined` when one before it, of which
- * nothing is final yet, was not opened rightly: what votes name of such a term is of no account.
+ * nothing is final yet and on which it rests, was not opened rightly: what votes name of such a term is of
+ * no account.
  */
 export function openingOf(
   replica: SimReplica,
   term: number,
   rules: Rules,
 ): TermOpening | undefined {
-  if (rules.earlierStartsChecked && !areEarlierRight(replica, term, rules)) return undefined;
-  return openingIn(replica, term, rules);
+  const opening = openingIn(replica, term, rules);
+  if (opening === undefined || !rules.earlierStartsChecked) return opening;
+  const isBefore = (fact: Term): boolean =>
+    fact.term < term && restsOn(opening, { term: BigInt(fact.term), since: BigInt(fact.since) });
+  return areRight(replica, isBefore, rules) ? opening : undefined;
 }
 
-/** Whether every term below this one that is not final was opened rightly, in this history. */
-export function areEarlierRight(ledger: Ledger, below: number, rules: Rules): boolean {
+/** Whether every term of this history that is meant and not final was opened rightly. */
+export function areRight(ledger: Ledger, isMeant: (term: Term) => boolean, rules: Rules): boolean {
   const terms = ledger.rows.at(-1)?.facts.terms ?? [];
   return terms.every((fact) => {
-    if (fact.term === 0 || fact.term >= below || fact.since < ledger.finalSize) return true;
+    if (fact.term === 0 || fact.since < ledger.finalSize || !isMeant(fact)) return true;
     const opening = openingIn(ledger, fact.term, rules);
     return opening !== undefined && isRightlyOpened(opening);
   });

@@ -13,7 +13,7 @@ import type { LedgerNetwork } from "./network.ts";
 import type { PendingTerm } from "./pending-term.ts";
 import { isStartDropped, type StartEvidence, type StartVote } from "./term-start.ts";
 import { type Trust, trustOf } from "./trust.ts";
-import { isRightlyOpened } from "./witness-terms.ts";
+import { isRightlyOpened, restsOn } from "./witness-terms.ts";
 import type { TermOpening } from "./witness-types.ts";
 
 /** What is asked of the own replica, or of the leaves that are about to be its newest. */
@@ -66,8 +66,9 @@ export function openingOf(
 }
 
 /**
- * As `openingOf`; `undefined` also when an earlier term of which nothing is final was not opened rightly.
- * Its sequencer may have signed, for nobody but itself, what a vote names of that term: nothing of it counts.
+ * As `openingOf`; `undefined` also when an earlier term of which nothing is final, and on which this one
+ * rests, was not opened rightly. Its sequencer may have signed, for nobody but itself, what a vote names of
+ * that term: nothing of it counts.
  */
 export function trustedOpeningOf(
   replica: OpeningSource,
@@ -80,15 +81,18 @@ export function trustedOpeningOf(
   const { verifier, evidenceOf } = options;
   const shown = (of: bigint): TermOpening | undefined =>
     openingOf(replica, of, { verifier, evidence: evidenceOf(of) });
+  const opening = shown(term);
+  if (opening === undefined) return undefined;
   const finalSize = replica.final()?.size ?? 0n;
   const earlier = replica
     .state()
     .terms.filter((fact) => fact.term > 0n && fact.term < term && fact.since >= finalSize);
   const areRight = earlier.every((fact) => {
-    const opening = shown(fact.term);
-    return opening !== undefined && isRightlyOpened(opening);
+    if (!restsOn(opening, fact)) return true;
+    const before = shown(fact.term);
+    return before !== undefined && isRightlyOpened(before);
   });
-  return areRight ? shown(term) : undefined;
+  return areRight ? opening : undefined;
 }
 
 /**

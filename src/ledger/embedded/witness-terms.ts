@@ -21,6 +21,22 @@ export function isRightlyOpened(opening: TermOpening): boolean {
 }
 
 /**
+ * Whether a term goes on from an earlier one: its votes name that term or a higher one, or its start keeps
+ * the leaf with that term's votes. In the appointed gateway's chain there may be votes of an earlier term
+ * whose leaves are lost. Where those come between the start and the votes of this term, they open theirs at
+ * a wrong place, and nothing that a quorum cosigned depends on it.
+ */
+export function restsOn(
+  { start, question, evidence }: TermOpening,
+  earlier: { readonly term: bigint; readonly since: bigint },
+): boolean {
+  return (
+    earlier.since < (evidence?.start ?? start) ||
+    question.votes.some(({ term }) => term >= earlier.term)
+  );
+}
+
+/**
  * Whether nothing of a term is cosigned, because what was promised is not known any more: in the term in
  * which that was found, and under the key of that time for ever. Of two cities the one with a new key
  * goes on at once: without it no later term could be opened.
