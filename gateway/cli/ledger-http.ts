@@ -19,6 +19,10 @@ const fetchMs = 10_000;
 /** How often a gateway that is asked too often is asked again, and how long at most between two times. */
 const busyRetriesMax = 20;
 const busyWaitMsMax = 10_000;
+/** By then it is known of every connection that is kept whether its other end has gone. */
+const brokenWaitMs = 100;
+/** How fetch names the end of a connection that stood. */
+const brokenCodes: readonly unknown[] = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"];
 
 interface Answer {
   readonly body: Uint8Array;
@@ -106,14 +110,33 @@ export class LedgerHttp implements TileSource {
   }
 }
 
+/**
+ * A gateway ends connections that are idle, and a client that was busy meanwhile learns of it by asking:
+ * what only reads is then asked once more (RFC 9110, section 9.2.2).
+ */
 async function fetchOnce(url: string): Promise<Response> {
-  // Bundles may come compressed whatever is asked for: fetch decodes them by their own header.
-  const headers = { "accept-encoding": "gzip, identity" };
   try {
-    return await fetch(url, { redirect: "error", headers, signal: AbortSignal.timeout(fetchMs) });
+    return await tryToFetch(url).catch(async (cause: unknown) => {
+      if (!isBrokenConnection(cause)) throw cause;
+      await delay(brokenWaitMs);
+      return tryToFetch(url);
+    });
   } catch (cause) {
     throw unavailable(url, cause);
   }
+}
+
+function tryToFetch(url: string): Promise<Response> {
+  // Bundles may come compressed whatever is asked for: fetch decodes them by their own header.
+  const headers = { "accept-encoding": "gzip, identity" };
+  return fetch(url, { redirect: "error", headers, signal: AbortSignal.timeout(fetchMs) });
+}
+
+/** Whether fetch failed because a connection ended before it brought an answer. */
+function isBrokenConnection(error: unknown): boolean {
+  if (!(error instanceof TypeError)) return false;
+  const cause = error.cause as { readonly code?: unknown } | undefined;
+  return brokenCodes.includes(cause?.code);
 }
 
 async function readAnswer(

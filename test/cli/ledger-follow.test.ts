@@ -89,6 +89,29 @@ describe("ledger follow", () => {
     assert.equal(code, 0);
     assert.equal(rows.at(-1)?.["size"], String(served.replica.state().size));
   });
+  test("asks once more where a connection ends without an answer", async (t) => {
+    let asked = 0;
+    served.liar = (request) => {
+      if (asked++ !== 3) return false;
+      request.socket.destroy();
+      return true;
+    };
+    t.after(() => (served.liar = () => false));
+    const { code, rows, stderr } = await run(following(newFolder()));
+    assert.equal(code, 0, stderr);
+    assert.equal(rows.at(-1)?.["size"], String(served.replica.state().size));
+  });
+  test("of a gateway that ends every connection is LEDGER_UNAVAILABLE with --once", async (t) => {
+    let asked = 0;
+    served.liar = (request) => {
+      asked++;
+      request.socket.destroy();
+      return true;
+    };
+    t.after(() => (served.liar = () => false));
+    assertRefused(await run(following(newFolder())), "LEDGER_UNAVAILABLE", 5);
+    assert.equal(asked, 2);
+  });
   test("is LEDGER_FORK when the log has signed another history, keeps both heads and follows no more", async (t) => {
     const data = newFolder();
     await run(following(data));

@@ -64,7 +64,8 @@ export function assertHandedOver(answer: Answer<unknown>, attempts: readonly Att
     return;
   }
   assert.ok(answer.message !== undefined);
-  const acknowledged = attempts.filter(({ receipt }) => receipt === handleOf(answer));
+  const handle = handleOf(answer);
+  const acknowledged = attempts.filter(({ receipt }) => receipt === handle);
   assert.deepEqual(
     acknowledged.map(({ consumer }) => consumer),
     ["match"],
