@@ -44,6 +44,8 @@ interface Provided {
 interface Consumed {
   acknowledged: number;
   closings: number;
+  /** It ended with what the consumer says of an answer, and not with a caller or link that was gone. */
+  isJudged: boolean;
 }
 
 /** What it let be handed over, by exchange. */
@@ -108,6 +110,23 @@ export class ExchangeChecker {
   /** The fold takes no batch of an honest gateway amiss. */
   refused({ gateway }: SimProcess, reason: string): void {
     if (gateway.lies === undefined) this.fail(`a batch of ${gateway.name} is refused: ${reason}`);
+  }
+
+  /** The attempt of a receipt, which need not be durable. */
+  attemptOf(receipt: Uint8Array): string | undefined {
+    const { body } = openRecord(receipt);
+    if (body.case !== "receipt") return undefined;
+    const { start } = body.value;
+    const { token, index } = (start.case === "begin" ? start.value.call : undefined) ?? {};
+    if (token !== undefined && index !== undefined) return keyOf(token, index);
+    return start.case === "prevRecord"
+      ? this.#byRecord.get(toHex(start.value.hash))?.key
+      : undefined;
+  }
+
+  /** Whether a consumer has ended this attempt with what it says of an answer. */
+  hasJudged(attempt: string): boolean {
+    return [...this.#consumed.values()].some((attempts) => attempts.get(attempt)?.isJudged);
   }
 
   forked(gateway: string, _leaf: Uint8Array): void {
@@ -291,7 +310,7 @@ export class ExchangeChecker {
   #consume(gateway: SimGateway, { tokenDigest, index }: Acknowledgement | Closed): Consumed {
     const attempts = this.#consumedOf(gateway);
     const key = attemptKey(tokenDigest, index);
-    const known = attempts.get(key) ?? { acknowledged: 0, closings: 0 };
+    const known = attempts.get(key) ?? { acknowledged: 0, closings: 0, isJudged: false };
     attempts.set(key, known);
     return known;
   }
@@ -311,7 +330,10 @@ export class ExchangeChecker {
     if (consumed.closings > 0 && gateway.lies === undefined) {
       this.fail(`${gateway.name} acknowledged what it had closed`);
     }
-    if (said.final || !isMatch) this.#closeConsumed(gateway, consumed);
+    if (said.final || !isMatch) {
+      consumed.isJudged = true;
+      this.#closeConsumed(gateway, consumed);
+    }
     if (!isMatch) {
       if (this.#sim.provider.lies === undefined) {
         if (gateway.lies === undefined)
@@ -341,7 +363,9 @@ export class ExchangeChecker {
       if (closed.frames > BigInt(taken) && gateway.lies === undefined) {
         this.fail(`${gateway.name} says that it has handed over more than it has`);
       }
-      this.#closeConsumed(gateway, this.#consume(gateway, closed));
+      const consumed = this.#consume(gateway, closed);
+      consumed.isJudged = isProofInvalid;
+      this.#closeConsumed(gateway, consumed);
       return;
     }
     const provided = this.#byRecord.get(toHex(closed.prevRecord));

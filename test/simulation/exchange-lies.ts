@@ -18,6 +18,8 @@ export interface Lies {
   readonly kind: string;
   /** How often it lied: what was to stand in a record, once that is durable. */
   count: number;
+  /** Attempts in which a consumer is told lies: one that ends before it looks at them says nothing of them. */
+  readonly told: Set<string>;
   /** The honest may not even have heard it: it was lost, or had no effect. */
   readonly mayBeIgnored?: boolean;
   /** Whether it keeps a batch of these records, and all behind it, from the ledger. */
@@ -34,13 +36,15 @@ export interface Lies {
   committed(records: readonly Uint8Array[]): void;
 }
 
-type Made = Partial<Omit<Lies, "kind" | "count">>;
+type Made = Partial<Omit<Lies, "kind" | "count" | "told">>;
 
 interface Liar {
   /** There is an occasion: whether it is taken. */
   dares(): boolean;
   /** It has lied. */
   lied(): void;
+  /** It lies to whoever is shown this receipt. */
+  tells(receipt: Uint8Array): void;
 }
 
 type Lie = (liar: Liar) => Made;
@@ -86,7 +90,9 @@ const providerLies: Readonly<Record<string, Lie>> = {
   "other bytes than it receipted": (liar) => ({
     frames: (body) => {
       const isWhole = body.case === "answer" && body.value.messages.length > 0;
-      if (!isWhole || !once(liar)) return [body];
+      const { proof } = isWhole ? body.value : {};
+      if (!isWhole || proof === undefined || !liar.dares()) return [body];
+      liar.tells(proof.record);
       const [, ...rest] = body.value.messages;
       const messages = [utf8("something else"), ...rest];
       return [{ case: "answer", value: create(AnswerFrameSchema, { ...body.value, messages }) }];
@@ -94,8 +100,9 @@ const providerLies: Readonly<Record<string, Lie>> = {
   }),
   "an answer without a receipt": (liar) => ({
     frames: (body) => {
-      if (body.case !== "answer" || !once(liar)) return [body];
-      const { proof: _proof, ...rest } = body.value;
+      if (body.case !== "answer" || body.value.proof === undefined || !liar.dares()) return [body];
+      const { proof, ...rest } = body.value;
+      liar.tells(proof.record);
       return [{ case: "answer", value: create(AnswerFrameSchema, rest) }];
     },
   }),
@@ -132,10 +139,12 @@ const providerLies: Readonly<Record<string, Lie>> = {
   "another record at the place of a receipt": (liar) => ({
     journal: () => ({
       swaps: (batch, sealAgain) => {
-        const isReceipt = batch.records.some(
+        const receipts = batch.records.filter(
           (record) => openRecord(record).body.case === "receipt",
         );
-        if (isReceipt && once(liar)) sealAgain([statusRecord(7)]);
+        if (receipts.length === 0 || !liar.dares()) return;
+        for (const receipt of receipts) liar.tells(receipt);
+        sealAgain([statusRecord(7)]);
       },
     }),
   }),
@@ -208,6 +217,7 @@ export function pickLies(gateway: SimGateway): Lies {
   const lies: Lies = {
     kind,
     count: 0,
+    told: new Set(),
     sealer: (honest) => honest,
     frames: (body) => [body],
     journal: () => undefined,
@@ -218,6 +228,10 @@ export function pickLies(gateway: SimGateway): Lies {
     dares: () => random.chance(0.5),
     lied: () => {
       lies.count += 1;
+    },
+    tells: (receipt) => {
+      const attempt = gateway.sim.checker.attemptOf(receipt);
+      if (attempt !== undefined) lies.told.add(attempt);
     },
   };
   return Object.assign(lies, (table[kind] as Lie)(liar));

@@ -66,7 +66,9 @@ export async function runLyingSchedule(
     lines: world.lines,
     sim,
     kind: lies.kind,
-    hasLied: lies.count > 0 && lies.mayBeIgnored !== true,
+    hasLied:
+      (lies.count > 0 && lies.mayBeIgnored !== true) ||
+      [...lies.told].some((attempt) => checker.hasJudged(attempt)),
     convictions: [...convictions, ...checker.doubts],
   };
 }
