@@ -8,6 +8,7 @@ import { AnswerFrameSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts
 import { Outcome, RecordSchema, Side } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { QueuedRecord, Sealer } from "../../src/ledger/ports.ts";
 import type { Masks } from "../../src/policy/mask.ts";
+import { openCallStatement } from "../../src/record/call-tree.ts";
 import { encodeRecord, openRecord } from "../../src/record/record.ts";
 import { statusRecord } from "../support/ledger.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
@@ -60,7 +61,11 @@ function once(liar: Liar): boolean {
  * Records are sealed as `change` gives them; `undefined` for one that is only said to be sealed. What a halted or
  * crashed journal does not store, or a recheck puts another record for, was no lie.
  */
-function sealing(liar: Liar, change: (queued: QueuedRecord) => QueuedRecord | undefined): Made {
+function sealing(
+  liar: Liar,
+  change: (queued: QueuedRecord) => QueuedRecord | undefined,
+  stored: (record: Uint8Array) => void = () => liar.lied(),
+): Made {
   const lies = new Set<Uint8Array>();
   return {
     sealer: (honest) => ({
@@ -72,7 +77,7 @@ function sealing(liar: Liar, change: (queued: QueuedRecord) => QueuedRecord | un
       },
     }),
     committed: (records) => {
-      for (const record of records) if (lies.delete(record)) liar.lied();
+      for (const record of records) if (lies.delete(record)) stored(record);
     },
   };
 }
@@ -84,6 +89,14 @@ function altered(
   const record = openRecord(queued.record.slice());
   change(record);
   return { ...queued, record: encodeRecord(record) };
+}
+
+/** The call in this receipt commits to its request: nobody else has to say what it was. */
+function isBoundByStatement(receipt: Uint8Array): boolean {
+  const { body } = openRecord(receipt);
+  const { start } = body.case === "receipt" ? body.value : {};
+  const call = start?.case === "begin" ? start.value.call : undefined;
+  return call !== undefined && !openCallStatement(call.statement).open;
 }
 
 const providerLies: Readonly<Record<string, Lie>> = {
@@ -112,16 +125,20 @@ const providerLies: Readonly<Record<string, Lie>> = {
       return body.case === "closed" && liar.dares() ? undefined : queued;
     }),
   "another commitment to the request": (liar) =>
-    sealing(liar, (queued) => {
-      const { body } = openRecord(queued.record);
-      const isEnd = body.case === "receipt" && body.value.final;
-      if (!isEnd || !liar.dares()) return queued;
-      return altered(queued, ({ body: said }) => {
-        if (said.case === "receipt" && said.value.progress !== undefined) {
-          said.value.progress.request = new Uint8Array(32).fill(7);
-        }
-      });
-    }),
+    sealing(
+      liar,
+      (queued) => {
+        const { body } = openRecord(queued.record);
+        const isEnd = body.case === "receipt" && body.value.final;
+        if (!isEnd || !liar.dares()) return queued;
+        return altered(queued, ({ body: said }) => {
+          if (said.case === "receipt" && said.value.progress !== undefined) {
+            said.value.progress.request = new Uint8Array(32).fill(7);
+          }
+        });
+      },
+      (receipt) => (isBoundByStatement(receipt) ? liar.lied() : liar.tells(receipt)),
+    ),
   "more than the mask lets through": (liar) => ({
     masks: (honest) => ({
       get: (options) => {
