@@ -144,16 +144,17 @@ export function withCities(
   return { ...registry, cities, quorums };
 }
 
-/** The votes on a sequencer open its term, or are void: the real rule decides. One that names no known log is void by itself. */
+/** The votes on a sequencer open its term, or are void: the real rule decides. */
 function withTerm(
   facts: Facts,
-  all: readonly Vote[],
+  votes: readonly Vote[],
   at: Place & { readonly batch: SimBatch; readonly old: Facts },
 ): Facts {
-  const votes = all.filter(({ highest }) => highest === undefined || isOfTerm(facts, highest));
   const [first] = votes;
   if (first === undefined || first.gateway !== at.batch.gateway) return facts;
   const { term, gateway, key } = first;
+  const isOfLogs = votes.every(({ highest }) => highest === undefined || isOfTerm(facts, highest));
+  if (!isOfLogs) return facts;
   const ballots = votes.map((vote) => ballotOf(vote, at));
   const rootAt = (size: bigint): Uint8Array => rootBelow(at.before, Number(size));
   const judged = judgeAppointment(at.old.registry, ballots, rootAt);
