@@ -1,17 +1,9 @@
 /** The connectors to the data services of this agency, by service id. */
-import { isDeepStrictEqual } from "node:util";
 import type { UpstreamConnector } from "../src/exchange/transport/ports.ts";
-import { contentsOf } from "./config-files.ts";
 import { upstreamSchema } from "./config-schema.ts";
 import type { GatewayConfig, UpstreamConfig } from "./config-types.ts";
+import { KeptOpen } from "./kept-open.ts";
 import type { Prepared, Reloadable } from "./reload.ts";
-
-interface Opened {
-  readonly config: UpstreamConfig;
-  /** Of the files that it names. */
-  readonly contents: readonly string[];
-  readonly connector: UpstreamConnector;
-}
 
 /** Rejects with CONFIG_INVALID for a connector that cannot serve its service as it is configured. */
 export type CheckUpstreams = (
@@ -25,9 +17,8 @@ export type OpenUpstream = (service: string, config: UpstreamConfig) => Upstream
  * went end before it closes.
  */
 export class Upstreams implements Reloadable {
-  readonly #open: OpenUpstream;
   readonly #check: CheckUpstreams;
-  #opened: ReadonlyMap<string, Opened>;
+  readonly #kept: KeptOpen<UpstreamConfig, UpstreamConnector>;
 
   /** @param open throws CONFIG_INVALID or FILE_UNREADABLE. */
   constructor(
@@ -35,74 +26,36 @@ export class Upstreams implements Reloadable {
     open: OpenUpstream,
     check: CheckUpstreams = async () => undefined,
   ) {
-    this.#open = open;
     this.#check = check;
-    this.#opened = this.#openAll(config, new Map());
+    this.#kept = new KeptOpen({
+      schema: upstreamSchema,
+      open,
+      end: (connector) => connector.close(),
+    });
+    this.#kept.prepare(config.upstreams).commit();
   }
 
   get(service: string): UpstreamConnector | undefined {
-    return this.#opened.get(service)?.connector;
+    return this.#kept.get(service);
   }
 
   /** Every connector with its service. */
   entries(): readonly (readonly [service: string, connector: UpstreamConnector])[] {
-    return [...this.#opened].map(([service, { connector }]) => [service, connector] as const);
+    return this.#kept.entries();
   }
 
-  async prepare(config: GatewayConfig): Promise<Prepared> {
-    const before = this.#opened;
-    const after = this.#openAll(config, before);
-    const known = new Set(before.values());
-    const added = [...after].filter(([, opened]) => !known.has(opened));
-    const abandon = (): Promise<unknown> =>
-      Promise.all(added.map(([, { connector }]) => connector.close()));
+  async prepare({ upstreams }: GatewayConfig): Promise<Prepared> {
+    const { added, commit, abandon } = this.#kept.prepare(upstreams);
     try {
-      await this.#check(added.map(([service, { connector }]) => [service, connector] as const));
+      await this.#check(added);
     } catch (error) {
       await abandon();
       throw error;
     }
-    return {
-      commit: () => {
-        this.#opened = after;
-        const kept = new Set(after.values());
-        for (const gone of before.values()) {
-          if (!kept.has(gone)) void gone.connector.close();
-        }
-      },
-      abandon: () => void abandon(),
-    };
+    return { commit, abandon: () => void abandon() };
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#opened.values()].map(({ connector }) => connector.close()));
-  }
-
-  #openAll(
-    { upstreams }: Pick<GatewayConfig, "upstreams">,
-    before: ReadonlyMap<string, Opened>,
-  ): ReadonlyMap<string, Opened> {
-    const after = new Map<string, Opened>();
-    try {
-      for (const [service, config] of Object.entries(upstreams)) {
-        const known = before.get(service);
-        const contents = contentsOf(config, upstreamSchema);
-        const isKept =
-          known !== undefined &&
-          isDeepStrictEqual([known.config, known.contents], [config, contents]);
-        const opened = (): Opened => ({
-          config,
-          contents,
-          connector: this.#open(service, config),
-        });
-        after.set(service, isKept ? known : opened());
-      }
-    } catch (error) {
-      for (const [service, opened] of after) {
-        if (before.get(service) !== opened) void opened.connector.close();
-      }
-      throw error;
-    }
-    return after;
+    await Promise.all(this.entries().map(([, connector]) => connector.close()));
   }
 }

@@ -1,14 +1,13 @@
 /** What this gateway itself says of calls: attributes of source `provider`, from its configuration and databases. */
-import { isDeepStrictEqual } from "node:util";
 import type { Scheduler } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import type { AttributeDatum } from "../../src/policy/attributes.ts";
 import type { DescriptorSets } from "../../src/policy/descriptors.ts";
 import type { RegistryView, ServiceFact } from "../../src/registry/state.ts";
-import { contentsOf } from "../config-files.ts";
 import type { GatewayConfig } from "../config-types.ts";
 import { databaseSchema, type DatabaseConfig } from "../connectors/config.ts";
 import type { SqlDatabase } from "../connectors/sql-database.ts";
+import { KeptOpen } from "../kept-open.ts";
 import type { Prepared, Reloadable } from "../reload.ts";
 import type { AskedCall } from "./attribute-query.ts";
 import { LookupDatabase } from "./lookup-database.ts";
@@ -30,23 +29,21 @@ export interface ProviderAttributesPorts {
   onAway(service: string, error: CausewayError): void;
 }
 
-interface Opened {
-  readonly config: DatabaseConfig;
-  /** Of the files that it names. */
-  readonly contents: readonly string[];
-  readonly database: LookupDatabase;
-}
-
-type Databases = ReadonlyMap<string, Opened>;
+type Databases = ReadonlyMap<string, LookupDatabase>;
 type Services = ReadonlyMap<string, ServiceAttributes>;
 
 export class ProviderAttributes implements Reloadable {
   readonly #ports: ProviderAttributesPorts;
-  #databases: Databases = new Map();
+  readonly #databases: KeptOpen<DatabaseConfig, LookupDatabase>;
   #services: Services = new Map();
 
   private constructor(ports: ProviderAttributesPorts) {
     this.#ports = ports;
+    this.#databases = new KeptOpen({
+      schema: databaseSchema,
+      open: (_name, config) => new LookupDatabase(ports.open(config), ports.scheduler),
+      end: async (database) => database.retire(),
+    });
   }
 
   /** Rejects with FILE_UNREADABLE, and CONFIG_INVALID for a query that does not fit what is published. */
@@ -74,28 +71,19 @@ export class ProviderAttributes implements Reloadable {
   }
 
   async prepare(config: ProviderAttributesConfig): Promise<Prepared> {
-    const before = this.#databases;
-    const databases = this.#openAll(config, before);
-    const added = [...databases.values()].filter(
-      (opened) => ![...before.values()].includes(opened),
-    );
-    const abandon = (): void => {
-      for (const { database } of added) database.retire();
-    };
+    const { things, commit, abandon } = this.#databases.prepare(config.databases);
     try {
-      const services = this.#servicesOf(config, databases);
+      const services = this.#servicesOf(config, things);
       await this.#check(services);
       return {
         commit: () => {
-          this.#databases = databases;
+          commit();
           this.#services = services;
-          const kept = new Set(databases.values());
-          for (const gone of before.values()) if (!kept.has(gone)) gone.database.retire();
         },
-        abandon,
+        abandon: () => void abandon(),
       };
     } catch (error) {
-      abandon();
+      await abandon();
       throw error;
     }
   }
@@ -120,32 +108,7 @@ export class ProviderAttributes implements Reloadable {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#databases.values()].map(({ database }) => database.close()));
-  }
-
-  #openAll({ databases }: ProviderAttributesConfig, before: Databases): Databases {
-    const after = new Map<string, Opened>();
-    try {
-      for (const [name, config] of Object.entries(databases)) {
-        const contents = contentsOf(config, databaseSchema);
-        const known = before.get(name);
-        const isKept =
-          known !== undefined &&
-          isDeepStrictEqual([known.config, known.contents], [config, contents]);
-        const opened = (): Opened => ({
-          config,
-          contents,
-          database: new LookupDatabase(this.#ports.open(config), this.#ports.scheduler),
-        });
-        after.set(name, isKept ? known : opened());
-      }
-    } catch (error) {
-      for (const [name, opened] of after) {
-        if (before.get(name) !== opened) opened.database.retire();
-      }
-      throw error;
-    }
-    return after;
+    await Promise.all(this.#databases.entries().map(([, database]) => database.close()));
   }
 
   #servicesOf({ attributes }: ProviderAttributesConfig, databases: Databases): Services {
@@ -154,8 +117,8 @@ export class ProviderAttributes implements Reloadable {
       const made = new ServiceAttributes(config, {
         descriptors: ports.descriptors,
         database: (name) => {
-          const opened = databases.get(name);
-          if (opened !== undefined) return opened.database;
+          const database = databases.get(name);
+          if (database !== undefined) return database;
           throw new CausewayError("CONFIG_INVALID", `there is no database ${name}`);
         },
         onFault: (what) => ports.onFault(service, what),
