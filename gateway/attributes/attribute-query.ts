@@ -1,13 +1,13 @@
 /** A query that gives attributes of a call: what its parameters are, and what its only row says. */
-import { parseUtf8, utf8 } from "../../src/base/bytes.ts";
+import { parseUtf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { agencyOf, cityOf } from "../../src/base/ids.ts";
-import { attributeBytesMax } from "../../src/base/limits.ts";
 import type { ServiceAttribute } from "../../src/credential/statements.ts";
 import type { AttributeDatum } from "../../src/policy/attributes.ts";
 import type { CallFacts } from "../../src/policy/call-attributes.ts";
 import type { SqlDatabase, SqlRow, SqlValue } from "../connectors/sql-database.ts";
 import { parseSqlQuery, type SqlDialect } from "../connectors/sql-query.ts";
+import { isRecordable } from "./config.ts";
 
 /** A call that is about to be decided, as far as a lookup may ask about it. */
 export interface AskedCall {
@@ -121,7 +121,7 @@ export function attributesOfRow(
     const attribute = options.declared.find((one) => isProviders(one, name));
     if (attribute === undefined || value === null) return [];
     const datum = datumOf(attribute.type, value, options.elementsOf);
-    if (datum !== undefined && isRecordable(datum)) return [[name, datum] as const];
+    if (datum !== undefined && mayStand(datum)) return [[name, datum] as const];
     const what = `the column ${name} holds no ${attribute.type} that a record may hold`;
     throw new CausewayError("CONFIG_INVALID", what);
   });
@@ -153,8 +153,7 @@ function datumOf(
   }
 }
 
-function isRecordable(datum: AttributeDatum): boolean {
+function mayStand(datum: AttributeDatum): boolean {
   if (typeof datum !== "string" && !Array.isArray(datum)) return true;
-  const text = typeof datum === "string" ? datum : datum.join("");
-  return !/\p{Surrogate}/u.test(text) && utf8(text).length <= attributeBytesMax;
+  return isRecordable(typeof datum === "string" ? datum : datum.join(""));
 }

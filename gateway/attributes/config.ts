@@ -1,6 +1,7 @@
 /** What this gateway itself says of a call, as the configuration gives it: attributes of source `provider`. */
 import { z } from "zod";
 import { attributeBytesMax } from "../../src/base/limits.ts";
+import { isWellFormed } from "../../src/record/canonical-text.ts";
 import { described, serviceId } from "../config-atoms.ts";
 import { type DatabaseConfig, databaseSchema } from "../connectors/config.ts";
 
@@ -55,8 +56,8 @@ function isValue(given: unknown): given is ConfiguredValue {
 }
 
 /** It may stand in a record. */
-function isRecordable(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text) && Buffer.byteLength(text) <= attributeBytesMax;
+export function isRecordable(text: string): boolean {
+  return isWellFormed(text) && Buffer.byteLength(text) <= attributeBytesMax;
 }
 
 const query = z.strictObject({

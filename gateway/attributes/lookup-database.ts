@@ -4,6 +4,7 @@ import { CausewayError } from "../../src/base/errors.ts";
 import { attributeLookupMs } from "../../src/base/limits.ts";
 import type { SqlCursor, SqlDatabase, SqlRow, SqlValue } from "../connectors/sql-database.ts";
 import type { SqlDialect } from "../connectors/sql-query.ts";
+import { untilAborted } from "../connectors/until-aborted.ts";
 
 export interface FoundRow {
   readonly columns: readonly string[];
@@ -68,17 +69,10 @@ export class LookupDatabase {
   ): Promise<FoundRow | undefined> {
     const read = { text, parameters, timeoutMs: attributeLookupMs, signal };
     const cursor = await this.#database.read(read);
-    // A database that has become silent says neither what it found nor that it was told to stop.
-    let end = (): void => undefined;
-    const ended = new Promise<never>((_resolve, reject) => {
-      end = () => reject(signal.reason as Error);
-    });
-    signal.addEventListener("abort", end, { once: true });
-    if (signal.aborted) end();
     try {
-      return await Promise.race([onlyRow(cursor, signal), ended]);
+      // A database that has become silent says neither what it found nor that it was told to stop.
+      return await untilAborted(onlyRow(cursor, signal), signal);
     } finally {
-      signal.removeEventListener("abort", end);
       const closed = cursor.close();
       if (!signal.aborted) await closed;
       else closed.catch(() => undefined);

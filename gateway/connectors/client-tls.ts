@@ -2,19 +2,9 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { CausewayError } from "../../src/base/errors.ts";
+import { type ClientTls, clientTlsOptions } from "../../src/exchange/transport/client-tls.ts";
 import { readSecretFile } from "../config-secrets.ts";
 import type { ConnectorTlsConfig } from "./config.ts";
-
-/** Texts are PEM. */
-export interface ClientTls {
-  /** Trust anchors; those of the system without it. */
-  readonly ca?: string;
-  /** Name that the certificate of the other side is checked for. */
-  readonly serverName?: string;
-  /** Own certificate with its chain, and its private key: both or none. */
-  readonly certificate?: string;
-  readonly key?: string;
-}
 
 /**
  * Reads the files that the configuration names. Throws FILE_UNREADABLE, also for a key that others can read,
@@ -32,17 +22,14 @@ export function readClientTls(tls: ConnectorTlsConfig): ClientTls {
   return read;
 }
 
-function assertUsable({ ca, certificate, key }: ClientTls, caFile: string | undefined): void {
+function assertUsable(tls: ClientTls, caFile: string | undefined): void {
+  const { ca } = tls;
   // A file without a certificate in it is no trust anchor at all, and no error either.
   if (ca !== undefined && !ca.includes("-----BEGIN CERTIFICATE-----")) {
     throw new CausewayError("CONFIG_INVALID", `${caFile} holds no certificate`);
   }
   try {
-    createSecureContext({
-      ...(ca === undefined ? {} : { ca }),
-      ...(certificate === undefined ? {} : { cert: certificate }),
-      ...(key === undefined ? {} : { key }),
-    });
+    createSecureContext(clientTlsOptions(tls));
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new CausewayError("CONFIG_INVALID", `the TLS of an upstream: ${why}`, { cause });

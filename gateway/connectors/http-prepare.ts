@@ -1,6 +1,7 @@
 /** What a call becomes for an HTTP service, and what the service's answer is for the call. */
 import type { IncomingMessage } from "node:http";
 import type { DescMethod } from "@bufbuild/protobuf";
+import type { ClientTls } from "../../src/exchange/transport/client-tls.ts";
 import { utf8 } from "../../src/base/bytes.ts";
 import type { Scheduler } from "../../src/base/clock.ts";
 import { CausewayError } from "../../src/base/errors.ts";
@@ -29,14 +30,7 @@ export interface HttpUpstreamOptions {
   /** Value of the `authorization` field of every request. */
   readonly authorization?: string | undefined;
   /** PEM, for `https:`. */
-  readonly tls?:
-    | {
-        readonly ca?: string | undefined;
-        readonly serverName?: string | undefined;
-        readonly certificate?: string | undefined;
-        readonly key?: string | undefined;
-      }
-    | undefined;
+  readonly tls?: ClientTls | undefined;
   /** Fields that pass beside the standing ones, in lower case. */
   readonly requestFields?: readonly string[] | undefined;
   readonly answerFields?: readonly string[] | undefined;

@@ -2,6 +2,7 @@
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { create } from "@bufbuild/protobuf";
+import { clientTlsOptions } from "../../src/exchange/transport/client-tls.ts";
 import type {
   UnaryAnswer,
   UpstreamCall,
@@ -52,15 +53,7 @@ export function createHttpJsonUpstream(options: HttpUpstreamOptions): UpstreamCo
 function createAgent(secure: boolean, options: HttpUpstreamOptions): HttpAgent {
   const common = { keepAlive: true, maxSockets: options.connectionsMax };
   if (!secure) return new HttpAgent(common);
-  const { ca, serverName, certificate, key } = options.tls ?? {};
-  return new HttpsAgent({
-    ...common,
-    minVersion: "TLSv1.2",
-    ...(ca === undefined ? {} : { ca }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-    ...(certificate === undefined ? {} : { cert: certificate }),
-    ...(key === undefined ? {} : { key }),
-  });
+  return new HttpsAgent({ ...common, ...clientTlsOptions(options.tls ?? {}) });
 }
 
 async function callUnary(upstream: HttpUpstream, call: UpstreamCall): Promise<UnaryAnswer> {

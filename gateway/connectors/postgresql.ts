@@ -1,5 +1,6 @@
 /** A PostgreSQL database: each query in a read-only transaction of its own, behind a cursor, ended with its call. */
 import pg from "pg";
+import { type ClientTls, clientTlsOptions } from "../../src/exchange/transport/client-tls.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { connectMs, sqlBatchRowsMax, timerMsMax } from "../../src/base/limits.ts";
 import type {
@@ -10,6 +11,7 @@ import type {
   SqlRow,
   SqlValue,
 } from "./sql-database.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 export interface PostgresqlOptions {
   readonly host: string;
@@ -18,14 +20,7 @@ export interface PostgresqlOptions {
   readonly database: string;
   readonly password?: string | undefined;
   /** PEM. Without it the connection is not encrypted. */
-  readonly tls?:
-    | {
-        readonly ca?: string | undefined;
-        readonly serverName?: string | undefined;
-        readonly certificate?: string | undefined;
-        readonly key?: string | undefined;
-      }
-    | undefined;
+  readonly tls?: ClientTls | undefined;
   readonly connectionsMax: number;
 }
 
@@ -56,7 +51,6 @@ interface Connections {
 
 function createPool(options: PostgresqlOptions, max: number, queryMs?: number): pg.Pool {
   const { host, port, user, database, password, tls } = options;
-  const { ca, serverName, certificate, key } = tls ?? {};
   const pool = new pg.Pool({
     host,
     port,
@@ -65,16 +59,7 @@ function createPool(options: PostgresqlOptions, max: number, queryMs?: number): 
     max,
     // An empty text would make the library look in its environment and in files.
     password: () => password ?? "",
-    ssl:
-      tls === undefined
-        ? false
-        : {
-            minVersion: "TLSv1.2",
-            servername: serverName ?? host,
-            ...(ca === undefined ? {} : { ca }),
-            ...(certificate === undefined ? {} : { cert: certificate }),
-            ...(key === undefined ? {} : { key }),
-          },
+    ssl: tls !== undefined && { ...clientTlsOptions(tls), servername: tls.serverName ?? host },
     connectionTimeoutMillis: connectMs,
     ...(queryMs === undefined ? {} : { query_timeout: queryMs }),
     idleTimeoutMillis: idleMs,
@@ -121,21 +106,14 @@ async function connect({ pool }: Connections): Promise<pg.PoolClient> {
 async function connectUntil(signal: AbortSignal, connections: Connections): Promise<pg.PoolClient> {
   signal.throwIfAborted();
   const connecting = connect(connections);
-  let stop = (): void => undefined;
-  const ended = new Promise<never>((_resolve, reject) => {
-    stop = () => reject(signal.reason as Error);
-  });
-  signal.addEventListener("abort", stop, { once: true });
   try {
-    return await Promise.race([connecting, ended]);
+    return await untilAborted(connecting, signal);
   } catch (error) {
     void connecting.then(
       (client) => client.release(),
       () => undefined,
     );
     throw error;
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
 }
 

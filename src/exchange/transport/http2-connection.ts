@@ -5,7 +5,6 @@ import {
   type ClientSessionOptions,
   connect,
   type OutgoingHttpHeaders,
-  type SecureClientSessionOptions,
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { Scheduler } from "../../base/clock.ts";
@@ -19,24 +18,14 @@ import {
   reconnectMaxMs,
   reconnectMinMs,
 } from "../../base/limits.ts";
+import { type ClientTls, clientTlsOptions } from "./client-tls.ts";
 import { Http2Keepalive } from "./http2-keepalive.ts";
-
-/** Texts are PEM. */
-export interface Http2ClientTls {
-  /** Trust anchors; those of the system without it. */
-  readonly ca?: string;
-  /** Name to verify when it is not the host's. */
-  readonly serverName?: string;
-  /** Certificate to show, with its chain, and its private key. */
-  readonly certificate?: string;
-  readonly key?: string;
-}
 
 export interface Http2ConnectionOptions {
   readonly host: string;
   readonly port: number;
   /** Plaintext when absent. */
-  readonly tls?: Http2ClientTls;
+  readonly tls?: ClientTls;
   readonly scheduler: Scheduler;
 }
 
@@ -130,7 +119,7 @@ export class Http2Connection {
     return new Promise((resolve, reject) => {
       const session = connect(`${this.scheme}://${this.authority}`, {
         ...sessionOptions,
-        ...(tls === undefined ? {} : tlsOptions(tls)),
+        ...(tls === undefined ? {} : clientTlsOptions(tls)),
       });
       let socket: Socket | undefined;
       let lastError: Error | undefined;
@@ -161,21 +150,6 @@ export class Http2Connection {
       });
     });
   }
-}
-
-function tlsOptions({
-  ca,
-  serverName,
-  certificate,
-  key,
-}: Http2ClientTls): SecureClientSessionOptions {
-  return {
-    minVersion: "TLSv1.2",
-    ...(ca === undefined ? {} : { ca }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-    ...(certificate === undefined ? {} : { cert: certificate }),
-    ...(key === undefined ? {} : { key }),
-  };
 }
 
 function unavailable(message: string, cause?: unknown): CausewayError {
