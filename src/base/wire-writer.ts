@@ -3,6 +3,7 @@ import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobu
 import { BackwardWriter } from "./backward-writer.ts";
 import type { Oneof, Properties } from "./create-message.ts";
 import { type WireField, type WirePlan, wirePlanOf } from "./wire-plan.ts";
+import { isAbsent } from "./zero-value.ts";
 
 const int32Min = -(2 ** 31);
 const int32Max = 2 ** 31 - 1;
@@ -38,7 +39,7 @@ function writeMessage(plan: WirePlan, message: MessageShape<DescMessage>): void 
     const value = properties[property];
     if (field === undefined) writeOneof(cases, value as Oneof);
     else if (field.repeated) writeList(field, value as readonly unknown[]);
-    else if (!isAbsent(field, value)) writeField(field, value);
+    else if (isSet(field, value)) writeField(field, value);
   }
 }
 
@@ -55,20 +56,8 @@ function writeOneof(cases: ReadonlyMap<string, WireField>, oneof: Oneof): void {
   if (field !== undefined) writeField(field, oneof.value);
 }
 
-function isAbsent(field: WireField, value: unknown): boolean {
-  if (field.optional) return value === undefined;
-  switch (field.kind) {
-    case "bytes":
-      return value instanceof Uint8Array && value.length === 0;
-    case "string":
-      return value === "";
-    case "bool":
-      return value === false;
-    case "uint64":
-      return value === 0n;
-    default:
-      return value === 0;
-  }
+function isSet(field: WireField, value: unknown): boolean {
+  return field.optional ? value !== undefined : !isAbsent(field.kind, value);
 }
 
 function writeField(field: WireField, value: unknown): void {

@@ -2,6 +2,7 @@
 import { BackwardWriter } from "../base/backward-writer.ts";
 import { compareBytes, utf8 } from "../base/bytes.ts";
 import type { Properties } from "../base/create-message.ts";
+import { isAbsent } from "../base/zero-value.ts";
 import { CausewayError } from "../base/errors.ts";
 import { canonicalDepthMax } from "../base/limits.ts";
 import { checkCanonical } from "./canonical-check.ts";
@@ -38,7 +39,7 @@ function writeMessage(plan: MessagePlan, message: Properties, depth: number): vo
     const field = plan.fields[i] as FieldPlan;
     const value = valueOf(field, message);
     if (field.repeated) writeList(field, value as readonly unknown[], depth);
-    else if (!isAbsent(field, value)) writeField(field, value, depth);
+    else if (!isAbsent(field.kind, value)) writeField(field, value, depth);
     else if (field.required) violated(field, "missing");
   }
 }
@@ -54,23 +55,6 @@ function valueOf(field: FieldPlan, message: Properties): unknown {
     readonly value?: unknown;
   };
   return oneof.case === field.property ? oneof.value : undefined;
-}
-
-function isAbsent(field: FieldPlan, value: unknown): boolean {
-  switch (field.kind) {
-    case "message":
-      return value === undefined;
-    case "bytes":
-      return (value as Uint8Array).length === 0;
-    case "string":
-      return value === "";
-    case "bool":
-      return value === false;
-    case "uint64":
-      return value === 0n;
-    default:
-      return value === 0;
-  }
 }
 
 function writeList(field: FieldPlan, values: readonly unknown[], depth: number): void {

@@ -24,10 +24,8 @@ export class WalSync {
 
   /** Of the database file at `path`, which this process has locked. Throws STORAGE_FAILED. */
   constructor(path: string) {
-    // SQLite takes an empty log for none; it holds no locks on this file, which a second descriptor would end.
-    const open = (): number => failing(() => openSync(`${path}-wal`, "a", 0o600));
-    this.#fd = open();
-    this.#fdNow = open();
+    this.#fd = openLog(`${path}-wal`);
+    this.#fdNow = openLog(`${path}-wal`);
   }
 
   /** Throws STORAGE_FAILED once a sync has failed: what the page cache shows since then may not be on the disk. */
@@ -39,9 +37,9 @@ export class WalSync {
   now(): void {
     this.assertWell();
     try {
-      failing(() => fdatasyncSync(this.#fdNow));
-    } catch (error) {
-      throw this.#fail(error);
+      fdatasyncSync(this.#fdNow);
+    } catch (cause) {
+      throw this.#fail(cause);
     }
   }
 
@@ -67,7 +65,7 @@ export class WalSync {
     const callers = this.#waiting.splice(0);
     fdatasync(this.#fd, (cause) => {
       this.#isRunning = false;
-      if (cause !== null) this.#fail(storageFailed(cause));
+      if (cause !== null) this.#fail(cause);
       // Also what another sync found meanwhile: nothing more is said then.
       const failure = this.#failure;
       if (failure === undefined) for (const { resolve } of callers) resolve();
@@ -79,15 +77,16 @@ export class WalSync {
     });
   }
 
-  #fail(error: unknown): CausewayError {
-    this.#failure ??= error instanceof CausewayError ? error : storageFailed(error);
+  #fail(cause: unknown): CausewayError {
+    this.#failure ??= storageFailed(cause);
     return this.#failure;
   }
 }
 
-function failing<T>(operation: () => T): T {
+function openLog(path: string): number {
   try {
-    return operation();
+    // SQLite takes an empty log for none; it holds no locks on this file, which a second descriptor would end.
+    return openSync(path, "a", 0o600);
   } catch (cause) {
     throw storageFailed(cause);
   }
