@@ -6,10 +6,9 @@ import { join } from "node:path";
 import { Server } from "@grpc/grpc-js";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { createKeyFolder, type GatewayKeys, openKeyFolder } from "../../gateway/keys/key-folder.ts";
-import { createLedgerClient } from "../../gateway/ledger/ledger-client.ts";
 import { systemRandom, systemScheduler } from "../../gateway/runtime.ts";
 import { LinkedPeer } from "../../gateway/linked-peer.ts";
-import { certificatePem, spkiDigest } from "../../gateway/tls.ts";
+import { spkiDigest } from "../../gateway/tls.ts";
 import { equalBytes, parseHex } from "../../src/base/bytes.ts";
 import { createUuidV7, formatUuid } from "../../src/base/ids.ts";
 import { createStatement } from "../../src/credential/statement.ts";
@@ -54,6 +53,7 @@ import { openRecord } from "../../src/record/record.ts";
 import { eventually } from "../support/admin-client.ts";
 import type { Running } from "../support/running.ts";
 import { freeAddress } from "../support/free-port.ts";
+import { handIn } from "../support/hand-in.ts";
 import { passphrase } from "../support/two-cities.ts";
 import { peerTlsOf, selfOf, sleep, timing } from "./support.ts";
 import { type EncodedAnswer, wholeSegment } from "../support/answers.ts";
@@ -277,25 +277,12 @@ export class RogueProvider {
 
   /** Hands a batch of its chain in at the sequencer; the next one follows it. */
   async submit(batch: CreatedBatch): Promise<SubmitResult> {
-    const { provider } = this.#running.cities;
-    const client = createLedgerClient({
-      address: provider.addresses.peer,
-      tls: provider.gateway.card.tls[0] as string,
-      identity: {
-        keyPem: this.keys.tls.privateKeyPem,
-        certificatePem: certificatePem(this.keys.tls.certificateDer),
-      },
-    });
-    try {
-      const result = await client.submit(batch);
-      if (result.kind === "included") {
-        const { seq, seenSize } = batch.header;
-        this.#chain = { seq: seq + 1n, prev: batch.leafHash, seenSize };
-      }
-      return result;
-    } finally {
-      client.close();
+    const result = await handIn(this.#running.cities.provider, this.keys, batch);
+    if (result.kind === "included") {
+      const { seq, seenSize } = batch.header;
+      this.#chain = { seq: seq + 1n, prev: batch.leafHash, seenSize };
     }
+    return result;
   }
 
   /** A decision that permits the call, as far as its form goes. */

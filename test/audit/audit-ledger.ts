@@ -49,7 +49,7 @@ import {
   recordHash,
 } from "../../src/record/record.ts";
 import type { FactAddress } from "../../src/registry/state.ts";
-import { type BatchChange, TestLedger } from "../support/ledger.ts";
+import { type BatchChange, statusRecord, TestLedger } from "../support/ledger.ts";
 import {
   createTestNetwork,
   type SignedStatement,
@@ -367,6 +367,16 @@ export class AuditLedger {
       upstreamMs: 3,
       seed: sha256(call.statement.xid),
     }).record;
+  }
+
+  /** A receipt that was sealed on a checkpoint past its service's limit. */
+  async staleReceipt(): Promise<{ readonly call: TestCall; readonly receipt: TestRecord }> {
+    const seenSize = this.ledger.size;
+    await this.seal(this.consumer, [statusRecord()]);
+    this.ledger.nowMs += 700_000;
+    const call = this.call({ decidedSize: seenSize });
+    const receipt = await this.seal(this.provider, [this.receipt(call)], { seenSize });
+    return { call, receipt };
   }
 
   acknowledgement(call: TestCall, receipt: TestRecord): Uint8Array {

@@ -408,11 +408,7 @@ const checks: readonly Row[] = [
     "STALE_SEAL of a stale seal",
     "provider",
     async (audit) => {
-      const seenSize = audit.ledger.size;
-      await audit.seal(audit.consumer, [statusRecord()]);
-      audit.ledger.nowMs += 700_000;
-      const call = audit.call({ decidedSize: seenSize });
-      const receipt = await audit.seal(audit.provider, [audit.receipt(call)], { seenSize });
+      const { call, receipt } = await audit.staleReceipt();
       const ack = audit.acknowledgement(call, receipt);
       const change = acknowledging((said) => void (said.check = Check.STALE_SEAL));
       await audit.seal(audit.consumer, [altered(ack, change)]);

@@ -555,11 +555,7 @@ const chains: readonly Row[] = [
     ["STALE_SEAL"],
     "a receipt on a checkpoint past the service's limit",
     async (audit) => {
-      const seenSize = audit.ledger.size;
-      await audit.seal(audit.consumer, [statusRecord()]);
-      audit.ledger.nowMs += 700_000;
-      const call = audit.call({ decidedSize: seenSize });
-      const receipt = await audit.seal(audit.provider, [audit.receipt(call)], { seenSize });
+      const { call, receipt } = await audit.staleReceipt();
       await audit.seal(audit.consumer, [audit.acknowledgement(call, receipt)]);
     },
   ],

@@ -1,13 +1,12 @@
 /** A second leaf for a place of a gateway's chain, as a restored copy of it would seal. */
 import { join } from "node:path";
-import { createLedgerClient } from "../../gateway/ledger/ledger-client.ts";
 import { systemRandom } from "../../gateway/runtime.ts";
-import { certificatePem } from "../../gateway/tls.ts";
 import { concatBytes } from "../../src/base/bytes.ts";
 import { openSqliteJournalReader } from "../../src/ledger/journal/sqlite-reader.ts";
 import type { JournalBatch } from "../../src/ledger/journal/store.ts";
 import { encodeHeader } from "../../src/record/header.ts";
 import { openLeaf, signedBytes } from "../../src/record/leaf.ts";
+import { handIn } from "./hand-in.ts";
 import type { Running } from "./running.ts";
 
 export function withJournal<T>(
@@ -29,21 +28,9 @@ export async function submitFork(running: Running): Promise<string> {
   const tip = withJournal(running, "consumer", ([newest]) => newest as JournalBatch);
   const headerBytes = encodeHeader({ ...openLeaf(tip.leaf).header, boot: systemRandom(16) });
   const signature = consumer.gateway.batch.sign(signedBytes(headerBytes));
-  const client = createLedgerClient({
-    address: provider.addresses.peer,
-    tls: provider.gateway.card.tls[0] as string,
-    identity: {
-      keyPem: consumer.gateway.tls.privateKeyPem,
-      certificatePem: certificatePem(consumer.gateway.tls.certificateDer),
-    },
+  const result = await handIn(provider, consumer.gateway, {
+    leaf: concatBytes(signature, headerBytes),
+    records: tip.records,
   });
-  try {
-    const result = await client.submit({
-      leaf: concatBytes(signature, headerBytes),
-      records: tip.records,
-    });
-    return result.kind === "rejected" ? result.reason : result.kind;
-  } finally {
-    client.close();
-  }
+  return result.kind === "rejected" ? result.reason : result.kind;
 }
