@@ -427,6 +427,33 @@ test("one city of four that refuses ends nothing, two end the term", () => {
   assert.deepEqual(script.at(400, { kind: "persisted", size: 9n }), []);
 });
 
+test("in a round that stays open the cities that cosigned are asked again after a heartbeat: the term may have ended since", () => {
+  const script = Script.serving(four);
+  script.at(0, { kind: "persisted", size: 3n });
+  for (const city of ["hangzhou", "ningbo"]) script.at(1, cosigned(city, 3n));
+  script.at(2, { kind: "refused", city: "shenzhen" });
+  script.at(3, { kind: "failed", city: "wenzhou" });
+  assert.deepEqual(script.at(9_999, { kind: "tick" }), [
+    { kind: "ask", city: "shenzhen", size: 3n, oldSize: 0n },
+    { kind: "ask", city: "wenzhou", size: 3n, oldSize: 0n },
+  ]);
+  assert.deepEqual(script.at(10_000, { kind: "tick" }), [
+    { kind: "ask", city: "hangzhou", size: 3n, oldSize: 3n },
+    { kind: "ask", city: "ningbo", size: 3n, oldSize: 3n },
+  ]);
+  assert.deepEqual(script.at(10_001, { kind: "tick" }), [], "one request at a time");
+  assert.deepEqual(script.at(10_002, { kind: "refused", city: "ningbo" }), [{ kind: "ended" }]);
+});
+
+test("a cosignature stands while its city is asked for it again", () => {
+  const script = Script.serving(two);
+  script.at(0, { kind: "persisted", size: 1n });
+  script.at(1, cosigned("hangzhou", 1n));
+  script.at(10_000, { kind: "tick" });
+  script.at(10_001, { kind: "failed", city: "hangzhou" });
+  assert.equal(kinds(script.at(10_002, cosigned("shenzhen", 1n)))[0], "quorum");
+});
+
 test("a city that refused and cosigned after all does not count as refusing", () => {
   const script = Script.serving(four);
   script.at(0, { kind: "persisted", size: 3n });

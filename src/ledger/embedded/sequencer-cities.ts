@@ -22,6 +22,7 @@ export function cityState(state: SequencerState, name: string): CityState {
       ...fresh,
       lastSize: state.finalSize,
       asking: undefined,
+      askedAtMs: Number.NEGATIVE_INFINITY,
       isPolled: false,
       hasTold: false,
       isAhead: false,

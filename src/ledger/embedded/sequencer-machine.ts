@@ -16,6 +16,7 @@ import {
 } from "./sequencer-cities.ts";
 import { acceptTold, goOnStarting, poll, quietInMs } from "./sequencer-start.ts";
 import type {
+  CityState,
   Instant,
   Round,
   SequencerConfig,
@@ -237,11 +238,23 @@ function askCities(
       continue;
     }
     const isFree = city.asking === undefined && city.lastSize <= round.size;
-    if (!isFree || round.lines.has(name)) continue;
+    if (!isFree || (round.lines.has(name) && !isAskedAgain(state, city, now))) continue;
     effects.push({ kind: "ask", city: name, size: round.size, oldSize: city.lastSize });
-    next = withCity(next, name, (before) => ({ ...before, asking: round.size }));
+    next = withCity(next, name, (before) => ({
+      ...before,
+      asking: round.size,
+      askedAtMs: now.monotonicMs,
+    }));
   }
   return next;
+}
+
+/**
+ * Whether a city that has cosigned a round which is still open is asked for the same again: it may have
+ * promised a later term since, and of a term that has ended too few others may tell.
+ */
+function isAskedAgain({ config }: SequencerState, city: CityState, now: Instant): boolean {
+  return now.monotonicMs >= city.askedAtMs + config.heartbeatMs;
 }
 
 /** Milliseconds until the newest quorum is as old as the heartbeat allows; by either clock. */

@@ -37,6 +37,8 @@ export interface CityState extends Patience {
   readonly lastSize: bigint;
   /** Size that it is being asked for; one request at a time. */
   readonly asking: bigint | undefined;
+  /** Monotonic; when it was asked for a cosignature last. */
+  readonly askedAtMs: number;
   /** It is being asked for the highest checkpoint of this log that it cosigned. */
   readonly isPolled: boolean;
   /** It has told that since this process started. */
