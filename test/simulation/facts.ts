@@ -144,17 +144,16 @@ export function withCities(
   return { ...registry, cities, quorums };
 }
 
-/** The votes on a sequencer open its term, or are void: the real rule decides. */
+/** The votes on a sequencer open its term, or are void: the real rule decides. One that names no known log is void by itself. */
 function withTerm(
   facts: Facts,
-  votes: readonly Vote[],
+  all: readonly Vote[],
   at: Place & { readonly batch: SimBatch; readonly old: Facts },
 ): Facts {
+  const votes = all.filter(({ highest }) => highest === undefined || isOfTerm(facts, highest));
   const [first] = votes;
   if (first === undefined || first.gateway !== at.batch.gateway) return facts;
   const { term, gateway, key } = first;
-  const isOfLogs = votes.every(({ highest }) => highest === undefined || isOfTerm(facts, highest));
-  if (!isOfLogs) return facts;
   const ballots = votes.map((vote) => ballotOf(vote, at));
   const rootAt = (size: bigint): Uint8Array => rootBelow(at.before, Number(size));
   const judged = judgeAppointment(at.old.registry, ballots, rootAt);
