@@ -46,6 +46,8 @@ export class SimFollower implements Role {
   #cancelRelay: () => void = () => undefined;
   #isClosed = false;
   #hasOpened = false;
+  /** What was taken last had no place behind the leaves here. */
+  #isUnfit = false;
   #wasFaulty = false;
 
   constructor(node: SimNode, replica: SimReplica) {
@@ -200,7 +202,8 @@ export class SimFollower implements Role {
     if (this.#isClosed) return;
     const replica = this.#replica;
     if (!this.#isTaken(effect)) {
-      const isUnfit = effect.kind === "apply";
+      const isUnfit = this.#isUnfit;
+      this.#isUnfit = false;
       this.#hasNews = false;
       this.#take({ kind: "failed", storedSize: BigInt(replica.size), isUnfit });
       return;
@@ -249,11 +252,18 @@ export class SimFollower implements Role {
   /** What another member sent is nobody's word: leaves that no head covers give way to a signed note. */
   #isOwnTree(note: Note): boolean {
     const replica = this.#replica;
-    const compared = replica.confirmedSize;
-    const isDirect = this.#isSequencer && this.#directFrom <= compared;
-    if (isDirect || replica.size === compared || replica.bears(note) !== false) return true;
-    replica.dropUncompared();
+    // What the log of an earlier term has signed says nothing of the leaves of this one.
+    if (note.key.term < replica.term || replica.bears(note) !== false) return true;
+    if (!this.#isOthersOrder()) return true;
+    replica.dropUnconfirmed();
     return false;
+  }
+
+  /** Whether leaves stand here that no head covers and that did not come from the sequencer itself. */
+  #isOthersOrder(): boolean {
+    const { confirmedSize, size } = this.#replica;
+    const isDirect = this.#isSequencer && this.#directFrom <= confirmedSize;
+    return !isDirect && size > confirmedSize;
   }
 
   #beginTerm(term: number, start: number): boolean {
@@ -301,7 +311,15 @@ export class SimFollower implements Role {
 
   /** What structure refuses has no index on this ledger: a sequencer that gives it one is not followed. */
   #refuse(reason: string): false {
-    if (this.#isSequencer) this.#replica.distrust({ reason });
+    const replica = this.#replica;
+    const isOthersOrder = this.#isOthersOrder();
+    if (this.#isSequencer && !isOthersOrder) {
+      replica.distrust({ reason });
+      return false;
+    }
+    // The place may be another's doing, who sent what stands before it.
+    if (isOthersOrder) replica.dropUnconfirmed();
+    this.#isUnfit = true;
     return false;
   }
 }

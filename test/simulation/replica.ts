@@ -157,11 +157,11 @@ export class SimReplica implements Published {
     return inclusions;
   }
 
-  /** Leaves up to here were compared with what the log has signed. */
+  /** Leaves up to here are final, or were compared with what the log of the newest term has signed. */
   get confirmedSize(): number {
     const { head } = this.content;
     const headSize = head !== undefined && head.key.term === this.term ? head.size : 0;
-    return Math.max(this.comparedSize, this.finalSize, headSize);
+    return Math.max(this.finalSize, headSize);
   }
 
   /** Whether a note shows the root that this replica has at its size; `undefined` when it is ahead. */
@@ -170,7 +170,7 @@ export class SimReplica implements Published {
   }
 
   /** Leaves that no head covers may be made up by somebody else than the sequencer. */
-  dropUncompared(): void {
+  dropUnconfirmed(): void {
     const start = this.confirmedSize;
     if (start >= this.size) return;
     const { content } = this;
