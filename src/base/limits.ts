@@ -261,6 +261,8 @@ export const acknowledgementWaitingBytesMax: number = 4096;
 export const acknowledgementDueMs: number = 60_000;
 /** Receipts of one agency that wait for an acknowledgement, the fresh ones too: above it new calls are refused. */
 export const receiptsUnansweredMax: number = 100_000;
+/** Closings of one agency that are remembered for receipts still to come: those of seconds in which links break. */
+export const closingsRememberedMax: number = 16 * 1024;
 /** Batches of the own journal that a provider looks back through at its start for receipts without an answer. */
 export const unansweredBatchesMax: number = 16 * 1024;
 /** Leaves of other gateways that are kept until they are final: those of minutes without a ledger. */

@@ -19,7 +19,7 @@ import {
 import { callTokenDigest } from "../credential/call-token.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Acknowledgement } from "../gen/causeway/record/v1/record_pb.ts";
-import { Side } from "../gen/causeway/record/v1/record_pb.ts";
+import { Outcome, Side } from "../gen/causeway/record/v1/record_pb.ts";
 import type { IncludedBatch, Replica, SealedRecord } from "../ledger/ports.ts";
 import { formatHandle } from "../record/handle.ts";
 import { openRecord, recordHash } from "../record/record.ts";
@@ -53,7 +53,7 @@ export class UnacknowledgedReceipts {
   readonly #ports: UnacknowledgedPorts;
   readonly #waitingMax: number;
   readonly #byHandle = new Map<string, Released>();
-  /** Also of agencies that only have batches of the last `closedBeforeMs`: they may close attempts whose receipts are still to come. */
+  /** Also of agencies that only have batches or closings of the last `closedBeforeMs`: of their attempts receipts may still come. */
   readonly #byAgency = new Map<string, Unanswered>();
   /** Of each attempt the handles that wait; by the attempt as a consumer's closing names it. */
   readonly #byAttempt = new Map<string, Set<string>>();
@@ -223,7 +223,7 @@ export class UnacknowledgedReceipts {
         const next = unanswered.unread.shift();
         if (next === undefined) break;
         const batch = this.#ports.replica.batch(next.index);
-        if (batch !== undefined) this.#readBatch(batch);
+        if (batch !== undefined) this.#readBatch(batch, unanswered, next.includedAtMs);
         if (read % batchesBetweenTurns === 0) {
           await new Promise<void>((resolve) => this.#ports.defer(resolve));
           if (this.#isClosed) return;
@@ -233,7 +233,11 @@ export class UnacknowledgedReceipts {
   }
 
   /** Takes what answers receipts: acknowledgements, and the consumer's closings of attempts. */
-  #readBatch({ header, records }: Pick<IncludedBatch, "header" | "records">): void {
+  #readBatch(
+    { header, records }: Pick<IncludedBatch, "header" | "records">,
+    unanswered: Unanswered,
+    includedAtMs: number,
+  ): void {
     for (const bytes of records) {
       const { body } = openRecord(bytes);
       if (body.case === "acknowledgement") {
@@ -241,8 +245,11 @@ export class UnacknowledgedReceipts {
         if (named !== undefined && isAnswer(named, body.value, header.gateway))
           this.#answer(named, true);
       } else if (body.case === "closed" && body.value.side === Side.CONSUMER) {
-        const { tokenDigest, index } = body.value;
-        this.#closed(attemptKey(tokenDigest, index), header.gateway);
+        const { tokenDigest, index, outcome } = body.value;
+        const attempt = attemptKey(tokenDigest, index);
+        this.#closed(attempt, header.gateway);
+        // What the provider itself has ended has no receipt to come.
+        if (outcome !== Outcome.REFUSED) unanswered.closed(header.gateway, attempt, includedAtMs);
       }
     }
   }
@@ -259,6 +266,7 @@ export class UnacknowledgedReceipts {
     const waiting = { ...released, attempt };
     const agency = agencyOf(released.peer);
     const unanswered = this.#unansweredOf(agency);
+    if (attempt !== undefined && unanswered.isClosed(released.peer, attempt)) return;
     this.#byHandle.set(released.handle, waiting);
     unanswered.fresh.set(released.handle, waiting);
     if (attempt === undefined) return;

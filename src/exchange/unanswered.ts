@@ -1,6 +1,6 @@
 /** What of one agency waits for an answer: its receipts, and acknowledgements that cannot be verified yet. */
 import { Fifo } from "../base/fifo.ts";
-import { acknowledgementDueMs } from "../base/limits.ts";
+import { acknowledgementDueMs, closingsRememberedMax } from "../base/limits.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Replica } from "../ledger/ports.ts";
 import type { LeafCache } from "./leaf-cache.ts";
@@ -50,6 +50,13 @@ export class Unanswered {
   readonly unread: Fifo<Unread> = new Fifo();
   /** Acknowledgements under a key that is not known yet, by the handle of their receipt. */
   readonly waiting: Map<string, WaitingAcknowledgement> = new Map();
+  /** When closings were included that were read before a receipt of theirs may be released; in the order of the ledger. */
+  readonly #closings = new Map<string, number>();
+  readonly #closingsMax: number;
+
+  constructor(closingsMax: number = closingsRememberedMax) {
+    this.#closingsMax = closingsMax;
+  }
 
   get size(): number {
     return this.fresh.size + this.overdue.size;
@@ -80,14 +87,38 @@ export class Unanswered {
     this.prune(nowMs);
   }
 
+  /** A gateway has closed an attempt in a batch that was included then. Beyond the bound the oldest is forgotten. */
+  closed(gateway: string, attempt: string, includedAtMs: number): void {
+    const key = closingKey(gateway, attempt);
+    this.#closings.delete(key);
+    this.#closings.set(key, includedAtMs);
+    const [oldest] = this.#closings.keys();
+    if (oldest !== undefined && this.#closings.size > this.#closingsMax) {
+      this.#closings.delete(oldest);
+    }
+  }
+
+  /** Whether a gateway had closed an attempt before a receipt of it was released. */
+  isClosed(gateway: string, attempt: string): boolean {
+    return this.#closings.has(closingKey(gateway, attempt));
+  }
+
   /** A batch that was included long before the oldest receipt was released answers none. */
   prune(nowMs: number): void {
     const sinceMs = (this.first?.releasedAtMs ?? nowMs) - closedBeforeMs;
     while ((this.unread.peek()?.includedAtMs ?? sinceMs) < sinceMs) this.unread.shift();
+    for (const [key, includedAtMs] of this.#closings) {
+      if (includedAtMs >= nowMs - closedBeforeMs) break;
+      this.#closings.delete(key);
+    }
   }
 
   /** Nothing waits, and nothing is known that a receipt to come could be answered by. */
   get idle(): boolean {
-    return this.size === 0 && this.unread.count === 0;
+    return this.size === 0 && this.unread.count === 0 && this.#closings.size === 0;
   }
+}
+
+function closingKey(gateway: string, attempt: string): string {
+  return `${gateway} ${attempt}`;
 }

@@ -9,6 +9,7 @@ import { sha256 } from "../../src/base/sha256.ts";
 import { HeldLeaves } from "../../src/exchange/held-leaves.ts";
 import { LeafCache } from "../../src/exchange/leaf-cache.ts";
 import { UnacknowledgedReceipts } from "../../src/exchange/unacknowledged.ts";
+import { closedBeforeMs, Unanswered } from "../../src/exchange/unanswered.ts";
 import { attemptKey } from "../../src/exchange/used-attempts.ts";
 import { type Proof, ProofSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import { Check, Outcome, RecordSchema, Side } from "../../src/gen/causeway/record/v1/record_pb.ts";
@@ -59,14 +60,14 @@ function acknowledgement(
   return encodeRecord(create(RecordSchema, { body: value }));
 }
 
-function closed(): Uint8Array {
+function closed(outcome: Outcome = Outcome.NO_ANSWER): Uint8Array {
   const value = {
     side: Side.CONSUMER,
     xid: zeros.slice(16),
     attempt: 1,
     tokenDigest,
     index: 3,
-    outcome: Outcome.NO_ANSWER,
+    outcome,
   };
   return encodeRecord(create(RecordSchema, { body: { case: "closed", value } }));
 }
@@ -178,6 +179,63 @@ describe("receipts that wait for an answer", () => {
       assert.equal(waiting.count, 1);
     });
   }
+
+  describe("whose attempt was closed before they were released", () => {
+    /** Another receipt of the agency is overdue: what its gateways include is read. */
+    async function read(closing: Uint8Array, gateway = consumer.gateway): Promise<void> {
+      waiting.released(peer, receipt(9), undefined, attemptKey(tokenDigest, 9));
+      nowMs += 60_000;
+      include(closing, gateway);
+      waiting.onFinal();
+      await setImmediate();
+      assert.equal(waiting.count, 1);
+    }
+
+    it("are answered by the closing that was read for another that was overdue", async () => {
+      await read(closed());
+      for (const number of [1, 2]) waiting.released(peer, receipt(number), undefined, key);
+      assert.equal(waiting.count, 1);
+      waiting.released(peer, receipt(3), undefined, attemptKey(tokenDigest, 4));
+      assert.equal(waiting.count, 2);
+    });
+
+    it("are not answered by the closing of another gateway", async () => {
+      await read(closed(), provider.gateway);
+      waiting.released(peer, receipt(1), undefined, key);
+      assert.equal(waiting.count, 2);
+    });
+
+    it("are not answered by the closing of what the provider itself had refused", async () => {
+      await read(closed(Outcome.REFUSED));
+      waiting.released(peer, receipt(1), undefined, key);
+      assert.equal(waiting.count, 2);
+    });
+
+    for (const [afterMs, count] of [
+      [closedBeforeMs, 1],
+      [closedBeforeMs + 1, 2],
+    ] as const) {
+      it(`are ${count === 1 ? "" : "not "}answered by a closing of ${afterMs} ms before`, async () => {
+        await read(closed());
+        nowMs += afterMs;
+        waiting.onFinal();
+        waiting.released(peer, receipt(1), undefined, key);
+        assert.equal(waiting.count, count);
+      });
+    }
+
+    it("are as many as are remembered of an agency, the newest ones", () => {
+      const unanswered = new Unanswered(2);
+      for (const attempt of ["1", "2", "3"]) unanswered.closed(peer, attempt, 0);
+      unanswered.closed(peer, "2", 1);
+      unanswered.closed(peer, "4", 1);
+      const remembered = ["1", "2", "3", "4"].filter((one) => unanswered.isClosed(peer, one));
+      assert.deepEqual(remembered, ["2", "4"]);
+      assert.ok(!unanswered.idle);
+      unanswered.prune(closedBeforeMs + 2);
+      assert.ok(unanswered.idle);
+    });
+  });
 
   describe("whose acknowledgement is under a batch key that is not final here", () => {
     let isKnown: boolean;
