@@ -152,16 +152,17 @@ function proceed(state: ProviderState, before: readonly ProviderEffect[] = []): 
   if (state.sealing !== undefined) return wait;
   const { ending, pending, streaming, answered } = state;
   const open = state.unacknowledged < state.window;
-  // What came before the upstream failed is handed over, unless somebody has stopped waiting for it.
-  const flush = streaming && pending && open && state.interruption === undefined;
-  if (ending !== undefined && !flush) return abandon(state, ending, before);
+  // What came before the upstream failed is receipted and handed over first, however long the window is closed,
+  // unless somebody has stopped waiting for it.
+  const due = streaming && pending && state.interruption === undefined;
+  if (ending !== undefined && !due) return abandon(state, ending, before);
   if (answered && open && ending === undefined) {
     return {
       state: { ...state, sealing: "final", pending: false },
       effects: [...before, { kind: "seal-receipt", final: true }],
     };
   }
-  if (!flush) return wait;
+  if (!due || !open) return wait;
   return {
     state: { ...state, sealing: "segment", pending: false },
     effects: [...before, { kind: "seal-receipt", final: false }],
@@ -226,7 +227,9 @@ function withheld(state: ProviderState, reason: ReasonCode): Step {
 function calling(state: ProviderState, event: ProviderEvent): Step {
   switch (event.kind) {
     case "progressed":
-      return state.answered ? stay(state) : proceed({ ...state, pending: true });
+      // Behind a failure nothing comes, and of what cannot be released nothing more is.
+      if (state.answered || state.ending !== undefined) return stay(state);
+      return proceed({ ...state, pending: true });
     case "answered":
       return state.ending === undefined ? proceed({ ...state, answered: true }) : stay(state);
     case "acknowledged":

@@ -228,6 +228,58 @@ describe("the provider's machine", () => {
     );
   });
 
+  const failedBehindTheWindow: readonly ProviderEvent[] = [
+    { kind: "permitted", writes: false, streaming: true, window: 1 },
+    { kind: "progressed" },
+    { kind: "sealed", replaced: false },
+    { kind: "progressed" },
+    { kind: "upstream-failed", reason: "UPSTREAM_UNAVAILABLE" },
+  ];
+
+  it("keeps what a failed upstream gave behind a closed window until it can be released", () => {
+    const waiting = runProvider(failedBehindTheWindow);
+    assert.deepEqual(waiting.at(-1), { kind: "release" });
+    const effects = runProvider([
+      ...failedBehindTheWindow,
+      { kind: "acknowledged" },
+      { kind: "sealed", replaced: false },
+      { kind: "sealed", replaced: false },
+    ]);
+    assert.deepEqual(effects.slice(waiting.length), [
+      { kind: "seal-receipt", final: false },
+      { kind: "release" },
+      { kind: "seal-closed", outcome: "upstream-error", reason: "UPSTREAM_UNAVAILABLE" },
+      { kind: "release" },
+      { kind: "forget" },
+    ]);
+  });
+
+  for (const by of ["cancelled", "deadline", "peer-lost", "shutdown"] as const) {
+    it(`closes what waits behind a closed window at once when the attempt ends: ${by}`, () => {
+      const effects = runProvider([
+        ...failedBehindTheWindow,
+        { kind: "interrupted", by },
+        { kind: "acknowledged" },
+        { kind: "sealed", replaced: false },
+      ]);
+      assert.equal(effects.filter(({ kind }) => kind === "seal-receipt").length, 1);
+      const closing = effects.find((effect) => effect.kind === "seal-closed");
+      assert.equal(closing?.outcome, by);
+    });
+  }
+
+  it("seals nothing more of an answer of which a part cannot be released", () => {
+    const effects = runProvider([
+      permitted(false, true),
+      { kind: "progressed" },
+      { kind: "answer-unusable", reason: "MESSAGE_TOO_LARGE" },
+      { kind: "progressed" },
+      { kind: "sealed", replaced: false },
+    ]);
+    assert.equal(effects.filter(({ kind }) => kind === "seal-receipt").length, 1);
+    assert.equal(effects.at(-1)?.kind, "seal-closed");
+  });
+
   it("closes what is on record and may not be released, unless the receipt was the last", () => {
     const withheld: ProviderEvent = { kind: "withheld", reason: "LEDGER_UNAVAILABLE" };
     const segment = runProvider([permitted(false, true), { kind: "progressed" }, withheld]);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { CausewayError } from "../../src/base/errors.ts";
 import { requestCreditBytes } from "../../src/base/limits.ts";
 import type { UpstreamListener } from "../../src/exchange/transport/ports.ts";
 import { MetadataSchema, StatusFrameSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
@@ -152,6 +153,35 @@ describe("the provider's side of calls on a link", () => {
       [0n, 1n],
       [1n, 3n],
     ]);
+  });
+
+  it("receipts all that its upstream gave before it failed, and then says that it has", async () => {
+    const provider = new TestProvider();
+    const acknowledge: (() => void)[] = [];
+    provider.call(1n, stream);
+    await settle();
+    const listener = provider.listener as UpstreamListener;
+    listener.onHeaders(create(MetadataSchema));
+    await settle();
+    for (let released = 1; released <= 4; released++) {
+      assert.ok(provider.acknowledged !== undefined);
+      acknowledge.push(provider.acknowledged);
+      listener.onMessage(bytes(10));
+      await settle();
+    }
+    listener.onFailed(new CausewayError("UPSTREAM_UNAVAILABLE", "its connection has ended"));
+    await settle();
+    assert.equal(provider.records().length, 4);
+    acknowledge[0]?.();
+    await settle();
+    const [receipt, closed] = provider.records().slice(4);
+    assert.ok(receipt?.case === "receipt" && closed?.case === "closed");
+    assert.equal(receipt.value.progress?.framesEnd, 5n);
+    assert.equal(closed.value.outcome, Outcome.UPSTREAM_ERROR);
+    assert.deepEqual(
+      provider.sent(1n).map(({ case: kind }) => kind),
+      ["answer", "answer", "answer", "answer", "answer", "refused"],
+    );
   });
 
   for (const when of ["once it is durable", "while it is sealed"]) {
