@@ -6,7 +6,7 @@ import { encodeMessage } from "../base/wire-writer.ts";
 import { type AnswerFrame, AnswerFrameSchema } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { cancelFrame, failedFrame } from "./frames.ts";
 import { needsParts, PartAssembler, PartSender } from "./parts.ts";
-import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "./ports.ts";
+import type { Carriage, CarriageListener, FrameBody, LinkEnd, Written } from "./ports.ts";
 
 /** Where the exchange ends, its place on the link is free. */
 type Closed = () => void;
@@ -17,7 +17,7 @@ class NumberedCarriage implements Carriage {
   readonly #closed: Closed;
   #isOpen = true;
   /** An answer that is going in parts, and who waits for it to have gone. */
-  #parts: { readonly sender: PartSender; readonly written: (() => void) | undefined } | undefined;
+  #parts: { readonly sender: PartSender; readonly written: Written | undefined } | undefined;
 
   constructor(link: LinkEnd, number: bigint, closed: Closed) {
     this.link = link;
@@ -25,16 +25,16 @@ class NumberedCarriage implements Carriage {
     this.#closed = closed;
   }
 
-  // What shares the link in one frame is bounded by the link's own queue.
-  send(body: FrameBody, written?: () => void): void {
-    if (!this.#isOpen) return written?.();
+  // What shares the link in one frame is bounded by the link's own queue, which tells nobody what has left.
+  send(body: FrameBody, written?: Written): void {
+    if (!this.#isOpen) return written?.(false);
     const encoded = body.case === "answer" ? encodedForParts(body.value) : undefined;
     if (encoded === undefined) {
       this.#write(body);
-      return written?.();
+      return written?.(false);
     }
     // What shares the link is answered in one segment: who calls otherwise on it gets the newest.
-    this.#parts?.written?.();
+    this.#parts?.written?.(false);
     this.#parts = { sender: new PartSender(encoded), written };
     this.#sendParts();
   }
@@ -50,7 +50,7 @@ class NumberedCarriage implements Carriage {
     const parts = this.#parts;
     if (parts === undefined) return;
     this.#parts = undefined;
-    parts.written?.();
+    parts.written?.(false);
     if (!this.#isOpen) this.#closed();
   }
 

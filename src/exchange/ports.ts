@@ -33,15 +33,18 @@ export interface LinkEnd {
   send(exchange: bigint, body: FrameBody): void;
 }
 
+/** Hears that a frame is held no more; `hasLeft` is `false` too where that is not known. */
+export type Written = (hasLeft: boolean) => void;
+
 /** What carries the frames of one exchange: a number on the link, or a stream of its own beside it. */
 export interface Carriage {
   /** Says who is at the other end; its frames are those of this exchange only in part. */
   readonly link: LinkEnd;
   /**
    * Queues a frame. Does nothing once the carriage is lost or closed. `written` is called once, when nothing of a
-   * large frame is held here any more: it has left, or never will.
+   * large frame is held here any more: with `true` when all of it is known to be written to the network.
    */
-  send(body: FrameBody, written?: () => void): void;
+  send(body: FrameBody, written?: Written): void;
   /** Resolves when more may be sent, at once when the carriage is lost or closed. */
   ready(): Promise<void>;
   /** Sends what is queued and ends it: no frame is delivered any more. */

@@ -36,8 +36,10 @@ export class ProviderAttemptRecords {
   readonly #frame: CallFrame;
   readonly #link: LinkEnd;
   readonly #seed: Uint8Array;
-  /** Frames that were released, and the transcript of the newest segment. */
+  #hasReleased = false;
+  /** Frames of the answer that are written to the network, at the least. */
   #frames = 0;
+  /** The transcript of the newest segment. */
   #response: OpeningItem | undefined;
   /** Record hash of the newest record that was prepared and stands. */
   #prevRecord: Uint8Array | undefined;
@@ -150,13 +152,18 @@ export class ProviderAttemptRecords {
   }
 
   /** A segment was sent. */
-  released(segment: Segment): void {
-    this.#frames = segment.framesEnd;
+  released(): void {
+    this.#hasReleased = true;
   }
 
-  /** Whether the consumer has a receipt of the attempt. */
+  /** All frames up to this one have left, which a closing then says. */
+  written(framesEnd: number): void {
+    this.#frames = framesEnd;
+  }
+
+  /** Whether the consumer was sent a receipt of the attempt. */
   get hasReleased(): boolean {
-    return this.#frames > 0;
+    return this.#hasReleased;
   }
 
   closingStates(): readonly StateChange[] {

@@ -360,8 +360,13 @@ export class ProviderAttempt implements CarriageListener {
       this.#o.released(sealed, this.#judged.key, acknowledged);
       const opened = this.#openedProof(segment.number === 1);
       const frame = answerFrame(segment, receipt, proof, opened);
-      this.#o.carriage.send(frame, this.#o.holding.leave(segment.bytes));
-      this.#records.released(segment);
+      const { framesEnd } = segment;
+      const left = this.#o.holding.leave(segment.bytes);
+      this.#records.released();
+      this.#o.carriage.send(frame, (hasLeft) => {
+        left();
+        if (hasLeft) this.#records.written(framesEnd);
+      });
       this.#trace.sealed(segment.messages, segment.status !== undefined);
       if (segment.status !== undefined) this.#trace.ended("receipt", segment.status.grpcCode);
       return;

@@ -207,7 +207,7 @@ export function encodeProviderClosed(options: {
   readonly attempt: number;
   /** Record hash of the attempt's record before. */
   readonly prevRecord: Uint8Array;
-  /** Frames of the answer that were released. */
+  /** Frames of the answer that were written to the network, at the least. */
   readonly frames: number;
   readonly outcome: ProviderOutcome;
   readonly decision: Decision | undefined;

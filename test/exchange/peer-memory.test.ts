@@ -6,43 +6,19 @@ import fc from "fast-check";
 import { exchangeHeldBytes, linkExchangesMax } from "../../src/base/limits.ts";
 import { Holding, PeerMemories, PeerMemory } from "../../src/exchange/peer-memory.ts";
 import { singleRefusalsMax } from "../../src/exchange/refusal-limiter.ts";
-import type { Carriage, CarriageListener, FrameBody } from "../../src/exchange/ports.ts";
+import type { FrameBody } from "../../src/exchange/ports.ts";
 import { MetadataSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
-import { answered, bytes, settle, stream, TestProvider, unary } from "../support/test-provider.ts";
+import {
+  answered,
+  bytes,
+  openStream,
+  settle,
+  stream,
+  TestProvider,
+  unary,
+} from "../support/test-provider.ts";
 
 const mebibyte = 1 << 20;
-
-/** A stream of its own, whose other end reads when the test says so. */
-class UnreadCarriage implements Carriage {
-  readonly link: Carriage["link"];
-  readonly sent: FrameBody[] = [];
-  readonly unread: (() => void)[] = [];
-  closed = false;
-
-  constructor(link: Carriage["link"]) {
-    this.link = link;
-  }
-
-  send(body: FrameBody, written?: () => void): void {
-    this.sent.push(body);
-    if (written !== undefined) this.unread.push(written);
-  }
-
-  ready(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  close(): void {
-    this.closed = true;
-  }
-}
-
-function openStream(provider: TestProvider): { carriage: UnreadCarriage; ear: CarriageListener } {
-  const carriage = new UnreadCarriage(provider.link);
-  const ear = provider.side.serveStream(carriage);
-  ear.onFrame({ case: "call", value: provider.callFrame(stream) });
-  return { carriage, ear };
-}
 
 function kinds(bodies: readonly FrameBody[]): readonly string[] {
   return bodies.map((body) => (body.case === "failed" ? body.value.reason : body.case));
@@ -184,7 +160,7 @@ describe("a consumer that takes nothing of what it asks for", () => {
     }
     assert.equal(provider.taking, false);
     assert.deepEqual(kinds(carriage.sent), ["answer", "answer", "answer"]);
-    for (const written of carriage.unread.splice(0)) written();
+    for (const written of carriage.unread.splice(0)) written(true);
     assert.equal(provider.taking, true);
   });
 

@@ -12,6 +12,7 @@ import {
   answered,
   bytes,
   collect,
+  openStream,
   settle,
   stream,
   TestProvider,
@@ -240,6 +241,31 @@ describe("the provider's side of calls on a link", () => {
       const last = provider.records().at(-1);
       assert.ok(last?.case === "receipt" && last.value.final);
       assert.equal(last.value.status?.grpcCode, status);
+    });
+  }
+
+  for (const [hasLeft, frames] of [
+    [undefined, 0n],
+    [false, 0n],
+    [true, 2n],
+  ] as const) {
+    const what = hasLeft === undefined ? "waits to be written" : hasLeft ? "has left" : "never leaves";
+    it(`closes a stream with ${frames} frames of a segment of 2 , which ${what}`, async () => {
+      const provider = new TestProvider();
+      const { carriage, ear } = openStream(provider);
+      await settle();
+      provider.listener?.onHeaders(create(MetadataSchema));
+      provider.listener?.onMessage(bytes(10));
+      await settle();
+      if (hasLeft !== undefined) carriage.unread.shift()?.(hasLeft);
+      provider.listener?.onMessage(bytes(10));
+      await settle();
+      assert.equal(carriage.sent.length, 2);
+      ear.onFrame({ case: "cancel", value: { $typeName: "causeway.exchange.v1.CancelFrame" } });
+      await settle();
+      const closed = provider.records().at(-1);
+      assert.ok(closed?.case === "closed");
+      assert.equal(closed.value.frames, frames);
     });
   }
 

@@ -6,7 +6,13 @@ import { create } from "@bufbuild/protobuf";
 import { toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { partCreditBytes } from "../../src/base/limits.ts";
-import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
+import type {
+  Carriage,
+  CarriageListener,
+  FrameBody,
+  LinkEnd,
+  Written,
+} from "../../src/exchange/ports.ts";
 import type { LinkHandler } from "../../src/exchange/provider.ts";
 import { type Frame, FrameSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import type { FinalCheckpoint } from "../../src/ledger/ports.ts";
@@ -207,10 +213,11 @@ class StreamEnd implements Carriage {
     return this.#end;
   }
 
-  send(body: FrameBody, written?: () => void): void {
+  send(body: FrameBody, written?: Written): void {
     const { process, lost } = this.#end;
-    written?.();
-    if (this.#isClosed || lost || !process.isAlive) return;
+    const isLost = this.#isClosed || lost || !process.isAlive;
+    written?.(!isLost);
+    if (isLost) return;
     for (const said of process.says(body)) {
       this.out.send(() => this.pair.otherOf(this).#received(said));
     }

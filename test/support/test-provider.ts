@@ -9,7 +9,15 @@ import { commit } from "../../src/crypto/commitments.ts";
 import { transcriptOf } from "../../src/crypto/transcript.ts";
 import { JoinedCalls } from "../../src/exchange/joined-calls.ts";
 import { PeerMemories } from "../../src/exchange/peer-memory.ts";
-import type { AttemptOpenings, FrameBody, LinkEnd, OpeningItem } from "../../src/exchange/ports.ts";
+import type {
+  AttemptOpenings,
+  Carriage,
+  CarriageListener,
+  FrameBody,
+  LinkEnd,
+  OpeningItem,
+  Written,
+} from "../../src/exchange/ports.ts";
 import { type ProviderPorts, ProviderSide } from "../../src/exchange/provider.ts";
 import type {
   UnaryAnswer,
@@ -251,6 +259,42 @@ export class TestProvider {
   sent(exchange: bigint): readonly FrameBody[] {
     return this.frames.filter((frame) => frame.exchange === exchange).map(({ body }) => body);
   }
+}
+
+/** A stream of its own, whose other end reads when the test says so. */
+export class UnreadCarriage implements Carriage {
+  readonly link: Carriage["link"];
+  readonly sent: FrameBody[] = [];
+  readonly unread: Written[] = [];
+  closed = false;
+
+  constructor(link: Carriage["link"]) {
+    this.link = link;
+  }
+
+  send(body: FrameBody, written?: Written): void {
+    this.sent.push(body);
+    if (written !== undefined) this.unread.push(written);
+  }
+
+  ready(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+/** A call of a streaming method on a stream of its own. */
+export function openStream(provider: TestProvider): {
+  carriage: UnreadCarriage;
+  ear: CarriageListener;
+} {
+  const carriage = new UnreadCarriage(provider.link);
+  const ear = provider.side.serveStream(carriage);
+  ear.onFrame({ case: "call", value: provider.callFrame(stream) });
+  return { carriage, ear };
 }
 
 export async function settle(): Promise<void> {

@@ -11,7 +11,7 @@ import { CausewayError } from "../../base/errors.ts";
 import { connectMs, exchangeStreamsMax } from "../../base/limits.ts";
 import { isReasonCode, type ReasonCode } from "../../base/reasons.ts";
 import { failedFrame } from "../frames.ts";
-import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "../ports.ts";
+import type { Carriage, CarriageListener, FrameBody, LinkEnd, Written } from "../ports.ts";
 import { ExchangeStream, type PartialBudget } from "./exchange-stream.ts";
 import { exchangePath } from "./exchange-stream-codec.ts";
 import {
@@ -92,8 +92,8 @@ class UnopenedCarriage implements Carriage {
     this.#listener = listener;
   }
 
-  send(_body: FrameBody, written?: () => void): void {
-    written?.();
+  send(_body: FrameBody, written?: Written): void {
+    written?.(false);
   }
 
   ready(): Promise<void> {

@@ -3,7 +3,7 @@ import { constants, type Http2Stream } from "node:http2";
 import type { Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { exchangeCloseMs, exchangeFrameBytesMax, exchangeQueueBytes } from "../../base/limits.ts";
-import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "../ports.ts";
+import type { Carriage, CarriageListener, FrameBody, LinkEnd, Written } from "../ports.ts";
 import { decodeStreamFrame, encodeStreamFrame, type StreamRole } from "./exchange-stream-codec.ts";
 import { MessageReader } from "./framing.ts";
 
@@ -41,7 +41,7 @@ export class ExchangeStream implements Carriage {
   #queuedBytes = 0;
   #waiting: (() => void)[] = [];
   /** Who waits for a frame to have left. */
-  readonly #unwritten = new Set<() => void>();
+  readonly #unwritten = new Set<Written>();
 
   constructor(options: ExchangeStreamOptions) {
     this.#o = options;
@@ -53,7 +53,7 @@ export class ExchangeStream implements Carriage {
     stream.on("error", () => this.lost());
     stream.on("close", () => {
       this.lost();
-      for (const written of [...this.#unwritten]) written();
+      for (const written of [...this.#unwritten]) written(false);
     });
     stream.pause();
   }
@@ -65,13 +65,13 @@ export class ExchangeStream implements Carriage {
     else this.#o.stream.resume();
   }
 
-  send(body: FrameBody, written?: () => void): void {
-    if (this.#over || this.#o.stream.destroyed) return written?.();
+  send(body: FrameBody, written?: Written): void {
+    if (this.#over || this.#o.stream.destroyed) return written?.(false);
     const bytes = encodeStreamFrame(body);
     this.#queuedBytes += bytes.length;
     const left = written && this.#untilWritten(written);
-    this.#o.stream.write(bytes, () => {
-      left?.();
+    this.#o.stream.write(bytes, (error) => {
+      left?.(error === undefined || error === null);
       this.#queuedBytes -= bytes.length;
       if (this.#queuedBytes < exchangeQueueBytes) this.#wake();
     });
@@ -164,9 +164,9 @@ export class ExchangeStream implements Carriage {
   }
 
   /** A stream that is destroyed does not say of each write that it was given up. */
-  #untilWritten(written: () => void): () => void {
-    const once = (): void => {
-      if (this.#unwritten.delete(once)) written();
+  #untilWritten(written: Written): Written {
+    const once: Written = (hasLeft) => {
+      if (this.#unwritten.delete(once)) written(hasLeft);
     };
     this.#unwritten.add(once);
     return once;
