@@ -162,16 +162,38 @@ export async function judgeCall(options: {
   if (!isReached || options.signal.aborted) {
     return { kind: "turned-away", reason: "LEDGER_BEHIND" };
   }
-  const established = establishCall(options, statement);
-  if (established.kind !== "established") return established;
-  const { facts } = established;
-  try {
-    const provider = attributesOf(options, statement, facts);
-    const said = provider instanceof Promise ? await provider : provider;
-    return decideCall(options, statement, { ...facts, provider: said });
-  } catch (error) {
-    return judgementOf(error);
+  return judgeAsPublished(options, statement);
+}
+
+/** How often the attributes of one call are looked up, where its service is published anew meanwhile. */
+const lookupsMax = 3;
+
+/** Judges the call by one publication of its service, from its method to its decision. */
+async function judgeAsPublished(
+  options: Parameters<typeof judgeCall>[0],
+  statement: CallStatement,
+): Promise<Judgement> {
+  for (let lookups = 0; lookups < lookupsMax; lookups++) {
+    const established = establishCall(options, statement);
+    if (established.kind !== "established") return established;
+    const { facts } = established;
+    try {
+      const provider = attributesOf(options, statement, facts);
+      const said = provider instanceof Promise ? await provider : provider;
+      if (isPublishedAnew(options)) continue;
+      return decideCall(options, statement, { ...facts, provider: said });
+    } catch (error) {
+      if (!isPublishedAnew(options)) return judgementOf(error);
+    }
   }
+  return { kind: "turned-away", reason: "LEDGER_BEHIND" };
+}
+
+/** Whether the service is another one now than the call was established under. */
+function isPublishedAnew({ ports, judged }: Parameters<typeof judgeCall>[0]): boolean {
+  const before = (judged.service as ServiceFact).standing.address;
+  const now = ports.replica.view().service((judged.service as ServiceFact).id)?.standing.address;
+  return now?.index !== before.index || now.position !== before.position;
 }
 
 function takeUse(
@@ -262,15 +284,13 @@ function attemptOf(
   };
 }
 
-/** What was looked up may have taken its time: all that rests on the moment is looked at from here on. */
+/** What was looked up may have taken its time: all else that rests on the moment is looked at from here on. */
 function decideCall(
   { ports, judged, signal }: Parameters<typeof judgeCall>[0],
   statement: CallStatement,
   call: CallFacts,
 ): Judgement {
   if (signal.aborted) return { kind: "turned-away", reason: "LEDGER_BEHIND" };
-  const unknown = findMethod(ports, statement, judged);
-  if (unknown !== undefined) return denied("grant", unknown);
   const { clock, replica } = ports;
   const { max_staleness_s } = (judged.service as ServiceFact).body;
   const nowMs = clock.nowMs();
@@ -304,6 +324,9 @@ function judgementOf(error: unknown): Judgement {
     // A blob that is missing here is no verdict on the caller.
     case "BLOB_MISSING":
       return { kind: "turned-away", reason: "LEDGER_BEHIND" };
+    // Nor is a publication whose descriptors do not hold its methods.
+    case "DESCRIPTOR_INVALID":
+      return { kind: "turned-away", reason: "DESCRIPTOR_INVALID" };
     default:
       throw error;
   }

@@ -5,6 +5,7 @@ import { create } from "@bufbuild/protobuf";
 import { createUuidV7 } from "../../src/base/ids.ts";
 import { peerHeldBytesMax } from "../../src/base/limits.ts";
 import { toBase64url } from "../../src/base/bytes.ts";
+import type { ServiceBody, ServiceMethod } from "../../src/credential/statements.ts";
 import { commit } from "../../src/crypto/commitments.ts";
 import { transcriptOf } from "../../src/crypto/transcript.ts";
 import { JoinedCalls } from "../../src/exchange/joined-calls.ts";
@@ -37,9 +38,11 @@ import {
   ObligationsSchema,
   Verdict,
 } from "../../src/gen/causeway/record/v1/parts_pb.ts";
+import type { CallFacts } from "../../src/policy/call-attributes.ts";
 import type { QueuedRecord, SealedRecord } from "../../src/ledger/ports.ts";
 import { callPaths, encodeCallStatement } from "../../src/record/call-tree.ts";
 import { openRecord } from "../../src/record/record.ts";
+import type { ServiceFact } from "../../src/registry/state.ts";
 
 const gateway = "hangzhou/civil-affairs/gw1";
 const peer = "shenzhen/market-regulation/gw1";
@@ -47,6 +50,29 @@ const service = "hangzhou/civil-affairs/divisions";
 export const unary: string = "/divisions.v1.Divisions/Get";
 export const stream: string = "/divisions.v1.Divisions/Chat";
 export const collect: string = "/divisions.v1.Divisions/Collect";
+export const methods: readonly ServiceMethod[] = [
+  { path: unary, writes: false, client_streaming: false, server_streaming: false },
+  { path: stream, writes: false, client_streaming: true, server_streaming: true },
+  { path: collect, writes: false, client_streaming: true, server_streaming: false },
+];
+/** The service as the ledger has it from this index on. */
+export function publishedAt(index: bigint, body: Partial<ServiceBody> = {}): ServiceFact {
+  const fact = {
+    id: service,
+    standing: { address: { index, position: 0 } },
+    body: { methods, attributes: [], max_staleness_s: 900, ...body },
+  };
+  return fact as unknown as ServiceFact;
+}
+
+const standing = { address: { index: 1n, position: 0 }, nbf: 0, exp: 2 ** 40 };
+const member = { standing };
+const grantFact = {
+  jti: "a grant",
+  standing,
+  consumer: "shenzhen/market-regulation",
+  detail: { service, methods: methods.map(({ path }) => path), purposes: ["address-check"] },
+};
 export const bytes = (length: number): Uint8Array => new Uint8Array(randomBytes(length));
 
 export function turn(): Promise<void> {
@@ -71,6 +97,12 @@ export class TestProvider {
   /** Whether what is sealed is final at once. */
   isFinal = false;
   acknowledged: (() => void) | undefined;
+  /** What the service is published as. */
+  published: ServiceFact = publishedAt(1n);
+  /** What looks up the attributes of the provider. */
+  lookUp: NonNullable<ProviderPorts["attributesOf"]> = () => ({});
+  /** What the provider said itself of each call that was decided. */
+  readonly decided: CallFacts["provider"][] = [];
   answer: (answer: UnaryAnswer) => void = () => assert.fail("the upstream is not called");
   listener: UpstreamListener | undefined;
   readonly handler: ReturnType<ProviderSide["serve"]>;
@@ -97,16 +129,11 @@ export class TestProvider {
   #ports(durability: Durability): ProviderPorts {
     const span = { trace: undefined, sealed: () => undefined, end: () => undefined };
     const bounds = { skew_s: 5, segment_messages: 1024, segment_bytes: 1 << 20 };
-    const methods = [
-      { path: unary, writes: false, client_streaming: false, server_streaming: false },
-      { path: stream, writes: false, client_streaming: true, server_streaming: true },
-      { path: collect, writes: false, client_streaming: true, server_streaming: false },
-    ];
-    const fact = { id: service, body: { methods, attributes: [], max_staleness_s: 900 } };
     const view = {
       network: { bounds },
-      service: () => fact,
-      grantAt: () => ({ jti: "a grant" }),
+      service: () => this.published,
+      grantAt: () => grantFact,
+      ...Object.fromEntries(["city", "agency", "gateway"].map((name) => [name, () => member])),
     };
     const connector: UpstreamConnector = {
       kind: "grpc",
@@ -153,8 +180,16 @@ export class TestProvider {
         digest: Buffer.from(token, "base64url"),
         claims: { exp: Math.floor(Date.now() / 1000) + 60, root: this.#root, n: 1 },
       }),
-      decide: (_view: unknown, { grant }: { grant: { index: bigint; position: number } }) => {
+      attributesOf: (...asked: Parameters<ProviderPorts["attributesOf"] & object>) =>
+        this.lookUp(...asked),
+      decide: (
+        _view: unknown,
+        { grant }: { grant: { index: bigint; position: number } },
+        _early: unknown,
+        { provider }: CallFacts,
+      ) => {
         const { deniedOn } = this;
+        this.decided.push(provider);
         const isDenied = deniedOn !== undefined;
         if (!isDenied) this.reserved += 1;
         return {
