@@ -244,13 +244,12 @@ describe("the provider's side of calls on a link", () => {
     });
   }
 
-  for (const [hasLeft, frames] of [
-    [undefined, 0n],
-    [false, 0n],
-    [true, 2n],
+  for (const [what, hasLeft, frames] of [
+    ["waits to be written", undefined, 0n],
+    ["never leaves", false, 0n],
+    ["has left", true, 2n],
   ] as const) {
-    const what = hasLeft === undefined ? "waits to be written" : hasLeft ? "has left" : "never leaves";
-    it(`closes a stream with ${frames} frames of a segment of 2 , which ${what}`, async () => {
+    it(`closes a stream with ${frames} frames of a segment of 2 that ${what}`, async () => {
       const provider = new TestProvider();
       const { carriage, ear } = openStream(provider);
       await settle();

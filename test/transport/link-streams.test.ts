@@ -370,9 +370,9 @@ describe("back-pressure of a stream", () => {
     it(`says once of a frame that is not read that it has ${how}`, async () => {
       const side = await serve();
       const { raw, carriage } = await unread(side);
-      const written: [name: string, hasLeft: boolean][] = [];
+      const written: string[] = [];
       for (const name of ["first", "second"]) {
-        carriage.send(answer(8 << 20), (hasLeft) => written.push([name, hasLeft]));
+        carriage.send(answer(8 << 20), (hasLeft) => written.push(`${name} ${hasLeft}`));
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
       assert.equal(written.length, 0);
@@ -380,13 +380,9 @@ describe("back-pressure of a stream", () => {
       await until(() => written.length === 2, "both frames");
       carriage.close();
       await until(() => side.server.countOf(side.link) === 0, "the end of the stream");
-      carriage.send(answer(1), (hasLeft) => written.push(["third", hasLeft]));
-      const hasLeft = how === "left";
-      assert.deepEqual(written.toSorted(), [
-        ["first", hasLeft],
-        ["second", hasLeft],
-        ["third", false],
-      ]);
+      carriage.send(answer(1), (hasLeft) => written.push(`third ${hasLeft}`));
+      const left = how === "left";
+      assert.deepEqual(written.toSorted(), [`first ${left}`, `second ${left}`, "third false"]);
     });
   }
 
