@@ -19,7 +19,11 @@ import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { LedgerNode } from "../../src/ledger/embedded/ledger-node.ts";
 import type { JournalReader } from "../../src/ledger/journal/store.ts";
 import type { SealedBatch, Sealer } from "../../src/ledger/ports.ts";
+import { parseCheckpoint } from "../../src/note/checkpoint.ts";
+import { parseNote } from "../../src/note/note.ts";
 import { encodeRecord } from "../../src/record/record.ts";
+import { termOfOrigin } from "../../src/registry/cosigning.ts";
+import type { RegistryState } from "../../src/registry/state.ts";
 
 export interface AppointmentPorts {
   /** The own id. */
@@ -65,7 +69,9 @@ export async function promiseTerm(
 }
 
 /**
- * Opens a term with the votes for this gateway.
+ * Opens a term with the votes for this gateway. A vote that names the checkpoint of a term which this gateway
+ * does not know is left out: beside it the registry would count none. Nothing final is lost by that. Of what
+ * is final in such a term every quorum of votes tells, and what is left then is no quorum.
  *
  * @throws CausewayError `STATEMENT_INVALID` when the votes are not for one appointment of this gateway,
  * `KEY_UNKNOWN` without its log key, `VOTES_MISSING`, `LEDGER_BEHIND`, `LEDGER_FORK`.
@@ -75,8 +81,11 @@ export async function openTerm(
   ports: AppointmentPorts,
   waitMsMax: number,
 ): Promise<OpenTermResponse> {
-  const votes = lists.map(({ jws }) => readVote(jws));
-  const { body } = oneAppointment(votes, ports.gateway);
+  const all = lists.map(({ jws }) => readVote(jws));
+  const { body } = oneAppointment(all, ports.gateway);
+  const state = ports.node.replica.state();
+  const votes = all.filter((vote) => namesKnownTerm(state, vote));
+  const leftOut = all.filter((vote) => !votes.includes(vote)).map(({ claims }) => claims.iss);
   const logKey = await ports.findLogKey(parseKey(body.log) as Uint8Array);
   if (logKey === undefined) {
     throw new CausewayError(
@@ -85,13 +94,16 @@ export async function openTerm(
     );
   }
   const signed = votes.map((vote) => withLogKey(vote, logKey));
-  const { start, opened } = await ports.node.openTerm({
-    term: BigInt(body.term),
-    votes: votes.map(({ claims, body: { checkpoint } }) => ({
-      city: claims.iss,
-      checkpoint: parseBase64(checkpoint) as Uint8Array,
-    })),
-    own: notFinal(ports.journal),
+  const { start, opened } = await whoseVotesMiss(leftOut, async () => {
+    if (votes.length === 0) throw new CausewayError("VOTES_MISSING", "no vote is left");
+    return ports.node.openTerm({
+      term: BigInt(body.term),
+      votes: votes.map(({ claims, body: { checkpoint } }) => ({
+        city: claims.iss,
+        checkpoint: parseBase64(checkpoint) as Uint8Array,
+      })),
+      own: notFinal(ports.journal),
+    });
   });
   // Queued in one turn: all votes stand in one batch, the one that opens the term.
   const decidedAtMs = ports.clock.nowMs();
@@ -101,7 +113,34 @@ export async function openTerm(
   await Promise.all(sealing);
   const { term, since } = await opened;
   const final = await becomesFinal(since, Math.min(Number(waitMs), waitMsMax), ports);
-  return create(OpenTermResponseSchema, { term, start, index: since, final });
+  return create(OpenTermResponseSchema, { term, start, index: since, final, leftOut });
+}
+
+/** A vote whose checkpoint cannot be read is not left out: opening the term says what is wrong with it. */
+function namesKnownTerm(state: RegistryState, { body: { checkpoint } }: Vote): boolean {
+  try {
+    const note = parseNote(parseBase64(checkpoint) as Uint8Array);
+    return termOfOrigin(state, parseCheckpoint(note.text).origin) !== undefined;
+  } catch (error) {
+    if (error instanceof CausewayError) return true;
+    throw error;
+  }
+}
+
+/** Votes that are missing because others were left out are to be had once this gateway has followed the ledger. */
+async function whoseVotesMiss<T>(leftOut: readonly string[], open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    if (leftOut.length === 0) throw error;
+    if (!(error instanceof CausewayError) || error.code !== "VOTES_MISSING") throw error;
+    const cities = leftOut.join(", ");
+    throw new CausewayError(
+      "VOTES_MISSING",
+      `without the votes of ${cities}, which name a term that this gateway does not know yet, the others are too few`,
+      { cause: error, fields: { left_out: cities } },
+    );
+  }
 }
 
 function readVote(jws: readonly string[]): Vote {

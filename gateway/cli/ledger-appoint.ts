@@ -96,9 +96,14 @@ export async function appointOpen(
   await withAdminClient(options, io, async (client) => {
     const request = { votes: votes.map((jws) => ({ jws: [...jws] })), waitMs: BigInt(waitMs) };
     const opened = await client.call(AdminService.method.openTerm, request, waitMs);
-    const { term, start, index, final } = opened;
+    const { term, start, index, final, leftOut } = opened;
     const row = { term: String(term), start: String(start), votes_at: String(index) };
     writeRow(io, { ...row, state: final ? "final" : "included" }, options);
+    for (const city of leftOut) {
+      io.warn(
+        `The vote of ${city} was left out: it names a checkpoint of a term that this gateway does not know.\n`,
+      );
+    }
     if (final) return;
     throw new CausewayError(
       "LEDGER_BEHIND",
