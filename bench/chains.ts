@@ -9,7 +9,7 @@ import { certificatePem } from "../gateway/tls.ts";
 import { type Child, startChild } from "./child.ts";
 import type { TlsFile } from "./transport-only.ts";
 
-export type ChainName = "base" | "evidence off" | "evidence on";
+export type ChainName = "base" | "nginx" | "evidence off" | "evidence on";
 
 export interface Chain {
   readonly name: ChainName;

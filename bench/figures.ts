@@ -83,6 +83,7 @@ export function comparisons(samples: readonly Sample[]): readonly Comparison[] {
   const pairs: readonly (readonly [ChainName, ChainName])[] = [
     ["evidence off", "base"],
     ["evidence on", "base"],
+    ["evidence on", "nginx"],
     ["evidence on", "evidence off"],
   ];
   const all = groups(samples);

@@ -7,11 +7,9 @@
  */
 import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
-import { create, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
-import { GetDivisionRequestSchema } from "../src/gen/causeway/demo/v1/division_pb.ts";
 import { isMain, serveParent } from "./child.ts";
-import { benchMethod } from "./raw-grpc.ts";
+import { benchMethod, benchRequest } from "./raw-grpc.ts";
 
 export interface LoadOptions {
   /** `host:port` of the first hop. */
@@ -50,16 +48,13 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
   const client = new Client(options.target, credentials.createInsecure());
   const metadata = new Metadata();
   for (const [key, value] of options.metadata) metadata.add(key, value);
-  const message = Buffer.from(
-    toBinary(GetDivisionRequestSchema, create(GetDivisionRequestSchema, { code: "330106" })),
-  );
   let tally: Tally = { latenciesMs: [], errors: {} };
   let exchangesInAll = 0;
   let stopped = false;
   const worker = async (): Promise<void> => {
     while (!stopped) {
       const startedMs = performance.now();
-      const code = await callOnce(client, message, metadata);
+      const code = await callOnce(client, metadata);
       if (code !== 0) {
         tally.errors[code] = (tally.errors[code] ?? 0) + 1;
         continue;
@@ -87,14 +82,14 @@ export async function runLoad(options: LoadOptions): Promise<LoadFigures> {
   };
 }
 
-function callOnce(client: Client, message: Buffer, metadata: Metadata): Promise<number> {
+function callOnce(client: Client, metadata: Metadata): Promise<number> {
   const { path, requestSerialize, responseDeserialize } = benchMethod;
   return new Promise((resolve) => {
     client.makeUnaryRequest(
       path,
       requestSerialize,
       responseDeserialize,
-      message,
+      benchRequest,
       metadata,
       { deadline: Date.now() + callTimeoutMs },
       (error) => resolve(error?.code ?? 0),

@@ -1,7 +1,8 @@
 /**
- * `npm run bench -- [--only exchanges|stream|seal|replay|ledger] [--rounds N] [--seconds N] [--warm N]
+ * `npm run bench -- [--only exchanges|nginx|stream|seal|tessera|replay|ledger] [--rounds N] [--seconds N] [--warm N]
  *  [--warm-exchanges N] [--in-flight 1,8,32,128] [--size 4|5|6|7] [--node-flag FLAG]... [--json FILE]`
  *
+ * What needs a program that is not here, nginx or Go, is left out, and the report says so.
  * `--size` is the power of ten of the leaves in the largest stored ledger; 7 takes a quarter of an hour or more, and 10 GB.
  */
 import { writeFileSync } from "node:fs";

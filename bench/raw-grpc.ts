@@ -1,11 +1,15 @@
 /** The methods that the benchmark calls, with undecoded messages, on stock grpc-js. */
+import { create, toBinary } from "@bufbuild/protobuf";
 import {
   type MethodDefinition,
   Server,
   ServerCredentials,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
-import { DivisionService } from "../src/gen/causeway/demo/v1/division_pb.ts";
+import {
+  DivisionService,
+  GetDivisionRequestSchema,
+} from "../src/gen/causeway/demo/v1/division_pb.ts";
 import { streamMethods } from "../test/support/stream-service.ts";
 
 const raw = (bytes: Buffer): Buffer => bytes;
@@ -19,6 +23,11 @@ export const benchMethod: MethodDefinition<Buffer, Buffer> = {
   responseSerialize: raw,
   responseDeserialize: raw,
 };
+
+/** The message of every unary call. */
+export const benchRequest: Buffer = Buffer.from(
+  toBinary(GetDivisionRequestSchema, create(GetDivisionRequestSchema, { code: "330106" })),
+);
 
 export const benchStreamMethod: MethodDefinition<Buffer, Buffer> = {
   ...benchMethod,

@@ -1,4 +1,6 @@
 /** The figures of a run as text. */
+import { formatBesideNginx, formatBesideTessera } from "./beside-report.ts";
+import { chainTable, comparisonTable, mib } from "./chain-tables.ts";
 import type { ChainFigures, Comparison } from "./figures.ts";
 import { formatLedgerReport } from "./ledger-report.ts";
 import type { ReplayMeasurement } from "./replay.ts";
@@ -22,7 +24,7 @@ export function formatReport(run: RunFigures): string {
   const lines = [
     `Node ${machine.node}, ${machine.cpus} x ${machine.cpu}, ${machine.platform}; flags ${plan.nodeFlags.join(" ")}`,
   ];
-  const { exchanges, stream, seal, replay, ledger } = run;
+  const { exchanges, nginx, stream, seal, tessera, replay, ledger } = run;
   if (exchanges !== undefined) {
     lines.push(
       `${plan.rounds} rounds of ${plan.seconds} s for each chain, interleaved, after ${plan.warmSeconds} s and ${plan.warmExchanges} exchanges of warm-up; medians.`,
@@ -30,26 +32,9 @@ export function formatReport(run: RunFigures): string {
       "base: two relays in plain grpc-js without TLS. evidence off: our listener, link (mutual TLS) and",
       "upstream client alone. evidence on: both gateways, with token, decision, records, ledger, witnesses.",
       "",
-      ...table(
-        [
-          "chain",
-          "in flight",
-          "exchanges/s",
-          "p50 ms",
-          "p99 ms",
-          "CPU s/1,000",
-          "client",
-          "consumer",
-          "provider",
-          "upstream",
-        ],
-        exchanges.chains.map(chainRow),
-      ),
+      ...chainTable(exchanges.chains),
       "",
-      ...table(
-        ["compared", "in flight", "exchanges/s", "added p50 ms", "added p99 ms", "aim"],
-        exchanges.comparisons.map(comparisonRow),
-      ),
+      ...comparisonTable(exchanges.comparisons, aimOf),
       "",
       ...exchanges.ledger.map(
         (f) =>
@@ -64,40 +49,22 @@ export function formatReport(run: RunFigures): string {
   } else lines.push("exchanges: not measured");
   lines.push(
     "",
+    ...formatBesideNginx(nginx),
+    "",
     ...(stream === undefined ? ["a stream: not measured"] : streamLines(stream)),
     "",
     seal === undefined
       ? "records sealed/s: not measured"
       : `records sealed/s: ${seal.sealsPerSecond} durable, of ${seal.recordBytes} bytes, ${seal.callers} callers, ` +
           `p50 ${seal.p50Ms} ms, p99 ${seal.p99Ms} ms, ${seal.recordsPerBatch} in a batch`,
+    "",
+    ...formatBesideTessera(tessera),
+    "",
     ...(replay === undefined ? ["records replayed/s: not measured"] : replay.map(replayLine)),
     "",
     ...(ledger === undefined ? ["the ledger: not measured"] : formatLedgerReport(ledger)),
   );
   return `${lines.join("\n")}\n`;
-}
-
-function chainRow(f: ChainFigures): string[] {
-  const { all, client, consumer, provider, upstream } = f.cpuSecondsPer1000;
-  return [
-    f.chain,
-    String(f.inFlight),
-    f.exchangesPerSecond.toFixed(0),
-    f.p50Ms.toFixed(2),
-    f.p99Ms.toFixed(2),
-    ...[all, client, consumer, provider, upstream].map((seconds) => seconds.toFixed(3)),
-  ];
-}
-
-function comparisonRow(c: Comparison): string[] {
-  return [
-    `${c.chain} / ${c.against}`,
-    String(c.inFlight),
-    c.throughput.toFixed(2),
-    c.addedP50Ms.toFixed(2),
-    c.addedP99Ms.toFixed(2),
-    aimOf(c),
-  ];
 }
 
 function aimOf({ chain, against, inFlight }: Comparison): string {
@@ -152,10 +119,6 @@ function streamLines({ messageBytes, messages, chains, throughput }: StreamFigur
     ),
     `evidence on / base: ${throughput.toFixed(2)} (aim >= ${aims.stream.toFixed(2)})`,
   ];
-}
-
-function mib(bytes: number): string {
-  return (bytes / 1024 / 1024).toFixed(0);
 }
 
 function residentLine({ inFlight, residentBytes, settleSeconds }: ChainFigures): string {

@@ -8,6 +8,8 @@ import { concatBytes, parseHex } from "../src/base/bytes.ts";
 import { createNodeVerifier } from "../src/crypto/node.ts";
 import { createCedarEngine } from "../src/policy/cedar-engine.ts";
 import { createTwoCities } from "../test/support/two-cities.ts";
+import { measureBesideNginx, type NginxFigures } from "./beside-nginx.ts";
+import { measureBesideTessera, type TesseraFigures, type TesseraPlan } from "./beside-tessera.ts";
 import { type Chain, startBase, startEvidenceOff, startEvidenceOn } from "./chains.ts";
 import { type Child, startChild } from "./child.ts";
 import { type DiskFigures, diskFigures } from "./disk.ts";
@@ -20,12 +22,21 @@ import {
   ledgerFigures,
 } from "./figures.ts";
 import { type LedgerMeasurement, ledgerPlan, measureLedger } from "./ledger.ts";
+import type { Missing } from "./missing.ts";
 import { measureReplay, type ReplayMeasurement } from "./replay.ts";
 import { measureRounds, type RoundPlan, type Sample } from "./rounds.ts";
 import { measureSeal, type SealFigures } from "./seal.ts";
 import { measureStream, type StreamFigures, type StreamPlan } from "./stream.ts";
 
-export const rowNames = ["exchanges", "stream", "seal", "replay", "ledger"] as const;
+export const rowNames = [
+  "exchanges",
+  "nginx",
+  "stream",
+  "seal",
+  "tessera",
+  "replay",
+  "ledger",
+] as const;
 export type RowName = (typeof rowNames)[number];
 
 export interface RunPlan extends RoundPlan {
@@ -58,8 +69,10 @@ export interface RunFigures {
   readonly machine: Machine;
   readonly plan: RunPlan;
   readonly exchanges: ExchangeFigures | undefined;
+  readonly nginx: NginxFigures | Missing | undefined;
   readonly stream: StreamFigures | undefined;
   readonly seal: SealFigures | undefined;
+  readonly tessera: TesseraFigures | Missing | undefined;
   /** Of the ledger that the exchanges of this run have made; each depth once. */
   readonly replay: readonly ReplayMeasurement[] | undefined;
   readonly ledger: LedgerMeasurement | undefined;
@@ -93,6 +106,9 @@ export async function run(plan: RunPlan, progress: (what: string) => void): Prom
   const made = exchanges?.ledger;
   if (made !== undefined) progress("replaying the ledger of these exchanges");
   const replay = made === undefined ? undefined : await replayBoth(made);
+  const nginx = wants("nginx")
+    ? await measureBesideNginx({ ...plan, answerBytes }, progress)
+    : undefined;
   const stream = wants("stream") ? await measureStream(streamPlan(plan), progress) : undefined;
   if (wants("seal")) progress("sealing");
   const seal = wants("seal")
@@ -102,12 +118,26 @@ export async function run(plan: RunPlan, progress: (what: string) => void): Prom
         measuredMs: plan.seconds * 1000,
       })
     : undefined;
+  const tessera = wants("tessera")
+    ? await measureBesideTessera(tesseraPlan(plan), progress)
+    : undefined;
   const ledger = wants("ledger")
     ? await measureLedger(ledgerPlan({ ...plan, exponent: plan.sizeExponent }), progress)
     : undefined;
   const at = new Date().toISOString();
   const machine = describeMachine();
-  return { at, machine, plan, exchanges: exchanges?.figures, stream, seal, replay, ledger };
+  return {
+    at,
+    machine,
+    plan,
+    exchanges: exchanges?.figures,
+    nginx,
+    stream,
+    seal,
+    tessera,
+    replay,
+    ledger,
+  };
 }
 
 /** About as long for each stream as a measurement of exchanges, at a hundred million bytes a second. */
@@ -115,6 +145,19 @@ function streamPlan({ rounds, seconds, nodeFlags }: RunPlan): StreamPlan {
   const messageBytes = 64 * 1024;
   const messages = Math.max(16, Math.ceil((seconds * 100e6) / messageBytes));
   return { rounds, messageBytes, messages, nodeFlags };
+}
+
+/** An entry bundle of Tessera holds 256; both of its settings are measured, and the faster one counts. */
+function tesseraPlan({ rounds, seconds, warmSeconds }: RunPlan): TesseraPlan {
+  return {
+    rounds,
+    warmMs: Math.min(warmSeconds, 3) * 1000,
+    measuredMs: seconds * 1000,
+    callers: [256, 1024, 4096],
+    recordBytes: sealLoad.record.length,
+    batchEntriesMax: [256, 1024],
+    batchAgeMsMax: 2,
+  };
 }
 
 async function replayBoth(

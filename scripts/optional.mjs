@@ -1,4 +1,5 @@
-// Installs what optional tests need into .cache/optional: other languages' stubs, other people's programs, a database.
+// Installs what optional tests and measurements need into .cache/optional: other languages' stubs, other people's
+// programs, a database.
 // A part whose toolchain is not there is left out, and said so; a part that is fresh is left as it is.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -114,14 +115,15 @@ const programs = {
   descriptors: "./descriptors",
 };
 
-function go() {
-  // The toolchain that is there is taken: another one would be fetched without asking.
-  const env = { GOTOOLCHAIN: "local", GOFLAGS: "-mod=readonly" };
+// The toolchain that is there is taken: another one would be fetched without asking.
+const goEnv = { GOTOOLCHAIN: "local", GOFLAGS: "-mod=readonly" };
+
+/** What Go says of its version. Throws Missing where it is older than the module in the folder asks for. */
+function goToolchain(module) {
   const version = toolchain("go", "version");
   const [, major, minor] = /go(\d+)\.(\d+)/.exec(version) ?? [];
-  const source = join(quickstarts, "go");
   const [, wantedMajor, wantedMinor] = /^go (\d+)\.(\d+)/m.exec(
-    readFileSync(join(source, "go.mod"), "utf8"),
+    readFileSync(join(module, "go.mod"), "utf8"),
   );
   if (
     Number(major) < Number(wantedMajor) ||
@@ -129,21 +131,36 @@ function go() {
   ) {
     throw new Missing(`go ${wantedMajor}.${wantedMinor} or newer is needed, this is ${version}`);
   }
+  return version;
+}
+
+function go() {
+  const source = join(quickstarts, "go");
+  const version = goToolchain(source);
   fresh("quickstart-go", { facts: [version], inputs: [source, proto] }, (folder) => {
     cpSync(source, folder, { recursive: true });
     const template = join(folder, "buf.gen.yaml");
     run(buf, ["generate", resolve("proto"), "--path", resolve(proto), "--template", template], {
       cwd: folder,
-      env,
+      env: goEnv,
     });
-    run("go", ["build", "-o", "client", "."], { cwd: folder, env });
+    run("go", ["build", "-o", "client", "."], { cwd: folder, env: goEnv });
   });
   const others = join("test", "thirdparty", "go");
   fresh("go", { facts: [version, programs], inputs: [others] }, (folder) => {
     for (const [name, path] of Object.entries(programs)) {
       say(`building ${name}`);
-      run("go", ["build", "-trimpath", "-o", join(folder, name), path], { cwd: others, env });
+      run("go", ["build", "-trimpath", "-o", join(folder, name), path], { cwd: others, env: goEnv });
     }
+  });
+}
+
+// What `npm run bench` measures the product beside.
+function bench() {
+  const source = join("bench", "go");
+  fresh("bench", { facts: [goToolchain(source)], inputs: [source] }, (folder) => {
+    say("building what is measured beside");
+    run("go", ["build", "-trimpath", "-o", `${folder}/`, "./..."], { cwd: source, env: goEnv });
   });
 }
 
@@ -172,7 +189,7 @@ function postgres() {
   });
 }
 
-const parts = { python, go, java, postgres };
+const parts = { python, go, java, postgres, bench };
 
 function wantedParts() {
   const wanted = process.argv.slice(2);
