@@ -139,6 +139,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
     },
     serve: (link) => provider.serve(link),
     serveStream: (_link, carriage) => provider.serveStream(carriage),
+    streamRefused: (link) => provider.streamRefused(link),
     onFrame: (link, frame) => consumer.onFrame(link, frame),
     onLost: (link) => {
       options.watch.forget(link.peer);

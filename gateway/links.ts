@@ -53,6 +53,8 @@ export interface LinksOptions
   serve(link: LinkEnd): LinkHandler;
   /** A consumer has opened a stream beside one of its links. */
   serveStream(link: LinkEnd, carriage: Carriage): CarriageListener;
+  /** A stream beside one of its links was refused unread. */
+  streamRefused(link: LinkEnd): void;
   /** A frame, or the loss, of a link that this gateway has opened. */
   onFrame(link: LinkEnd, frame: Frame): void;
   onLost(link: LinkEnd): void;
@@ -96,6 +98,7 @@ export class Links {
       scheduler,
       linkOf: (certificate) => this.#servedLinkOf(certificate),
       serve: (link, carriage) => options.serveStream(link, carriage),
+      busy: (link) => options.streamRefused(link),
       onRefused: (error) => options.onRefused(error),
     });
     this.#pool = new LinkPool({

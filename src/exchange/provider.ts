@@ -124,6 +124,18 @@ export class ProviderSide {
     };
   }
 
+  /**
+   * A stream beside a link was refused for want of a place, before its call was read: to read it would be to
+   * give it the place. There is no call to record, and it counts in the aggregate of its second.
+   */
+  streamRefused({ peer }: Pick<LinkEnd, "peer">): void {
+    const { clock, events } = this.#ports;
+    const reason = "BUSY";
+    events.refused({ side: "provider", reason });
+    const now = { unixMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
+    this.#limiter.count(peer, reason, now);
+  }
+
   #attempt(
     carriage: Carriage,
     frame: CallFrame,

@@ -145,6 +145,7 @@ export class RogueProvider {
       scheduler: systemScheduler,
       linkOf: () => this.#newest?.end,
       serve: (_, carriage) => this.#serveStream(this.#newest?.link as Link, carriage),
+      busy: () => undefined,
       onRefused: () => undefined,
     });
     this.#endStreams = () => streams.close();

@@ -5,8 +5,10 @@ import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { exchangeHeldBytes, linkExchangesMax } from "../../src/base/limits.ts";
 import { Holding, PeerMemories, PeerMemory } from "../../src/exchange/peer-memory.ts";
+import { refusalFault } from "../../src/audit/record-faults.ts";
 import { singleRefusalsMax } from "../../src/exchange/refusal-limiter.ts";
 import type { FrameBody } from "../../src/exchange/ports.ts";
+import { Side, Stage } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { MetadataSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import {
   answered,
@@ -232,6 +234,23 @@ describe("a consumer that sends more than any upstream takes", () => {
     provider.handler.onLost();
     await settle();
     assert.equal(provider.side.openAttempts, 0);
+  });
+
+  it("has the streams that find no place counted, in one record of a second", async () => {
+    const provider = new TestProvider();
+    for (let i = 0; i < 100; i++) provider.side.streamRefused(provider.link);
+    provider.side.flushRefusals();
+    assert.deepEqual(provider.records(), []);
+    provider.side.flushRefusals(true);
+    const [counted, ...others] = provider.records();
+    assert.ok(counted?.case === "refusal" && counted.value.caller.case === "peer");
+    assert.deepEqual(others, []);
+    const { reason, side, stage, caller, aggregate } = counted.value;
+    assert.deepEqual([reason, side, stage], ["BUSY", Side.PROVIDER, Stage.LIMIT]);
+    assert.equal(caller.value.gateway, provider.link.peer);
+    assert.deepEqual(caller.value.tlsKey, provider.link.peerTlsKey);
+    assert.equal(aggregate?.count, 100n);
+    assert.equal(refusalFault(counted.value), undefined);
   });
 
   it("has a call refused whose request comes before it is judged and does not fit", async () => {

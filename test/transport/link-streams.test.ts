@@ -80,6 +80,8 @@ interface Side {
   readonly link: LinkEnd;
   readonly served: Heard[];
   readonly refused: CausewayError[];
+  /** The link of each stream that was refused for want of a place. */
+  readonly busy: LinkEnd[];
 }
 
 async function serve(options: { linked?: readonly Identity[] } = {}): Promise<Side> {
@@ -87,6 +89,7 @@ async function serve(options: { linked?: readonly Identity[] } = {}): Promise<Si
   const linked = options.linked ?? [consumer];
   const served: Heard[] = [];
   const refused: CausewayError[] = [];
+  const busy: LinkEnd[] = [];
   const server = createStreamServer({
     scheduler,
     linkOf: (certificate) =>
@@ -97,6 +100,7 @@ async function serve(options: { linked?: readonly Identity[] } = {}): Promise<Si
       served.push(heard);
       return heard;
     },
+    busy: (beside) => busy.push(beside),
     onRefused: (error) => refused.push(error),
   });
   const grpc = new Server(grpcServerOptions);
@@ -113,7 +117,7 @@ async function serve(options: { linked?: readonly Identity[] } = {}): Promise<Si
     await listener.close();
     grpc.forceShutdown();
   });
-  return { port: listener.port, server, link, served, refused };
+  return { port: listener.port, server, link, served, refused, busy };
 }
 
 function client(
@@ -178,6 +182,10 @@ function reasonOf(stream: ClientHttp2Stream): Promise<string | undefined> {
       stream.resume();
     }),
   );
+}
+
+function wholeFrame(body: FrameBody): Buffer {
+  return Buffer.concat(encodeStreamFrame(body));
 }
 
 function request(bytes: number): FrameBody {
@@ -306,7 +314,7 @@ async function unread(
 ): Promise<{ readonly raw: ClientHttp2Stream; readonly carriage: Carriage }> {
   const raw = rawStream(rawSession(side.port));
   raw.once("end", () => raw.end());
-  raw.write(encodeStreamFrame(cancelFrame()));
+  raw.write(wholeFrame(cancelFrame()));
   await until(() => side.served.length === 1, "the stream");
   return { raw, carriage: servedOf(side).carriage };
 }
@@ -337,7 +345,7 @@ describe("back-pressure of a stream", () => {
       received += chunk.length;
     });
     await within(5000, "all to be sent", sending);
-    const expected = count * encodeStreamFrame(answer(64 * 1024)).length;
+    const expected = count * wholeFrame(answer(64 * 1024)).length;
     await until(() => received >= expected, "all messages");
     assert.equal(received, expected);
   });
@@ -352,7 +360,7 @@ describe("back-pressure of a stream", () => {
       onFrame(body);
       other.carriage.close();
     };
-    raw.write(Buffer.concat([1, 2, 3].map((bytes) => encodeStreamFrame(request(bytes)))));
+    raw.write(Buffer.concat([1, 2, 3].map((bytes) => wholeFrame(request(bytes)))));
     raw.resume();
     await until(() => side.server.countOf(side.link) === 0, "the end of the stream");
     assert.equal(other.frames.length, 2);
@@ -389,7 +397,7 @@ describe("back-pressure of a stream", () => {
   it("is lost when the other side resets it in the middle of a frame", async () => {
     const side = await serve();
     const { raw } = await unread(side);
-    raw.write(encodeStreamFrame(request(100_000)).subarray(0, 50_000));
+    raw.write(wholeFrame(request(100_000)).subarray(0, 50_000));
     await new Promise((resolve) => setTimeout(resolve, 20));
     raw.close(constants.NGHTTP2_CANCEL);
     await until(() => servedOf(side).lost === 1, "the loss");
@@ -403,7 +411,7 @@ describe("a stream whose other side breaks the protocol", () => {
     ["a message without a frame", frameMessage(new Uint8Array(0)), "PROTOCOL_ERROR"],
     // Field 1 of the request is a frame, field 1 of that its number, field 12 a cancel.
     ["a number", frameMessage(Buffer.of(0x0a, 4, 0x08, 7, 0x62, 0)), "PROTOCOL_ERROR"],
-    ["a frame of the other side", encodeStreamFrame(answer(1)), "PROTOCOL_ERROR"],
+    ["a frame of the other side", wholeFrame(answer(1)), "PROTOCOL_ERROR"],
     ["unknown flags", Buffer.of(2, 0, 0, 0, 0), "PROTOCOL_ERROR"],
     ["a compressed message", Buffer.of(1, 0, 0, 0, 1, 0), "PROTOCOL_ERROR"],
     ["a message beyond the limit", Buffer.of(0, 0x7f, 0, 0, 0), "MESSAGE_TOO_LARGE"],
@@ -413,7 +421,7 @@ describe("a stream whose other side breaks the protocol", () => {
       const side = await serve();
       const session = rawSession(side.port);
       const good = rawStream(session);
-      good.write(encodeStreamFrame(cancelFrame()));
+      good.write(wholeFrame(cancelFrame()));
       const bad = rawStream(session);
       const answered = reasonOf(bad);
       bad.write(bytes);
@@ -423,7 +431,7 @@ describe("a stream whose other side breaks the protocol", () => {
         side.refused.map(({ code }) => code),
         [reason],
       );
-      good.write(encodeStreamFrame(request(3)));
+      good.write(wholeFrame(request(3)));
       await until(() => servedOf(side).frames.length === 2, "the other stream");
     });
   }
@@ -432,7 +440,7 @@ describe("a stream whose other side breaks the protocol", () => {
     const side = await serve();
     const stream = rawStream(rawSession(side.port));
     stream.write(frameMessage(Buffer.of(0x0a, 3, 0x9a, 0x06, 0)));
-    stream.write(encodeStreamFrame(cancelFrame()));
+    stream.write(wholeFrame(cancelFrame()));
     await until(() => side.served[0]?.frames.length === 1, "the next frame");
     assert.deepEqual(servedOf(side).cases, ["cancel"]);
   });
@@ -441,7 +449,7 @@ describe("a stream whose other side breaks the protocol", () => {
     const side = await serve();
     const stream = rawStream(rawSession(side.port));
     const answered = reasonOf(stream);
-    stream.end(encodeStreamFrame(request(100)).subarray(0, 50));
+    stream.end(wholeFrame(request(100)).subarray(0, 50));
     assert.equal(await answered, "PROTOCOL_ERROR");
     assert.equal(servedOf(side).lost, 1);
   });
@@ -458,7 +466,7 @@ describe("a stream whose other side breaks the protocol", () => {
     const side = await serve();
     const sessions = [rawSession(side.port), rawSession(side.port)];
     for (let i = 0; i < exchangeStreamsMax; i++) {
-      rawStream(sessions[i % 2] as ClientHttp2Session).write(encodeStreamFrame(cancelFrame()));
+      rawStream(sessions[i % 2] as ClientHttp2Session).write(wholeFrame(cancelFrame()));
     }
     await until(() => side.served.length === exchangeStreamsMax, "all streams");
     const heard = open(client(side.port));
@@ -466,6 +474,7 @@ describe("a stream whose other side breaks the protocol", () => {
     assert.deepEqual(heard.frames, [failedFrame("BUSY")]);
     assert.equal(side.served.length, exchangeStreamsMax);
     assert.equal(side.refused[0]?.code, "BUSY");
+    assert.deepEqual(side.busy, [side.link]);
   });
 });
 

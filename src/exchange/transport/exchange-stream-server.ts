@@ -30,6 +30,8 @@ export interface StreamServerOptions {
   linkOf(peerCertificate: Uint8Array): LinkEnd | undefined;
   /** A new stream beside a link. */
   serve(link: LinkEnd, carriage: Carriage): CarriageListener;
+  /** A stream beside a link was refused unread: its peer has as many as it may have. */
+  busy(link: LinkEnd): void;
   /** A stream that was not taken, or that broke the protocol, for telemetry. */
   readonly onRefused: (error: CausewayError) => void;
 }
@@ -93,6 +95,7 @@ export function createStreamServer(options: StreamServerOptions): StreamServer {
     stream.once("close", add(link, key, carriage));
     if (full) {
       options.onRefused(new CausewayError("BUSY", "a peer has too many streams open"));
+      options.busy(link);
       carriage.send(failedFrame("BUSY"));
       return carriage.close();
     }
