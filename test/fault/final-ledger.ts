@@ -37,6 +37,11 @@ export class FinalLedger {
     this.#address = address;
   }
 
+  /** Leaves that were read. */
+  get size(): bigint {
+    return this.#size;
+  }
+
   has(leafHash: Uint8Array): boolean {
     return this.#leaves.has(toHex(leafHash));
   }

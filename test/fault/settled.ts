@@ -6,7 +6,7 @@ import { eventually } from "../support/admin-client.ts";
 import type { Answer } from "../support/agency-client.ts";
 import { type Attempt, matchAttempts } from "./attempts.ts";
 import type { FinalLedger } from "./final-ledger.ts";
-import type { FaultNetwork } from "./processes.ts";
+import type { FaultNetwork, GatewayProcess } from "./processes.ts";
 
 /** After kills, what waits is dialled, followed and submitted again with delays that have grown. */
 const settleMs = 60_000;
@@ -17,12 +17,17 @@ export async function settled(
   ledger: FinalLedger,
 ): Promise<readonly Attempt[]> {
   let attempts: readonly Attempt[] = [];
+  let finalSize = 0n;
   await eventually(
     "all is final",
     async () => {
       const all = await Promise.all(network.gateways.map(({ admin }) => admin.status()));
       const waiting = all.filter(({ journalNotFinal }) => journalNotFinal !== 0n);
       assert.deepEqual(waiting.length === 0 ? [] : all.map(describeStatus), []);
+      finalSize = all.reduce(
+        (most, status) => (status.finalSize > most ? status.finalSize : most),
+        0n,
+      );
       return true;
     },
     settleMs,
@@ -31,6 +36,8 @@ export async function settled(
     "every attempt is closed",
     async () => {
       await ledger.update();
+      // What is final at one gateway may not be yet where the ledger is read.
+      if (ledger.size < finalSize) return false;
       attempts = matchAttempts(ledger.records);
       return !attempts.some(({ provider, consumer }) => [provider, consumer].includes("open"));
     },
@@ -42,6 +49,13 @@ export async function settled(
 function describeStatus(status: GetStatusResponse): string {
   const { gateway, journalNotFinal, includedSize, finalSize, notReady } = status;
   return `${gateway}: ${journalNotFinal} not final, ${finalSize} of ${includedSize}, ${notReady.join(" ")}`;
+}
+
+/** How many batches each gateway has sealed: what `settled` waits for afterwards holds them, and maybe more. */
+export function sealedCounts(gateways: readonly GatewayProcess[]): Promise<readonly number[]> {
+  return Promise.all(
+    gateways.map(async ({ admin }) => Number((await admin.status()).journalSealed)),
+  );
 }
 
 /** Every batch that was durable stands on the ledger. */
