@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { signHead } from "../../src/ledger/embedded/checkpoints.ts";
 import type { FollowItem, LedgerClient } from "../../src/ledger/embedded/ports.ts";
+import type { CreatedBatch } from "../../src/record/batch.ts";
 import { originOf } from "../../src/registry/cosigning.ts";
 import { statusRecord } from "../support/ledger.ts";
 import { FourCities } from "./four-cities.ts";
@@ -12,9 +13,13 @@ const idle = { pause: () => undefined, resume: () => undefined, cancel: () => un
 
 /**
  * Wuhan starts anew while its sequencer is away: the first stream that another member serves brings what a
- * test says, and ends. From then on everybody is honest and there.
+ * test says, and ends. From then on everybody is there, and honest unless the others lie for ever.
  */
-async function startRelayed(cities: FourCities, items: readonly FollowItem[]): Promise<void> {
+async function startRelayed(
+  cities: FourCities,
+  items: readonly FollowItem[],
+  { isForEver = false }: { readonly isForEver?: boolean } = {},
+): Promise<void> {
   const wuhan = cities.member("wuhan");
   const { address } = cities.member("hangzhou").peer;
   let isOver = false;
@@ -26,9 +31,9 @@ async function startRelayed(cities: FourCities, items: readonly FollowItem[]): P
         putBlob: (digest, content) => honest.putBlob(digest, content),
         getBlob: (digest) => honest.getBlob(digest),
         follow: (start, listener) => {
-          if (isOver) return honest.follow(start, listener);
           const isRelay = peer.address !== address;
-          isOver = isRelay;
+          if (isOver && !(isRelay && isForEver)) return honest.follow(start, listener);
+          isOver ||= isRelay;
           queueMicrotask(() => {
             if (isRelay) for (const item of items) listener.onItem(item);
             setTimeout(() => listener.onEnd(), isRelay ? 200 : 0);
@@ -87,8 +92,8 @@ test("another registry digest that another member shows is its own, not the log'
   assert.ok(told.includes("DIGEST_DIVERGES"), cities.member("wuhan").told());
 });
 
-test("a batch that has no place behind those of another member is no fault of the sequencer", async (t) => {
-  const cities = await withThreeLeaves(t);
+/** A batch of which Wuhan is to be shown that it is the fourth leaf, and which is final as the fifth. */
+async function withMisplaced(cities: FourCities): Promise<CreatedBatch> {
   const { ledger, network } = cities;
   const { engine } = cities.member("hangzhou").running;
   const relayed = ledger.seal(network.consumer.gateway, [statusRecord(3)], { kind: "evidence" });
@@ -100,6 +105,12 @@ test("a batch that has no place behind those of another member is no fault of th
     const { replica } = cities.member(id).running;
     await until(() => replica.final()?.size === 5n, `both final at ${id}`);
   }
+  return relayed;
+}
+
+test("a batch that has no place behind those of another member is no fault of the sequencer", async (t) => {
+  const cities = await withThreeLeaves(t);
+  const relayed = await withMisplaced(cities);
   await startRelayed(cities, [{ kind: "batch", index: 3n, batch: relayed }]);
   await goesOn(cities);
   const { replica } = cities.member("wuhan").running;
@@ -108,4 +119,14 @@ test("a batch that has no place behind those of another member is no fault of th
     replica.reader.droppedLeaves().map(({ leaf }) => leaf),
     [relayed.leaf],
   );
+});
+
+test("members that show another order whenever they are asked keep nobody from the sequencer's", async (t) => {
+  const cities = await withThreeLeaves(t);
+  const relayed = await withMisplaced(cities);
+  await startRelayed(cities, [{ kind: "batch", index: 3n, batch: relayed }], { isForEver: true });
+  const { replica } = cities.member("wuhan").running;
+  await until(() => replica.final()?.size === 5n, "the sequencer's order is final");
+  assert.equal(replica.indexOfLeaf(relayed.leafHash), 4n);
+  assert.equal(replica.fault(), undefined);
 });

@@ -54,6 +54,10 @@ export class Follower {
   #hasOpened = false;
   /** What was taken last had no place behind the leaves here. */
   #isUnfit = false;
+  /** Leaves that did not bear what the source showed have gone. */
+  #hasDropped = false;
+  /** For that the source was asked once more. */
+  #isAskedAgain = false;
   #cancelWait: () => void = () => undefined;
   #cancelQuiet: () => void = () => undefined;
   #cancelRelay: () => void = () => undefined;
@@ -176,10 +180,11 @@ export class Follower {
   /** The best source, unless the last one brought nothing new: then the one after it. */
   #nextSource(): FollowSource | undefined {
     const sources = this.#options.sources();
-    // Who has begun the term is asked for it once more, from what is final on.
-    if (this.#state.isDoubtful && this.#source !== undefined && sources.includes(this.#source)) {
-      return this.#source;
-    }
+    this.#isAskedAgain = this.#hasDropped && !this.#isAskedAgain;
+    this.#hasDropped = false;
+    // Who has begun the term is asked for it once more, from what is final on; who made leaves go, for its own.
+    const isKept = this.#isAskedAgain || this.#state.isDoubtful;
+    if (isKept && this.#source !== undefined && sources.includes(this.#source)) return this.#source;
     this.#position = this.#hasNews ? 0 : this.#position + 1;
     this.#hasNews = false;
     return sources[this.#position % Math.max(1, sources.length)];
@@ -274,8 +279,13 @@ export class Follower {
     const { term, stands } = replica.compare(note);
     if (stands !== false || term < replica.term().term) return;
     if (!this.#isOthersOrder(term)) return;
-    await replica.dropUnconfirmed(term);
+    await this.#dropUnconfirmed(term);
     throw new CausewayError("PROOF_INVALID", "the batches are not those of the signed head");
+  }
+
+  async #dropUnconfirmed(term: bigint): Promise<void> {
+    await this.#options.replica.dropUnconfirmed(term);
+    this.#hasDropped = true;
   }
 
   /** Whether leaves stand here that no head covers and that did not come from the sequencer itself. */
@@ -360,8 +370,9 @@ export class Follower {
     const isOthersOrder = this.#isOthersOrder(term);
     if (this.#source?.isSequencer !== true || this.#pending !== undefined || isOthersOrder) {
       // The place may be another's doing, who sent what stands before it.
-      if (isOthersOrder && this.#pending === undefined) await replica.dropUnconfirmed(term);
-      this.#isUnfit = true;
+      const isMended = isOthersOrder && this.#pending === undefined;
+      if (isMended) await this.#dropUnconfirmed(term);
+      this.#isUnfit = !isMended || this.#isAskedAgain;
       throw new CausewayError(reason, `a batch at ${index} that has no place there`);
     }
     replica.distrust({ reason, index, term });
