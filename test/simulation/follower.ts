@@ -48,6 +48,10 @@ export class SimFollower implements Role {
   #hasOpened = false;
   /** What was taken last had no place behind the leaves here. */
   #isUnfit = false;
+  /** Leaves that did not bear what the source showed have gone. */
+  #hasDropped = false;
+  /** For that the source was asked once more. */
+  #isAskedAgain = false;
   #wasFaulty = false;
 
   constructor(node: SimNode, replica: SimReplica) {
@@ -189,10 +193,11 @@ export class SimFollower implements Role {
     const others = sim.nodes.filter((node) => node.city !== city && node.city !== gateway);
     const sequencer = sim.nodes[gateway] as SimNode;
     const sources = gateway === city ? others : [sequencer, ...others];
-    // Who has begun the term is asked for it once more, from what is final on.
-    if (this.#state.isDoubtful && this.#source !== undefined && sources.includes(this.#source)) {
-      return this.#source;
-    }
+    this.#isAskedAgain = this.#hasDropped && !this.#isAskedAgain;
+    this.#hasDropped = false;
+    // Who has begun the term is asked for it once more, from what is final on; who made leaves go, for its own.
+    const isKept = this.#isAskedAgain || this.#state.isDoubtful;
+    if (isKept && this.#source !== undefined && sources.includes(this.#source)) return this.#source;
     this.#position = this.#hasNews || !sim.rules.followersRotate ? 0 : this.#position + 1;
     this.#hasNews = false;
     return sources[this.#position % sources.length] as SimNode;
@@ -255,8 +260,13 @@ export class SimFollower implements Role {
     // What the log of an earlier term has signed says nothing of the leaves of this one.
     if (note.key.term < replica.term || replica.bears(note) !== false) return true;
     if (!this.#isOthersOrder()) return true;
-    replica.dropUnconfirmed();
+    this.#dropUnconfirmed();
     return false;
+  }
+
+  #dropUnconfirmed(): void {
+    this.#replica.dropUnconfirmed();
+    this.#hasDropped = true;
   }
 
   /** Whether leaves stand here that no head covers and that did not come from the sequencer itself. */
@@ -318,8 +328,8 @@ export class SimFollower implements Role {
       return false;
     }
     // The place may be another's doing, who sent what stands before it.
-    if (isOthersOrder) replica.dropUnconfirmed();
-    this.#isUnfit = true;
+    if (isOthersOrder) this.#dropUnconfirmed();
+    this.#isUnfit = !isOthersOrder || this.#isAskedAgain;
     return false;
   }
 }
