@@ -15,7 +15,7 @@ export function withHeaders(call: IncomingCall, headers: Metadata): IncomingCall
     unsupported: call.unsupported,
     read: () => call.read(),
     sendHeaders: (sent) => call.sendHeaders(sent),
-    sendMessage: (message) => call.sendMessage(message),
+    sendMessage: (message, written) => call.sendMessage(message, written),
     end: (status) => call.end(status),
     answer: (sent, messages, status) => call.answer(sent, messages, status),
     onCancelled: (listener) => call.onCancelled(listener),

@@ -101,6 +101,10 @@ export const clockStepBackMaxMs: number = 1000;
 export const journalLinksChecked: number = 64;
 /** Batches that a journal takes in one transaction while it is written again from the ledger. */
 export const journalRebuildGroup: number = 256;
+/** Milliseconds that records wait to be sealed together with others that are on their way: a fraction of a call. */
+export const sealGatherMs: number = 5;
+/** Milliseconds after which a record that was on its way is not waited for: its upstream takes its time. */
+export const sealExpectMs: number = 50;
 /** Milliseconds that a batch's new state may wait for a seal to commit it: a loss is learnt again. */
 export const journalDeferMs: number = 250;
 /** Batches of the own chain that are submitted at one time: as many as fill a group at the sequencer. */
@@ -299,6 +303,10 @@ export const exchangeStreamWindowBytes: number = 1024 * 1024;
 export const exchangeSessionWindowBytes: number = 16 * 1024 * 1024;
 /** Bytes of frames in part that the streams of one connection may hold together: four of the largest. */
 export const exchangePartialBytesMax: number = 4 * exchangeFrameBytesMax;
+/** Bytes of a buffer for frames that is used again: that of a full segment, with room to spare. */
+export const frameBufferBytesMax: number = 2 * 1024 * 1024;
+/** Such buffers that one connection keeps while it has streams: those of a window. */
+export const frameBuffersKeptMax: number = 6;
 /** Unwritten bytes of a stream from which its sender is to wait. */
 export const exchangeQueueBytes: number = 256 * 1024;
 /** Milliseconds that a closed stream waits for its other side to read what is left and end too. */

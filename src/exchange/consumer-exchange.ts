@@ -266,8 +266,7 @@ export class ConsumerExchange implements CarriageListener {
         ? { ...item, value: transcriptOf(headers, [message]) }
         : item,
     );
-    const xid = this.#xid;
-    ports.openings.put({ xid, attempt: name.attempt, side: "consumer", seed, items });
+    ports.openings.put({ xid: this.#xid, attempt: name.attempt, side: "consumer", seed, items });
   }
 
   // What came back.
@@ -287,10 +286,8 @@ export class ConsumerExchange implements CarriageListener {
     if (checked.kind === "invalid" || checked.proof.record.body.case !== "receipt") {
       return this.#step({ kind: "proof-invalid" });
     }
-    const { proof } = checked;
     const receipt = checked.proof.record.body.value;
-    const final = receipt.final;
-    this.#receipt = proof;
+    this.#receipt = checked.proof;
     const { result, shown } = checkSegment({
       attempt,
       request: this.#request,
@@ -301,7 +298,7 @@ export class ConsumerExchange implements CarriageListener {
       options: this.#o,
     });
     this.#o.ports.held.add(...shown);
-    this.#step({ kind: "checked", result, final });
+    this.#step({ kind: "checked", result, final: receipt.final });
   }
 
   #context({ link }: Attempt): ProofContext {
@@ -372,12 +369,15 @@ export class ConsumerExchange implements CarriageListener {
 
   async #handOver(last: boolean): Promise<void> {
     const { incoming, message } = this.#o;
-    const isFirst = (this.#attempt as Attempt).received.segment === 1;
-    const code = await handOver(incoming, this.#answer as AnswerFrame, {
+    const { carriage, received } = this.#attempt as Attempt;
+    const isFirst = received.segment === 1;
+    const answer = this.#answer as AnswerFrame;
+    const code = await handOver(incoming, answer, {
       isFirst,
       isWhole: message !== undefined && last && isFirst,
       trailers: last ? (received) => this.#trailers(received) : undefined,
       taken: () => this.#sealing.handedOver(),
+      left: () => carriage.taken?.(answer),
     });
     if (code !== undefined) this.#trace.ended("acknowledged", code);
     else this.#step({ kind: "handed-over" });

@@ -22,9 +22,11 @@ export async function handOver(
     readonly trailers: ((received: Metadata | undefined) => Metadata) | undefined;
     /** The caller has taken headers, or a message. */
     readonly taken: () => void;
+    /** All messages have left, and nothing of them is used any more; not called when that is not known. */
+    readonly left: () => void;
   },
 ): Promise<number | undefined> {
-  const { isFirst, isWhole, trailers, taken } = segment;
+  const { isFirst, isWhole, trailers, taken, left } = segment;
   const metadata = isFirst ? withoutReserved(decodeMessage(MetadataSchema, headers)) : undefined;
   const received = trailers && decodeMessage(StatusFrameSchema, status);
   const ending =
@@ -41,8 +43,13 @@ export async function handOver(
     incoming.sendHeaders(metadata);
     taken();
   }
+  let unwritten = messages.length;
+  const written = (): void => {
+    unwritten -= 1;
+    if (unwritten === 0) left();
+  };
   for (const bytes of messages) {
-    await incoming.sendMessage(bytes);
+    await incoming.sendMessage(bytes, written);
     taken();
   }
   if (ending !== undefined) incoming.end(ending);

@@ -1,7 +1,7 @@
 /** What both sides of an exchange ask of the process around them. */
 import type { Clock, RandomBytes, Scheduler } from "../base/clock.ts";
 import type { Verifier } from "../crypto/ports.ts";
-import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { AnswerFrame, Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Replica, Sealer } from "../ledger/ports.ts";
 import type { Masks } from "../policy/mask.ts";
 import type { ExchangeEvents } from "./events.ts";
@@ -47,6 +47,8 @@ export interface Carriage {
   send(body: FrameBody, written?: Written): void;
   /** Resolves when more may be sent, at once when the carriage is lost or closed. */
   ready(): Promise<void>;
+  /** Nobody uses the messages of an answer that came any more, nor will: what they lie in may be used again. */
+  taken?(answer: AnswerFrame): void;
   /** Sends what is queued and ends it: no frame is delivered any more. */
   close(): void;
 }

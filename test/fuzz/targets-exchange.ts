@@ -288,7 +288,7 @@ export const exchangeTargets: readonly Target[] = [
   {
     name: "a message of a stream",
     covers: ["src/exchange/transport/exchange-stream-codec.ts decodeStreamFrame"],
-    samples: bodies.map((body) => encodeStreamFrame(body).subarray(5)),
+    samples: bodies.map((body) => concatBytes(...encodeStreamFrame(body)).subarray(5)),
     read: (input) => {
       // A frame is for one of the two ends, at the most.
       const [consumer, provider] = (["consumer", "provider"] as const).map((role) => {

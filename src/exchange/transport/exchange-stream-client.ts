@@ -20,6 +20,7 @@ import {
   exchangeSessionOptions,
   tendSession,
 } from "./exchange-stream-session.ts";
+import { FrameBuffers } from "./frame-buffers.ts";
 import { errorInfoIn } from "./grpc-errors.ts";
 import { acceptExactly, type PeerTls, secureContextOptions } from "./tls-options.ts";
 import { hasStatus, statusFromTrailers } from "./trailers.ts";
@@ -67,6 +68,7 @@ export function createStreamClient(options: StreamClientOptions): StreamClient {
       connection = connection?.usable === true ? connection : new Connection(options);
       const stream = connection.open(() => {
         streams.delete(stream);
+        if (streams.size === 0) connection?.rest();
         options.onClosed?.();
       });
       streams.add(stream);
@@ -115,6 +117,7 @@ class Connection {
   readonly #o: StreamClientOptions;
   readonly #session: ClientHttp2Session;
   readonly #partial: PartialBudget = createPartialBudget();
+  readonly #buffers = new FrameBuffers();
 
   constructor(options: StreamClientOptions) {
     const { address, scheduler, tls } = options;
@@ -162,6 +165,7 @@ class Connection {
       stream,
       scheduler,
       partial: this.#partial,
+      buffers: this.#buffers,
       finish: (error) => {
         if (error === undefined) stream.end();
         else stream.close(constants.NGHTTP2_CANCEL);
@@ -189,6 +193,11 @@ class Connection {
     const onTrailers: Listener = (_headers, _flags, raw) => ended(raw, false);
     stream.once("response", onResponse);
     stream.once("trailers", onTrailers);
+  }
+
+  /** It has no streams for now. */
+  rest(): void {
+    this.#buffers.clear();
   }
 
   /** Lets streams that were closed write what is left to them. */

@@ -8,6 +8,8 @@ import { exchangeFrameBytesMax } from "../../base/limits.ts";
 import { decodeMessage } from "../../base/wire-reader.ts";
 import { encodeMessage } from "../../base/wire-writer.ts";
 import {
+  type AnswerFrame,
+  AnswerFrameSchema,
   type ExchangeRequest,
   ExchangeRequestSchema,
   FrameSchema,
@@ -15,6 +17,7 @@ import {
 } from "../../gen/causeway/exchange/v1/link_pb.ts";
 import type { FrameBody } from "../ports.ts";
 import { frameMessage } from "./framing.ts";
+import { gatheredAnswer } from "./gathered-answer.ts";
 
 /** `:path` of LinkService.Exchange. */
 export const exchangePath: string = `/${LinkService.typeName}/${LinkService.method.exchange.name}`;
@@ -28,8 +31,12 @@ const receivedBy: Readonly<Record<StreamRole, ReadonlySet<FrameBody["case"]>>> =
   provider: new Set(["call", "request", "halfClose", "cancel", "acknowledgement", "credit"]),
 };
 
-/** The bytes of one frame on the wire, prefix included. Throws MESSAGE_TOO_LARGE above its limit. */
-export function encodeStreamFrame(body: FrameBody): Buffer {
+/**
+ * The bytes of one frame on the wire, prefix included, in pieces that are to be written one after the other: long
+ * messages of an answer are pieces as they lie. Throws MESSAGE_TOO_LARGE above its limit.
+ */
+export function encodeStreamFrame(body: FrameBody): readonly Uint8Array[] {
+  if (body.case === "answer") return gatheredAnswer(body.value);
   const frame = createMessage(FrameSchema, { body });
   const message = encodeMessage(
     ExchangeRequestSchema,
@@ -38,7 +45,16 @@ export function encodeStreamFrame(body: FrameBody): Buffer {
   if (message.length > exchangeFrameBytesMax) {
     throw new CausewayError("MESSAGE_TOO_LARGE", `a frame of ${message.length} bytes`);
   }
-  return frameMessage(message);
+  return [frameMessage(message)];
+}
+
+/** The same answer, of which nothing but its messages is a view of what it was decoded from. */
+export function apartFromMessages(answer: AnswerFrame): AnswerFrame {
+  const { messages } = answer;
+  const rest: AnswerFrame = { ...answer, messages: [] };
+  const apart = decodeMessage(AnswerFrameSchema, encodeMessage(AnswerFrameSchema, rest));
+  apart.messages = messages;
+  return apart;
 }
 
 /**

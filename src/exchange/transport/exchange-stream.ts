@@ -3,8 +3,15 @@ import { constants, type Http2Stream } from "node:http2";
 import type { Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
 import { exchangeCloseMs, exchangeFrameBytesMax, exchangeQueueBytes } from "../../base/limits.ts";
+import type { AnswerFrame } from "../../gen/causeway/exchange/v1/link_pb.ts";
 import type { Carriage, CarriageListener, FrameBody, LinkEnd, Written } from "../ports.ts";
-import { decodeStreamFrame, encodeStreamFrame, type StreamRole } from "./exchange-stream-codec.ts";
+import {
+  apartFromMessages,
+  decodeStreamFrame,
+  encodeStreamFrame,
+  type StreamRole,
+} from "./exchange-stream-codec.ts";
+import type { FrameBuffers } from "./frame-buffers.ts";
 import { MessageReader } from "./framing.ts";
 
 /** The memory that the streams of one connection share for frames that have come in part. */
@@ -20,6 +27,8 @@ export interface ExchangeStreamOptions {
   readonly stream: Http2Stream;
   readonly scheduler: Scheduler;
   readonly partial: PartialBudget;
+  /** Of the connection; absent where no frame is given back. */
+  readonly buffers?: FrameBuffers;
   /** Writes nothing more; on the provider's side with the trailers of this error, or of OK. */
   readonly finish: (error: CausewayError | undefined) => void;
   /** Ended by what the other side sent: PROTOCOL_ERROR, MESSAGE_TOO_LARGE, BUSY. */
@@ -29,10 +38,9 @@ export interface ExchangeStreamOptions {
 export class ExchangeStream implements Carriage {
   readonly link: LinkEnd;
   readonly #o: ExchangeStreamOptions;
-  readonly #reader: MessageReader = new MessageReader({
-    messageBytesMax: exchangeFrameBytesMax,
-    encoding: undefined,
-  });
+  readonly #reader: MessageReader;
+  /** The buffers below answers that were handed over. */
+  readonly #lent = new WeakMap<AnswerFrame, ArrayBufferLike>();
   #listener: CarriageListener | undefined;
   #over = false;
   /** It has ended before it was closed. */
@@ -46,7 +54,12 @@ export class ExchangeStream implements Carriage {
   constructor(options: ExchangeStreamOptions) {
     this.#o = options;
     this.link = options.link;
-    const { stream } = options;
+    const { buffers, stream } = options;
+    this.#reader = new MessageReader({
+      messageBytesMax: exchangeFrameBytesMax,
+      encoding: undefined,
+      ...(buffers === undefined ? {} : { buffers }),
+    });
     stream.on("data", (chunk: Buffer) => this.#received(chunk));
     stream.on("end", () => this.#remoteEnded());
     stream.on("aborted", () => this.lost());
@@ -67,14 +80,20 @@ export class ExchangeStream implements Carriage {
 
   send(body: FrameBody, written?: Written): void {
     if (this.#over || this.#o.stream.destroyed) return written?.(false);
-    const bytes = encodeStreamFrame(body);
-    this.#queuedBytes += bytes.length;
+    const { stream } = this.#o;
+    const pieces = encodeStreamFrame(body);
+    const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    this.#queuedBytes += bytes;
     const left = written && this.#untilWritten(written);
-    this.#o.stream.write(bytes, (error) => {
-      left?.(error === undefined || error === null);
-      this.#queuedBytes -= bytes.length;
+    stream.cork();
+    for (const piece of pieces.slice(0, -1)) stream.write(piece);
+    stream.write(pieces.at(-1), (error) => {
+      // A stream that was destroyed answers for writes that never left.
+      left?.((error === undefined || error === null) && !stream.destroyed);
+      this.#queuedBytes -= bytes;
       if (this.#queuedBytes < exchangeQueueBytes) this.#wake();
     });
+    stream.uncork();
   }
 
   ready(): Promise<void> {
@@ -84,6 +103,13 @@ export class ExchangeStream implements Carriage {
 
   close(): void {
     if (!this.#over) this.#end(undefined);
+  }
+
+  taken(answer: AnswerFrame): void {
+    const buffer = this.#lent.get(answer);
+    if (buffer === undefined) return;
+    this.#lent.delete(answer);
+    if (!this.#over) this.#o.buffers?.give(buffer);
   }
 
   /** The stream, its connection or its link has ended: what is under way is cut off. */
@@ -106,9 +132,19 @@ export class ExchangeStream implements Carriage {
     });
     for (const message of messages ?? []) {
       if (this.#over) return;
-      const body = this.#checked(() => decodeStreamFrame(message, this.#o.role));
+      const body = this.#checked(() => this.#decode(message));
       if (body !== undefined) this.#listener?.onFrame(body);
     }
+  }
+
+  #decode(message: Uint8Array): FrameBody | undefined {
+    const body = decodeStreamFrame(message, this.#o.role);
+    if (body?.case !== "answer") return body;
+    // What is kept of an answer for long, such as its proof, does not keep all of it.
+    const value = apartFromMessages(body.value);
+    const buffer = this.#o.buffers?.below(message);
+    if (buffer !== undefined) this.#lent.set(value, buffer);
+    return { case: "answer", value };
   }
 
   // Counts what is held of a message that has come in part; an upper bound when a chunk completes one.

@@ -4,8 +4,8 @@ import { CausewayError } from "../../base/errors.ts";
 import { gunzipMessage, messageTooLarge, withoutBuffer } from "./gzip.ts";
 
 const prefixBytes = 5;
-/** First size of the buffer for a message that comes in pieces. */
-const partialBytesMin = 64 * 1024;
+/** First size of the buffer for a message that comes in pieces: one of 64 KiB with its framing is not copied again. */
+const partialBytesMin = 128 * 1024;
 /** It grows by this factor up to the message's length: each step is copied, and garbage. */
 const partialGrowth = 4;
 
@@ -31,6 +31,16 @@ export interface MessageReaderOptions {
   readonly messageBytesMax: number;
   /** The `grpc-encoding` header; `identity` or absent for none. */
   readonly encoding: string | undefined;
+  /** Where buffers for long messages come from, instead of being new ones. */
+  readonly buffers?: MessageBuffers;
+}
+
+/** Gives buffers for messages that come in pieces. */
+export interface MessageBuffers {
+  /** One that is there already and as long as this, or longer. */
+  kept(bytes: number): Uint8Array | undefined;
+  /** A new one, as long as this or longer. */
+  allocate(bytes: number): Uint8Array;
 }
 
 interface ReceivedFrame {
@@ -46,8 +56,11 @@ interface ReceivedFrame {
 export class MessageReader {
   readonly #messageBytesMax: number;
   readonly #encoding: string | undefined;
+  readonly #buffers: MessageBuffers | undefined;
   readonly #prefix: Uint8Array = new Uint8Array(prefixBytes);
   #prefixHave = 0;
+  /** Length of the message whose prefix is here. */
+  #total = 0;
   #partial: Uint8Array = emptyBytes;
   #partialHave = 0;
   #frames: ReceivedFrame[] = [];
@@ -57,6 +70,7 @@ export class MessageReader {
   constructor(options: MessageReaderOptions) {
     this.#messageBytesMax = options.messageBytesMax;
     this.#encoding = options.encoding;
+    this.#buffers = options.buffers;
   }
 
   /**
@@ -129,38 +143,53 @@ export class MessageReader {
   }
 
   #absorb(chunk: Uint8Array, from: number): number {
-    const prefixCount = Math.min(prefixBytes - this.#prefixHave, chunk.length - from);
-    const bodyFrom = from + prefixCount;
-    this.#prefix.set(chunk.subarray(from, bodyFrom), this.#prefixHave);
-    this.#prefixHave += prefixCount;
-    if (this.#prefixHave < prefixBytes) return bodyFrom;
-    const total = this.#lengthAt(this.#prefix, 0);
-    const count = Math.min(total - this.#partialHave, chunk.length - bodyFrom);
-    this.#grow(this.#partialHave + count, total);
-    this.#partial.set(chunk.subarray(bodyFrom, bodyFrom + count), this.#partialHave);
-    this.#partialHave += count;
-    if (this.#partialHave === total) {
+    let at = from;
+    while (this.#prefixHave < prefixBytes) {
+      if (at === chunk.length) return at;
+      this.#prefix[this.#prefixHave++] = chunk[at++] as number;
+      if (this.#prefixHave === prefixBytes) this.#total = this.#lengthAt(this.#prefix, 0);
+    }
+    const total = this.#total;
+    const end = Math.min(at + total - this.#partialHave, chunk.length);
+    const have = this.#partialHave + end - at;
+    this.#grow(have, total);
+    this.#partial.set(chunk.subarray(at, end), this.#partialHave);
+    this.#partialHave = have;
+    if (have === total) {
       const body = this.#partial.subarray(0, total);
       this.#frames.push({ compressed: this.#prefix[0] === 1, body });
       this.#partial = emptyBytes;
       this.#partialHave = 0;
       this.#prefixHave = 0;
     }
-    return bodyFrom + count;
+    return end;
   }
 
   #grow(needed: number, total: number): void {
     if (needed <= this.#partial.length) return;
     const wanted = Math.max(needed, partialGrowth * this.#partial.length, partialBytesMin);
-    const grown = Buffer.allocUnsafeSlow(Math.min(wanted, total));
+    const grown = this.#bufferOf(Math.min(wanted, total), total);
     grown.set(this.#partial.subarray(0, this.#partialHave));
     this.#partial = grown;
+  }
+
+  #bufferOf(bytes: number, total: number): Uint8Array {
+    const kept = this.#buffers?.kept(total);
+    if (kept !== undefined) return kept;
+    // A buffer that may be kept is as long as its message at last: those on the way there are short-lived.
+    if (this.#buffers !== undefined && bytes === total) return this.#buffers.allocate(total);
+    return Buffer.allocUnsafeSlow(bytes);
   }
 
   #lengthAt(bytes: Uint8Array, at: number): number {
     const flags = bytes[at] as number;
     if (flags > 1) throw new CausewayError("PROTOCOL_ERROR", "unknown flags of a message");
-    const length = new DataView(bytes.buffer, bytes.byteOffset + at).getUint32(1);
+    const high = (bytes[at + 1] as number) * 0x1000000;
+    const length =
+      high +
+      ((bytes[at + 2] as number) << 16) +
+      ((bytes[at + 3] as number) << 8) +
+      (bytes[at + 4] as number);
     if (length > this.#messageBytesMax) throw messageTooLarge(this.#messageBytesMax);
     return length;
   }

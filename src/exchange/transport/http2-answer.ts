@@ -46,10 +46,10 @@ export class Http2Answer {
     this.#guarded(() => this.#respond(fieldsFromMetadata(headers)));
   }
 
-  async sendMessage(message: Uint8Array): Promise<void> {
+  async sendMessage(message: Uint8Array, written?: () => void): Promise<void> {
     if (this.#over) return;
     if (!this.#stream.headersSent) this.#respond({});
-    await this.#outbox.write(message);
+    await this.#outbox.write(message, written);
   }
 
   end(status: StatusFrame): void {

@@ -68,8 +68,8 @@ export class Http2Call implements IncomingCall {
     this.#answer.sendHeaders(headers);
   }
 
-  sendMessage(message: Uint8Array): Promise<void> {
-    return this.#answer.sendMessage(message);
+  sendMessage(message: Uint8Array, written?: () => void): Promise<void> {
+    return this.#answer.sendMessage(message, written);
   }
 
   end(status: StatusFrame): void {

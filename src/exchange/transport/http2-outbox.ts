@@ -13,9 +13,6 @@ const taken: Promise<void> = Promise.resolve();
 export class Http2Outbox {
   readonly #stream: Http2Stream;
   readonly #gzip: boolean;
-  readonly #written = (): void => {
-    if (this.#hasRoom) this.#wake();
-  };
   #waiting: (() => void)[] = [];
   /** The last message that is compressed in the thread pool; what comes after it waits for it. */
   #compressing: Promise<void> | undefined;
@@ -28,10 +25,13 @@ export class Http2Outbox {
     this.#gzip = gzip;
   }
 
-  /** Sends a message. Resolves when less than a bound waits to be sent, and when the stream is closed. */
-  write(message: Uint8Array): Promise<void> {
+  /**
+   * Sends a message. Resolves when less than a bound waits to be sent, and when the stream is closed. `written` is
+   * called once the message is written to the network, never for one that was given up.
+   */
+  write(message: Uint8Array, written?: () => void): Promise<void> {
     if (this.#ended || this.#stream.destroyed) return taken;
-    const compressing = this.#inTurn(() => this.#writeMessage(message));
+    const compressing = this.#inTurn(() => this.#writeMessage(message, written));
     return compressing === undefined ? this.#room() : compressing.then(() => this.#room());
   }
 
@@ -61,31 +61,36 @@ export class Http2Outbox {
     return done;
   }
 
-  #writeMessage(message: Uint8Array): Promise<void> | undefined {
+  #writeMessage(message: Uint8Array, written?: () => void): Promise<void> | undefined {
     if (!this.#gzip || message.length < gzipBytesMin) {
-      this.#put(message, false);
+      this.#put(message, false, written);
       return undefined;
     }
     const compressed = gzipMessage(message);
     const put = (body: Uint8Array): void => {
-      if (body.length < message.length) this.#put(body, true);
-      else this.#put(message, false);
+      if (body.length < message.length) this.#put(body, true, written);
+      else this.#put(message, false, written);
     };
     if (compressed instanceof Promise) return compressed.then(put);
     put(compressed);
     return undefined;
   }
 
-  #put(body: Uint8Array, compressed: boolean): void {
+  #put(body: Uint8Array, compressed: boolean, written: (() => void) | undefined): void {
     const stream = this.#stream;
     if (stream.destroyed || stream.writableEnded) return;
+    const onWritten = (error?: Error | null): void => {
+      if (this.#hasRoom) this.#wake();
+      // A stream that was destroyed answers for writes that never left, or are still under way.
+      if (!error && !stream.destroyed && !stream.closed) written?.();
+    };
     if (body.length <= copiedBytesMax) {
-      stream.write(frameMessage(body, compressed), this.#written);
+      stream.write(frameMessage(body, compressed), onWritten);
       return;
     }
     stream.cork();
     stream.write(messagePrefix(body.length, compressed));
-    stream.write(body, this.#written);
+    stream.write(body, onWritten);
     stream.uncork();
   }
 

@@ -19,8 +19,11 @@ export interface IncomingCall {
   read(): Promise<Uint8Array | undefined>;
   /** At most once, before the first message. */
   sendHeaders(headers: Metadata): void;
-  /** Resolves when the transport takes more. */
-  sendMessage(message: Uint8Array): Promise<void>;
+  /**
+   * Resolves when the transport takes more. `written` is called when the message has left, and nothing of it is
+   * used any more; of a message of which that is not known it never is.
+   */
+  sendMessage(message: Uint8Array, written?: () => void): Promise<void>;
   /** Ends the call: trailers with the status. Further calls of these functions do nothing. */
   end(status: StatusFrame): void;
   /** Headers, messages and status of a finished answer, written in one turn. */
