@@ -72,6 +72,8 @@ export class JsonCall implements IncomingCall {
   #answerHeaders: Metadata = create(MetadataSchema);
   #message: Uint8Array | undefined;
   #hasEnded = false;
+  /** What is wrong with the request. */
+  #fault: CausewayError | undefined;
 
   constructor(options: JsonCallOptions) {
     this.#options = options;
@@ -105,6 +107,15 @@ export class JsonCall implements IncomingCall {
     this.#wasRead = true;
     const route = this.#route;
     if (route instanceof CausewayError) throw route;
+    try {
+      return await this.#readMessage(route);
+    } catch (error) {
+      if (error instanceof CausewayError) this.#fault = error;
+      throw error;
+    }
+  }
+
+  async #readMessage(route: RouteMatch<RoutedMethod>): Promise<Uint8Array> {
     const { request, messageBytesMax } = this.#options;
     const { binding, target, variables } = route;
     const { method, descriptors } = target;
@@ -156,7 +167,7 @@ export class JsonCall implements IncomingCall {
       }
       const isUnary = status.code === 0 && this.#message !== undefined;
       if (isUnary) this.#respond(200, status, this.#bodyOf(this.#message as Uint8Array));
-      else this.#respond(httpStatusOf(status.code), status, errorBody(status));
+      else this.#respond(httpStatusOf(status.code), status, errorBody(status, this.#fault));
     } catch (error) {
       // Of an answer that is no JSON of its own types nothing is handed over.
       const isOurs = error instanceof CausewayError;
@@ -258,12 +269,12 @@ function typeFields(contentType: string): Record<string, string> {
   };
 }
 
-function errorBody(status: StatusFrame): ResponseBody {
-  return { contentType: jsonType, data: Buffer.from(errorText(status)) };
+function errorBody(status: StatusFrame, fault?: CausewayError): ResponseBody {
+  return { contentType: jsonType, data: Buffer.from(errorText(status, fault)) };
 }
 
-function errorText(status: StatusFrame): string {
-  return `${JSON.stringify(errorJson(status))}\n`;
+function errorText(status: StatusFrame, fault?: CausewayError): string {
+  return `${JSON.stringify(errorJson(status, fault))}\n`;
 }
 
 async function readBody(request: JsonRequest, bytesMax: number): Promise<string> {

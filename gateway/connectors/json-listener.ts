@@ -142,7 +142,8 @@ function handle({ request, response, connection, options }: Received): void {
   try {
     call = createCall(metadataOfFields(request.rawHeaders, isCallers), timeoutOf(request));
   } catch (error) {
-    const fault = statusOf(error instanceof CausewayError ? error.code : "INTERNAL");
+    const fault =
+      error instanceof CausewayError ? statusOf(error.code, error.fields) : statusOf("INTERNAL");
     return createCall(metadataOfFields([], isCallers), jsonCallMs).end(fault);
   }
   options.admit(call, connection, (admitted, system) => {

@@ -230,10 +230,10 @@ function jsonOfQuery(input: DescMessage, binding: HttpBinding, query: string): J
     const path = resolveFieldPath(input, name);
     const target = path?.at(-1);
     if (path === undefined || target === undefined || !isSimple(target)) {
-      throw malformed("a query parameter is no field that can stand there");
+      throw malformed("a query parameter is no field that can stand there", undefined, name);
     }
     if (bound.has(pathText(path)) || path[0] === binding.body) {
-      throw malformed("a query parameter names a field of the path or body");
+      throw malformed("a query parameter names a field of the path or body", undefined, name);
     }
     add(root, path, value);
   }
@@ -258,7 +258,9 @@ function jsonOfNodes(nodes: ReadonlyMap<string, QueryNode>): Json {
     if (texts.length === 0) return [field.jsonName, jsonOfNodes(inside)] as const;
     const values = texts.map((text) => jsonOfText(field, text));
     if (field.fieldKind === "list") return [field.jsonName, values] as const;
-    if (values.length > 1) throw malformed("a query parameter is given twice");
+    if (values.length > 1) {
+      throw malformed("a query parameter is given twice", undefined, field.name);
+    }
     return [field.jsonName, values[0] as Json] as const;
   });
   return Object.fromEntries(members);

@@ -77,6 +77,10 @@ export function wrapped(field: DescField, text: string): string {
   return `{${JSON.stringify(field.jsonName)}:${text}}`;
 }
 
-export function malformed(what: string, cause?: unknown): CausewayError {
-  return new CausewayError("MALFORMED", what, { cause });
+/** @param field of a caller's request, as the caller named it. */
+export function malformed(what: string, cause?: unknown, field?: string): CausewayError {
+  return new CausewayError("MALFORMED", what, {
+    cause,
+    ...(field === undefined ? {} : { fields: { field } }),
+  });
 }

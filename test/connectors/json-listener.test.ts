@@ -207,6 +207,51 @@ describe("the listener for HTTP/JSON callers", () => {
     assert.equal(response.headers.get("causeway-receipt"), "abc/0");
   });
 
+  const wrongs: readonly (readonly [
+    what: string,
+    path: string,
+    body: string | undefined,
+    field: string | undefined,
+    description: RegExp,
+  ])[] = [
+    ["a parameter", "/v1/shelves/1/books/2?author.nmae=x", undefined, "author.nmae", /no field/],
+    [
+      "a member of the body",
+      "/v1/books:search",
+      '{"shlef":"1"}',
+      undefined,
+      /key "shlef" is unknown/,
+    ],
+    ["a body that is no JSON", "/v1/books:search", '{"shelf":', undefined, /JSON/],
+  ];
+  for (const [what, path, body, field, description] of wrongs) {
+    test(`${what} that is wrong is named to its caller`, async () => {
+      serving = answering("Search", {});
+      const init =
+        body === undefined
+          ? {}
+          : { method: "POST", body, headers: { "content-type": "application/json" } };
+      const response = await fetch(`${base}${path}`, init);
+      assert.equal(response.status, 400);
+      const { details } = (await response.json()) as {
+        details: { "@type": string; fieldViolations?: { field?: string; description: string }[] }[];
+      };
+      const [violation, ...more] = details.flatMap((detail) => detail.fieldViolations ?? []);
+      assert.equal(details.at(-1)?.["@type"], "type.googleapis.com/google.rpc.BadRequest");
+      assert.equal(more.length, 0);
+      assert.equal(violation?.field, field);
+      assert.match(violation?.description ?? "", description);
+    });
+  }
+
+  test("a time that is none is named to its caller as what it is", async () => {
+    const response = await fetch(`${base}/v1/shelves/1/books/2`, {
+      headers: { "grpc-timeout": "soon" },
+    });
+    const { details } = (await response.json()) as { details: { metadata?: unknown }[] };
+    assert.deepEqual(details[0]?.metadata, { key: "grpc-timeout" });
+  });
+
   const refused: readonly (readonly [
     what: string,
     path: string,
