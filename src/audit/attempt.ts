@@ -59,6 +59,7 @@ export interface ConsumerClosing extends AttemptRecord {
 /** What a release of this attempt rests on. */
 export interface Foundation {
   readonly grantJti: string;
+  readonly service: string;
   readonly maxStalenessMs: number;
   /** Unix seconds of the token's issue. */
   readonly issuedAtS: number;

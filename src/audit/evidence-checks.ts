@@ -38,6 +38,7 @@ import { findingAt, type Place, type Report } from "./findings.ts";
 import type { Quotas } from "./quotas.ts";
 import { contradicts, isOutcomeOf, refusalFault } from "./record-faults.ts";
 import type { RecordedCall, RecordedCalls } from "./recorded-calls.ts";
+import { fallenOf, type ReleaseGround } from "./stands.ts";
 
 /** The registry as a size below or at the folded one sees it. */
 export type ViewAt = (size: bigint) => RegistryView;
@@ -98,12 +99,12 @@ export class EvidenceChecks {
       const record = { place, header, leafHash, recordHash };
       this.#parts.quotas.take(built, record, batch.state);
       const attempt = this.#checkBody(built.body, record, batch);
-      const { foundation } = attempt ?? {};
-      if (foundation === undefined) continue;
-      const { grantJti, maxStalenessMs } = foundation;
+      if (attempt?.foundation === undefined) continue;
+      const { foundation, issuer: consumerGateway } = attempt;
+      const { grantJti, maxStalenessMs, service } = foundation;
       // A revocation may have come since the attempt was begun.
       const grant = grantEnd(grantJti, batch.state);
-      this.#checkStands(grant, place, batch);
+      this.#checkStands({ grant, service, consumerGateway }, place, batch);
       released.push({ position, grant, maxStalenessMs });
     }
     return released;
@@ -318,19 +319,14 @@ export class EvidenceChecks {
 
   /** The re-check of a release, made again at the header's seen size. */
   #checkStands(
-    { jti, until, exp }: GrantEnd,
+    ground: Pick<ReleaseGround, "grant" | "service" | "consumerGateway">,
     place: Place,
-    { header, index }: EvidenceBatch,
+    { header, index, state, viewAt }: EvidenceBatch,
   ): void {
     const { report, carrierOf } = this.#parts;
-    const fields = { grant: jti };
-    if (until !== undefined && until < header.seenSize) {
-      report(findingAt(place, "GRANT_TAKEN", fields));
-    } else if (until !== undefined && until < index && carrierOf(jti) === header.gateway) {
-      report(findingAt(place, "RELEASE_AFTER_REVOCATION", fields));
-    }
-    if (exp !== undefined && Number(header.sealedAt) >= exp * 1000) {
-      report(findingAt(place, "GRANT_EXPIRED", fields));
+    const view = viewAt(header.seenSize);
+    for (const { code, fields } of fallenOf({ ...ground, header, index, state, view, carrierOf })) {
+      report(findingAt(place, code, fields));
     }
   }
 
@@ -384,7 +380,16 @@ function foundationOf(
   const { window = 0, messagesMax = 0n, bytesMax = 0n } = obligations ?? {};
   const masked = (obligations?.maskPaths.length ?? 0) > 0;
   const maxStalenessMs = service.body.max_staleness_s * 1000;
-  return { grantJti, maxStalenessMs, issuedAtS, masked, window, messagesMax, bytesMax };
+  return {
+    grantJti,
+    service: service.id,
+    maxStalenessMs,
+    issuedAtS,
+    masked,
+    window,
+    messagesMax,
+    bytesMax,
+  };
 }
 
 /** How a grant ends, as the registry knows by now. */

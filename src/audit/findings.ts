@@ -89,6 +89,10 @@ const rows = {
   RECHECK_UNFOUNDED: ["violation", "A failed re-check names a fact that the ledger does not hold."],
   GRANT_TAKEN: ["violation", "A release stands after its grant was taken below the seen size."],
   GRANT_EXPIRED: ["violation", "A release was sealed after its grant had expired."],
+  FOUNDATION_TAKEN: [
+    "violation",
+    "A release stands after a member, its service or a chain had fallen below the seen size.",
+  ],
   RELEASE_AFTER_REVOCATION: [
     "violation",
     "A release stands behind the revocation in the same chain.",

@@ -7,8 +7,9 @@ import { agencyOf, cityOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { type Fact, FactSchema } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Replica, Seen } from "../ledger/ports.ts";
+import { recordHash } from "../record/record.ts";
 import { activeFacts, type Ground, isSeen } from "../registry/standing.ts";
-import type { FactAddress, Standing } from "../registry/state.ts";
+import type { FactAddress, RegistryState, Standing } from "../registry/state.ts";
 import type { FailedRecheck } from "./provider-records.ts";
 
 /** What one attempt rests on. */
@@ -38,9 +39,14 @@ function recorded(hash: Uint8Array): Fact {
   return createMessage(FactSchema, { name: { case: "record", value: { hash } } });
 }
 
-/** A taking is named by its address once final, before that by its record hash. */
-function nameOfTaking(until: FactAddress, hash: Uint8Array | undefined, seen: Seen): Fact {
-  return until.index < seen.size || hash === undefined ? addressed(until) : recorded(hash);
+/** What is included is named by its address once final, before that by its record hash. */
+function nameOf(
+  address: FactAddress,
+  seen: Seen,
+  hashOf: (address: FactAddress) => Uint8Array | undefined,
+): Fact {
+  const hash = address.index < seen.size ? undefined : hashOf(address);
+  return hash === undefined ? addressed(address) : recorded(hash);
 }
 
 interface Failure {
@@ -61,7 +67,7 @@ function grantFailure(
   if (grant === undefined) return { reason: "GRANT_MISSING", fact: addressed(grantAddress) };
   const { until, exp } = grant.standing;
   if (until !== undefined) {
-    return { reason: "GRANT_REVOKED", fact: nameOfTaking(until, grant.revocation, seen) };
+    return { reason: "GRANT_REVOKED", fact: nameOf(until, seen, () => grant.revocation) };
   }
   if (local !== undefined) return { reason: "GRANT_REVOKED", fact: recorded(local) };
   if (exp !== undefined && Math.floor(closedAtMs / 1000) >= exp) {
@@ -80,14 +86,27 @@ type Active = readonly [
 function activeFailure(
   [kind, id, reason]: Active,
   ground: Ground,
+  name: (address: FactAddress) => Fact,
   otherwise: FactAddress,
 ): Failure | undefined {
   const history: readonly { readonly standing: Standing }[] | undefined =
     ground.state[kind].get(id);
   if (activeFacts(history, ground).length > 0) return undefined;
   const standing = history?.findLast((fact) => isSeen(fact.standing, ground))?.standing;
-  const fact = standing?.until ?? standing?.address ?? otherwise;
-  return { reason, fact: addressed(fact) };
+  return { reason, fact: name(standing?.until ?? standing?.address ?? otherwise) };
+}
+
+/** What one side seals on a chain that is frozen never stands on the ledger: nothing more is exchanged with it. */
+function frozenFailure(
+  { consumerGateway, providerGateway }: Foundations,
+  { chainStops }: Pick<RegistryState, "chainStops">,
+  name: (address: FactAddress) => Fact,
+): Failure | undefined {
+  for (const gateway of [consumerGateway, providerGateway]) {
+    const frozen = chainStops.get(gateway)?.frozen;
+    if (frozen !== undefined) return { reason: "CHAIN_FROZEN", fact: name(frozen) };
+  }
+  return undefined;
 }
 
 /** What has to be active on both sides: an agency is a member as long as the city that admitted it. */
@@ -127,11 +146,17 @@ export function recheck(options: {
     sealedAtMs: closedAtMs,
     atS: Math.floor(closedAtMs / 1000),
   };
+  const hashOf = ({ index, position }: FactAddress): Uint8Array | undefined => {
+    const record = replica.batch(index)?.records[position];
+    return record && recordHash(record);
+  };
+  const name = (address: FactAddress): Fact => nameOf(address, seen, hashOf);
   const failure =
     grantFailure(foundations, replica, options.localTakings, seen, closedAtMs) ??
     activesOf(foundations)
-      .map((active) => activeFailure(active, ground, foundations.grantAddress))
-      .find((found) => found !== undefined);
+      .map((active) => activeFailure(active, ground, name, foundations.grantAddress))
+      .find((found) => found !== undefined) ??
+    frozenFailure(foundations, state, name);
   if (failure !== undefined) return { ...failure, seenSize: seen.size };
   if (final === undefined || closedAtMs - final.timeMs > foundations.maxStalenessMs) {
     return {

@@ -11,7 +11,7 @@ import { FactSchema, Verdict } from "../../src/gen/causeway/record/v1/parts_pb.t
 import { Check, RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { encodeRecord } from "../../src/record/record.ts";
 import { statusRecord } from "../support/ledger.ts";
-import { sayPolicy, sayRevocation, sayService } from "../support/statements.ts";
+import { sayOfAgency, sayPolicy, sayRevocation, sayService } from "../support/statements.ts";
 import { altered, AuditLedger, type TestCall, writeMethod } from "./audit-ledger.ts";
 
 let base: AuditLedger;
@@ -283,6 +283,36 @@ const decisions: readonly Row[] = [
       await audit.seal(audit.provider, [statusRecord()]);
       const call = audit.call({ evaluatedAtS: (audit.grantSaid.claims.exp as number) - 1 });
       audit.ledger.nowMs += 2000;
+      const receipt = await audit.seal(audit.provider, [audit.receipt(call)]);
+      await audit.seal(audit.consumer, [audit.acknowledgement(call, receipt)]);
+    },
+  ],
+  [
+    ["EQUIVOCATION", "FOUNDATION_TAKEN"],
+    "a receipt with the proof that froze its consumer's chain below its seen size",
+    async (audit) => {
+      const other = audit.ledger.seal(audit.consumer, [statusRecord(1)], { kind: "evidence" });
+      const call = audit.call();
+      const { batch } = await audit.seal(audit.consumer, [statusRecord(2)]);
+      const seenSize = audit.ledger.size;
+      await audit.govern(audit.provider, [pair({ firstLeaf: other.leaf, secondLeaf: batch.leaf })]);
+      // One that has not seen it stands.
+      await audit.seal(audit.provider, [audit.receipt(audit.call({ decidedSize: seenSize }))], {
+        seenSize,
+      });
+      await audit.seal(audit.provider, [audit.receipt(call)]);
+    },
+  ],
+  [
+    ["FOUNDATION_TAKEN"],
+    "a receipt with the suspension of its consumer's gateway below its seen size",
+    async (audit) => {
+      const call = audit.call();
+      const suspension = sayOfAgency(audit.network, "suspension", audit.network.consumer, {
+        sub: audit.consumer.id,
+        body: { what: "gateway", reason: "under-inquiry" },
+      });
+      await audit.govern(audit.provider, [suspension]);
       const receipt = await audit.seal(audit.provider, [audit.receipt(call)]);
       await audit.seal(audit.consumer, [audit.acknowledgement(call, receipt)]);
     },

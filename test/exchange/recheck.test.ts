@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import type { FailedRecheck } from "../../src/exchange/provider-records.ts";
 import { type Foundations, recheck } from "../../src/exchange/recheck.ts";
+import { AddressSchema } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import type { Replica, Seen } from "../../src/ledger/ports.ts";
+import { recordHash } from "../../src/record/record.ts";
 import type { Standing } from "../../src/registry/state.ts";
+import { statusRecord } from "../support/ledger.ts";
 
 const closedAtMs = 1_800_000_000_000;
 const closedAtS = closedAtMs / 1000;
@@ -26,9 +31,14 @@ interface World {
   readonly histories?: Readonly<Record<string, readonly Standing[]>>;
   readonly finalAtMs?: number;
   readonly local?: Uint8Array;
+  /** The chain of this gateway is frozen by the record at this index. */
+  readonly frozen?: { readonly gateway: string; readonly index: bigint };
 }
 
-function reasonIn(world: World): unknown {
+/** The record at this position of every batch. */
+const records = [statusRecord(1), statusRecord(2), statusRecord(3)];
+
+function failureIn(world: World): FailedRecheck | undefined {
   const { grant = stands, facts = {}, histories = {}, finalAtMs = closedAtMs, local } = world;
   const history = (ids: readonly string[]): unknown =>
     new Map(
@@ -37,7 +47,10 @@ function reasonIn(world: World): unknown {
         return [id, standings.map((standing) => ({ standing }))];
       }),
     );
+  const { frozen } = world;
+  const stops = frozen && [[frozen.gateway, { frozen: { index: frozen.index, position: 2 } }]];
   const state = {
+    chainStops: new Map((stops ?? []) as never),
     grants: new Map([["grant", { standing: grant, revocation: hash }]]),
     cities: history(["shenzhen", "hangzhou"]),
     agencies: history(["shenzhen/market", "hangzhou/civil"]),
@@ -45,14 +58,22 @@ function reasonIn(world: World): unknown {
     services: history(["hangzhou/civil/divisions"]),
     size: 20n,
   };
-  const replica = { state: () => state, final: () => ({ ...seen, timeMs: finalAtMs }) };
+  const replica = {
+    state: () => state,
+    final: () => ({ ...seen, timeMs: finalAtMs }),
+    batch: () => ({ records }),
+  };
   return recheck({
     foundations,
     replica: replica as unknown as Replica,
     localTakings: { get: () => local },
     seen,
     closedAtMs,
-  })?.reason;
+  });
+}
+
+function reasonIn(world: World): unknown {
+  return failureIn(world)?.reason;
 }
 
 describe("the check in the turn that closes a batch", () => {
@@ -93,6 +114,33 @@ describe("the check in the turn that closes a batch", () => {
   it("fails when the service is suspended", () => {
     const taken = { ...stands, until: { index: 11n, position: 2 } };
     assert.equal(reasonIn({ facts: { "hangzhou/civil/divisions": taken } }), "SERVICE_UNKNOWN");
+  });
+
+  for (const gateway of ["shenzhen/market/gw1", "hangzhou/civil/gw1"]) {
+    it(`fails when the chain of ${gateway} is frozen, final or not, and names what froze it`, () => {
+      const final = failureIn({ frozen: { gateway, index: 9n } });
+      assert.equal(final?.reason, "CHAIN_FROZEN");
+      assert.deepEqual(
+        [final.fact.name.case, final.fact.name.value],
+        ["address", create(AddressSchema, { index: 9n, position: 2 })],
+      );
+      const early = failureIn({ frozen: { gateway, index: 10n } });
+      assert.equal(early?.reason, "CHAIN_FROZEN");
+      assert.ok(early.fact.name.case === "record");
+      assert.deepEqual(early.fact.name.value.hash, recordHash(records[2] as Uint8Array));
+    });
+  }
+
+  it("lets stand what has nothing to do with the chain that is frozen", () => {
+    const frozen = { gateway: "shenzhen/market/gw2", index: 9n };
+    assert.equal(reasonIn({ frozen }), undefined);
+  });
+
+  it("names a suspension that is not final by its record", () => {
+    const taken = { ...stands, until: { index: 11n, position: 2 } };
+    const { fact } = failureIn({ facts: { "shenzhen/market": taken } }) as FailedRecheck;
+    assert.ok(fact.name.case === "record");
+    assert.deepEqual(fact.name.value.hash, recordHash(records[2] as Uint8Array));
   });
 
   it("fails while a resumption is not final", () => {
