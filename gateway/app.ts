@@ -192,6 +192,7 @@ async function build(
     verifier,
     replica,
     sealer,
+    expected: journal.expected,
     openings,
     events: telemetry,
     get messageBytesMax() {

@@ -7,6 +7,7 @@ import { RememberedSignatures } from "../src/credential/remembered-signatures.ts
 import { ConsumerSide } from "../src/exchange/consumer.ts";
 import { KnownAttempts } from "../src/exchange/known-attempts.ts";
 import type { ExchangePorts } from "../src/exchange/ports.ts";
+import type { ProviderPorts } from "../src/exchange/provider-ports.ts";
 import { ProviderSide } from "../src/exchange/provider.ts";
 import { UnknownAttempts } from "../src/exchange/unknown-attempts.ts";
 import { readFinal } from "../src/ledger/embedded/checkpoints.ts";
@@ -38,7 +39,7 @@ export interface ExchangeSides {
 export interface ExchangeSidesOptions {
   readonly config: GatewayConfig;
   readonly identity: LocalIdentity;
-  readonly ports: Omit<ExchangePorts, "masks">;
+  readonly ports: Omit<ExchangePorts, "masks"> & Pick<ProviderPorts, "expected">;
   readonly journal: JournalReader;
   readonly evidence: HeldEvidence;
   readonly localTakings: LocalTakings;
@@ -78,6 +79,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
     get messageBytesMax() {
       return options.ports.messageBytesMax;
     },
+    expected: options.ports.expected,
     unacknowledged: options.evidence.unacknowledged,
     joined: options.evidence.joined,
     localTakings: options.localTakings,

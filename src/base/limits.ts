@@ -148,6 +148,8 @@ export const http2StreamWindowBytes: number = 256 * 1024;
 export const http2SessionWindowBytes: number = 8 * 1024 * 1024;
 /** Bytes of a call that wait to be sent before its sender is held up: as many as keep the connection busy. */
 export const http2WriteBytesMax: number = 128 * 1024;
+/** Bytes of an answer that wait to be sent to its caller: a segment, so that the next one is sealed meanwhile. */
+export const answerWriteBytesMax: number = 1024 * 1024;
 /** Bytes of a message that is compressed or inflated on the spot: below a millisecond. */
 export const gzipAtOnceBytesMax: number = 16 * 1024;
 /** Milliseconds of silence of an upstream with open calls until a ping, and to the answer before it counts as lost. */

@@ -56,6 +56,8 @@ export class ProviderAttempt implements CarriageListener {
   #segments: AnswerSegments | undefined;
   #upstream: UpstreamRun | undefined;
   readonly #pace: SegmentPace;
+  /** The upstream is at work: a batch may wait for the receipt. */
+  #arrived: (() => void) | undefined;
   /** Messages of the request that the upstream has taken and the consumer is not told of. */
   #untold = 0;
 
@@ -155,6 +157,8 @@ export class ProviderAttempt implements CarriageListener {
     const { state, effects } = stepProvider(this.#state, event);
     this.#state = state;
     for (const effect of effects) this.#execute(effect);
+    // What is to be sealed of the answer is queued by now, or there will be nothing.
+    if (this.#state.sealing !== undefined || this.#state.phase === "ended") this.#arrived?.();
   }
 
   #execute(effect: ProviderEffect): void {
@@ -264,6 +268,7 @@ export class ProviderAttempt implements CarriageListener {
     const bounds = this.#bounds(obligations as Obligations);
     this.#segments = new AnswerSegments(answerFilter(mask), bounds, this.#o.holding);
     const streaming = isStreaming(method as ServiceMethod);
+    this.#arrived = ports.expected.expect();
     this.#upstream = callOfUpstream({
       connector,
       clock: ports.clock,

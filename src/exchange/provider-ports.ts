@@ -1,5 +1,6 @@
 /** What the provider's side of an exchange asks of the process around it, and each attempt of that side. */
 import type { CallFrame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
+import type { ExpectedRecords } from "../ledger/journal/expected-records.ts";
 import type { SealedRecord } from "../ledger/ports.ts";
 import type { JoinedCalls } from "./joined-calls.ts";
 import type { Carriage } from "./ports.ts";
@@ -14,6 +15,8 @@ export interface ProviderPorts extends JudgePorts {
   upstream(service: string): UpstreamConnector | undefined;
   /** Receipts that were released and wait for their acknowledgement. */
   readonly unacknowledged: UnacknowledgedReceipts;
+  /** Records that are soon to be sealed. */
+  readonly expected: Pick<ExpectedRecords, "expect">;
   /** Calls of the upstream that share an idempotency key. */
   readonly joined: JoinedCalls;
 }

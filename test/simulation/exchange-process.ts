@@ -357,6 +357,7 @@ export class SimProcess {
     return {
       ...ports,
       unacknowledged,
+      expected: { expect: () => () => undefined },
       joined: this.joined,
       localTakings: gateway.lies?.takings ?? this.localTakings,
       upstream: () => upstream,

@@ -212,6 +212,7 @@ export class TestProvider {
         };
       },
       localTakings: { get: () => undefined },
+      expected: { expect: () => () => undefined },
       unacknowledged: {
         overdue: () => false,
         released: (_peer: string, _sealed: SealedRecord, acknowledged?: () => void) => {

@@ -117,6 +117,14 @@ export function wantsTurn<Ticket>(state: CloseState<Ticket>): boolean {
   return open && state.outstanding === undefined && waitingCount(state) > 0;
 }
 
+/** Whether what waits would gain from waiting for more: it is all evidence, and fills no batch yet. */
+export function mayGather<Ticket>(state: CloseState<Ticket>): boolean {
+  const { waiting, limits, phase, waitingBytes } = state;
+  if (phase !== "open" || waiting.governance.count > 0) return false;
+  const { count } = waiting.evidence;
+  return count > 0 && count < limits.recordsMax && waitingBytes < limits.bytesMax;
+}
+
 export function stepClose<Ticket, Result>(
   state: CloseState<Ticket>,
   event: CloseEvent<Ticket, Result>,

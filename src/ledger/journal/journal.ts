@@ -4,6 +4,7 @@ import type { CausewayError } from "../../base/errors.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { SealedBatch, Sealer, Seen, StateChange } from "../ports.ts";
 import type { Thread } from "../thread/thread.ts";
+import type { ExpectedRecords } from "./expected-records.ts";
 import type { FromSealWorker, SealWorkerData, ToSealWorker } from "./seal-message.ts";
 import type { ChainTip, JournalReader, Mark } from "./store.ts";
 
@@ -51,6 +52,8 @@ export interface SealerOptions {
 /** The journal of a running gateway. */
 export interface Journal {
   readonly sealer: Sealer;
+  /** What a batch waits for a moment, so that it goes into it. */
+  readonly expected: ExpectedRecords;
   /** What is durable. */
   readonly reader: JournalReader;
   /** The chain's newest batch when the journal was opened. */

@@ -1,5 +1,5 @@
 import { CausewayError } from "../../base/errors.ts";
-import { batchBytesMax, batchRecordsMax, journalDeferMs } from "../../base/limits.ts";
+import { batchBytesMax, batchRecordsMax, journalDeferMs, sealGatherMs } from "../../base/limits.ts";
 import type { QueuedRecord, SealedRecord, Sealer, StateChange } from "../ports.ts";
 import {
   type CloseEffect,
@@ -8,9 +8,11 @@ import {
   type ClosedBatch,
   type ClosedRecord,
   createCloseState,
+  mayGather,
   stepClose,
   wantsTurn,
 } from "./close-machine.ts";
+import { ExpectedRecords } from "./expected-records.ts";
 import type { Journal, NewBatch, SealerOptions, SealWorker } from "./journal.ts";
 import { packedPath } from "./packed-tree.ts";
 import { encodeSealJob, type FromSealWorker, type SealResult } from "./seal-message.ts";
@@ -35,6 +37,10 @@ export class SealDriver implements Sealer {
   #state: CloseState<Ticket> | undefined;
   #stepping = false;
   #turnAsked = false;
+  readonly #expected: ExpectedRecords;
+  /** Records wait for others that are on their way, since the first of them was queued. */
+  #gathering: "none" | "waits" | "ended" = "none";
+  #cancelGathering: (() => void) | undefined;
   #deferred: { marks: Mark[]; states: StateChange[] } | undefined;
   #cancelFlush: (() => void) | undefined;
   #closing: { promise: Promise<void>; resolve(): void; reject(error: unknown): void } | undefined;
@@ -45,6 +51,8 @@ export class SealDriver implements Sealer {
   constructor(options: SealerOptions, worker: SealWorker) {
     this.#options = options;
     this.#worker = worker;
+    this.#expected = new ExpectedRecords(options.clock);
+    this.#expected.whenNone(() => this.#askTurn());
     const { promise, ...settle } = withResolvers<ReadyJournal>();
     this.ready = promise;
     this.#settleReady = settle;
@@ -69,6 +77,7 @@ export class SealDriver implements Sealer {
     const reader = this.#openReader();
     return {
       sealer: this,
+      expected: this.#expected,
       reader,
       tipAtStart: tip,
       epoch,
@@ -127,7 +136,7 @@ export class SealDriver implements Sealer {
 
   // The batch closes when the running callbacks are done, so that all they queue goes into it.
   #askTurn(): void {
-    if (this.#turnAsked || !wantsTurn(this.#machine())) return;
+    if (this.#turnAsked || this.#gathers() || !wantsTurn(this.#machine())) return;
     this.#turnAsked = true;
     queueMicrotask(() => {
       this.#turnAsked = false;
@@ -135,8 +144,24 @@ export class SealDriver implements Sealer {
     });
   }
 
+  /** Whether what waits is to wait on, for records that are on their way. */
+  #gathers(): boolean {
+    if (this.#gathering === "ended" || !mayGather(this.#machine())) return false;
+    if (!this.#expected.any) return false;
+    if (this.#gathering === "none") {
+      this.#gathering = "waits";
+      this.#cancelGathering = this.#options.scheduler.after(sealGatherMs, () => {
+        this.#gathering = "ended";
+        this.#turn();
+      });
+    }
+    return true;
+  }
+
   #turn(): void {
-    if (!wantsTurn(this.#machine())) return;
+    if (this.#gathers() || !wantsTurn(this.#machine())) return;
+    this.#cancelGathering?.();
+    this.#gathering = "none";
     this.#dispatch({
       kind: "turn",
       nowMs: this.#options.clock.nowMs(),
