@@ -1,7 +1,7 @@
 /** The figures of the ledger as text. */
 import type { LedgerMeasurement } from "./ledger.ts";
 import type { EngineFigures, GatewayRole } from "./ledger-engine.ts";
-import type { TreeFigures, TreeProcess } from "./ledger-tree.ts";
+import type { TreeFigures, TreeProcess, TreeReplica } from "./ledger-tree.ts";
 import type { VerifyFigures } from "./ledger-verify.ts";
 import type { SealFigures } from "./seal.ts";
 import { table } from "./table.ts";
@@ -55,6 +55,7 @@ export function formatLedgerReport({ sealed, final, verified, tree }: LedgerMeas
     ),
     "",
     ...tree.processes.map(processLine),
+    ...tree.replicas.map(replicaLine),
   ];
 }
 
@@ -129,6 +130,13 @@ function processLine(f: TreeProcess): string {
   return (
     `a process over ${f.leaves} leaves: ${mib(f.fileBytes)} MiB on disk, ${mib(f.residentBytes)} MiB resident, ` +
     `open after ${f.openSeconds.toFixed(2)} s; filled in ${f.fillSeconds.toFixed(0)} s`
+  );
+}
+
+function replicaLine(f: TreeReplica): string {
+  return (
+    `a replica over ${f.leaves} leaves: ${mib(f.residentBytes)} MiB resident, open after ${f.openSeconds.toFixed(2)} s ` +
+    `(${f.refolded} batches folded again); includes ${f.includedPerSecond.toFixed(0)} batches/s of one record, durable`
   );
 }
 

@@ -52,27 +52,31 @@ export class StoredTree {
     this.#tree = new GrowingTree(this.#store.reader, this.#store.reader.size());
   }
 
-  answer(question: StoreQuestion): number | readonly number[] {
+  async answer(question: StoreQuestion): Promise<number | readonly number[]> {
     if (question.kind === "fill") {
       for (let size = Number(this.#tree.size); size < question.leaves; ) {
         const count = Math.min(fillRows, question.leaves - size);
-        this.#append(count);
+        await this.#append(count);
         size += count;
       }
       return Number(this.#tree.size);
     }
     const { operation, times } = question;
-    return Array.from({ length: times }, () => this.#measure(operation));
+    const taken: number[] = [];
+    for (let time = 0; time < times; time++) taken.push(await this.#measure(operation));
+    return taken;
   }
 
   close(): void {
     this.#store.close();
   }
 
-  #measure(operation: StoreOperation): number {
+  async #measure(operation: StoreOperation): Promise<number> {
     const run = this.#prepare(operation);
     const started = performance.now();
-    run();
+    const result = run();
+    // Waiting for what is there already would be measured too.
+    if (result instanceof Promise) await result;
     return (performance.now() - started) * 1000;
   }
 
@@ -109,7 +113,8 @@ export class StoredTree {
     return BigInt(Math.floor(this.#drawn * Number(end)));
   }
 
-  #append(count: number): void {
+  /** Resolves when they are on the disk. */
+  async #append(count: number): Promise<void> {
     const rows: BatchRow[] = [];
     for (let i = 0; i < count; i++) {
       const index = this.#tree.size;
@@ -117,6 +122,7 @@ export class StoredTree {
       rows.push({ ...row, nodes: this.#tree.append(row.leafHash) });
     }
     this.#store.append(rows);
+    await this.#store.synced();
     this.#tree.commit();
   }
 }
@@ -143,5 +149,5 @@ if (isMain(import.meta.url)) {
   const { values } = parseArgs({ options: { file: { type: "string" } } });
   if (values.file === undefined) throw new TypeError("--file PATH is missing");
   const tree = new StoredTree(values.file);
-  serveParent(0, async (question) => tree.answer(question as StoreQuestion));
+  serveParent(0, (question) => tree.answer(question as StoreQuestion));
 }

@@ -5,8 +5,10 @@
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { appendBatchesMax } from "../src/base/limits.ts";
 import { type Child, startChild } from "./child.ts";
 import { median } from "./figures.ts";
+import type { OpenedReplica, ReplicaQuestion } from "./ledger-replica.ts";
 import { type StoreOperation, storeOperations, type StoreQuestion } from "./ledger-store.ts";
 import { spreadOf } from "./percentiles.ts";
 
@@ -38,9 +40,22 @@ export interface TreeProcess {
   readonly fillSeconds: number;
 }
 
+/** A replica over the same leaves: with the registry, and every batch verified. */
+export interface TreeReplica {
+  readonly leaves: number;
+  /** Batches of one small record, verified, folded and stored, durable. */
+  readonly includedPerSecond: number;
+  /** Seconds to open it at the worst moment, when so many batches are folded again. */
+  readonly openSeconds: number;
+  readonly refolded: number;
+  /** Of the process that has opened it. */
+  readonly residentBytes: number;
+}
+
 export interface TreeMeasurement {
   readonly operations: readonly TreeFigures[];
   readonly processes: readonly TreeProcess[];
+  readonly replicas: readonly TreeReplica[];
 }
 
 interface OpenTree {
@@ -70,11 +85,19 @@ export async function measureTree(
         rounds.push(await measureOnce(trees, operations, times));
       }
     }
+    const processes = await Promise.all(trees.map(processOf));
+    const replicas: TreeReplica[] = [];
+    for (const tree of trees.splice(0)) {
+      await tree.child.stop();
+      progress(`opening a replica over ${tree.leaves} leaves`);
+      replicas.push(await measureReplica(tree));
+    }
     return {
       operations: storeOperations.flatMap((operation) =>
         plan.sizes.map((leaves) => figuresOf(rounds, operation, leaves, plan.sizes[0] ?? leaves)),
       ),
-      processes: await Promise.all(trees.map(processOf)),
+      processes,
+      replicas,
     };
   } finally {
     for (const { child } of trees) await child.stop();
@@ -99,8 +122,7 @@ async function openTree(
   progress: (what: string) => void,
 ): Promise<OpenTree> {
   const file = join(folder, `${leaves}.sqlite`);
-  const start = (): Promise<Child> =>
-    startChild(new URL("./ledger-store.js", import.meta.url), ["--file", file], []);
+  const start = (): Promise<Child> => startOver("ledger-store", file);
   const startedMs = performance.now();
   const filling = await start();
   for (let size = 0; size < leaves; ) {
@@ -157,6 +179,23 @@ async function processOf(tree: OpenTree): Promise<TreeProcess> {
   return { leaves, fileBytes: statSync(file).size, residentBytes, openSeconds, fillSeconds };
 }
 
-function ask(child: Child, question: StoreQuestion): Promise<unknown> {
+/** Grown by one process and opened by another, as the store is. */
+async function measureReplica({ leaves, file }: OpenTree): Promise<TreeReplica> {
+  const growing = await startOver("ledger-replica", file);
+  const groups = (await ask(growing, { kind: "grow" })) as readonly number[];
+  await growing.stop();
+  const child = await startOver("ledger-replica", file);
+  const { seconds, refolded } = (await ask(child, { kind: "open" })) as OpenedReplica;
+  const { residentBytes } = await child.usage();
+  await child.stop();
+  const includedPerSecond = (appendBatchesMax * 1e6) / spreadOf(groups).p50;
+  return { leaves, includedPerSecond, openSeconds: seconds, refolded, residentBytes };
+}
+
+function startOver(program: "ledger-store" | "ledger-replica", file: string): Promise<Child> {
+  return startChild(new URL(`./${program}.js`, import.meta.url), ["--file", file], []);
+}
+
+function ask(child: Child, question: StoreQuestion | ReplicaQuestion): Promise<unknown> {
   return child.ask(question);
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { type LedgerMeasurement, measureLedger } from "../../bench/ledger.ts";
+import { snapshotEveryBatches } from "../../src/base/limits.ts";
 import { formatLedgerReport } from "../../bench/ledger-report.ts";
 
 const nodeFlags = ["--no-turbo-inline-js-wasm-calls"];
@@ -61,13 +62,24 @@ describe("the bench of the ledger, in its smallest form", () => {
   });
 
   it("measures what a longer ledger costs", () => {
-    const { operations, processes } = measured.tree;
+    const { operations, processes, replicas } = measured.tree;
     assert.equal(operations.length, 12);
     assertMeasured(operations);
     assertMeasured(processes);
+    assertMeasured(replicas);
     assert.deepEqual(
       operations.filter(({ leaves }) => leaves === 1000).map(({ toSmallest }) => toSmallest),
       [1, 1, 1, 1, 1, 1],
+    );
+  });
+
+  it("opens a replica with as many batches to fold again as there can be", () => {
+    assert.deepEqual(
+      measured.tree.replicas.map(({ leaves, refolded }) => [leaves, refolded]),
+      [
+        [1000, snapshotEveryBatches - 1],
+        [2000, snapshotEveryBatches - 1],
+      ],
     );
   });
 
@@ -76,5 +88,6 @@ describe("the bench of the ledger, in its smallest form", () => {
     assert.equal(lines.filter((line) => /NaN|undefined|null|Infinity/.test(line)).length, 0);
     assert.equal(lines.filter((line) => /^(fold|replica) /.test(line)).length, 8);
     assert.equal(lines.filter((line) => line.startsWith("a process over")).length, 2);
+    assert.equal(lines.filter((line) => line.startsWith("a replica over")).length, 2);
   });
 });
