@@ -41,14 +41,20 @@ export class LedgerFold {
   readonly finals: FinalSizes = new FinalSizes();
   readonly #networkId: Uint8Array;
   readonly #verifier: Verifier;
+  readonly #verifyBatch: typeof verifyBatch;
   #state: RegistryState;
   #startsNotShown = 0;
   #digestsDiverge = false;
 
-  /** `networkId` is all that is trusted. */
-  constructor(networkId: Uint8Array, verifier: Verifier) {
+  /** `networkId` is all that is trusted; `verify` is how a batch is verified before it is folded. */
+  constructor(
+    networkId: Uint8Array,
+    verifier: Verifier,
+    verify: typeof verifyBatch = verifyBatch,
+  ) {
     this.#networkId = networkId;
     this.#verifier = verifier;
+    this.#verifyBatch = verify;
     this.#state = initialState(networkId);
   }
 
@@ -83,7 +89,7 @@ export class LedgerFold {
 
   async #takeBatch(bytes: Extract<ExportEntry, { kind: "batch" }>): Promise<FoldStep> {
     const index = this.#state.size;
-    const batch = await verifyBatch(this.#state, bytes, this.#verifier);
+    const batch = await this.#verifyBatch(this.#state, bytes, this.#verifier);
     if (batch.kind === "rejected") return this.#broken("BATCH_REJECTED", { reason: batch.reason });
     const applied = apply(this.#state, batch, index, this.tree.rootAt);
     if (applied.kind === "rejected") {

@@ -10,6 +10,7 @@ import { ResultKind } from "../gen/causeway/registry/v1/effects_pb.ts";
 import type { PolicyEngine } from "../policy/ports.ts";
 import type { AttributeOpening } from "../policy/replay.ts";
 import type { RegistryView } from "../registry/state.ts";
+import type { verifyBatch } from "../registry/verify-batch.ts";
 import { view } from "../registry/view.ts";
 import type { AttemptRecord } from "./attempt.ts";
 import { type AttemptCounts, Attempts } from "./attempts.ts";
@@ -50,6 +51,11 @@ export interface ReplayOptions {
   readonly laterCheckpoint?: Uint8Array;
   /** What opens commitments to personal attributes. */
   readonly opening?: (attribute: PersonalAttribute) => AttributeOpening | undefined;
+  /**
+   * In the place of `verifyBatch`: one that remembers what it has verified, so that a ledger that is replayed
+   * again and again is not verified from its start each time. What it gives is taken as verified.
+   */
+  readonly verifyBatch?: typeof verifyBatch;
   /** Called after each batch with the size so far. */
   readonly onBatch?: (size: bigint) => void;
 }
@@ -138,7 +144,7 @@ class Replay {
       if (judge !== undefined) this.#judges.set(finding, judge);
     };
     this.#options = options;
-    this.#fold = new LedgerFold(networkId, verifier);
+    this.#fold = new LedgerFold(networkId, verifier, options.verifyBatch);
     this.#times = new BatchTimes(this.#fold.finals, report);
     this.#chains = new Chains(report);
     this.#attempts = new Attempts(report);

@@ -2,12 +2,13 @@
  * Signatures that cost a hash. Whoever knows the public key can make them: in a simulation nobody forges, and
  * what a signature is over still decides whether it verifies. Statements have real ones, which jose verifies.
  */
-import { concatBytes, equalBytes, toHex } from "../../src/base/bytes.ts";
+import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type { RememberedSignatures } from "../../src/credential/remembered-signatures.ts";
 import { openCallToken } from "../../src/credential/call-token.ts";
 import type { Signer, Verifier } from "../../src/crypto/ports.ts";
+import { type VerifiedBatch, verifyBatch } from "../../src/registry/verify-batch.ts";
 
 function mark(publicKey: Uint8Array, message: Uint8Array): Uint8Array {
   return sha256(concatBytes(publicKey, message));
@@ -40,34 +41,33 @@ export function fastTokens(keyOf: (kid: string) => Uint8Array | undefined): Reme
   return { once } as unknown as RememberedSignatures;
 }
 
-/**
- * From here on this process verifies no signature of a statement twice: every schedule is audited from the same
- * founding batches on, which jose has verified by then.
- */
-export function rememberVerified(): void {
-  const { subtle } = globalThis.crypto;
-  const verify = subtle.verify.bind(subtle);
-  const known = new WeakMap<
-    object,
-    Map<string, { message: Uint8Array; result: Promise<boolean> }>
-  >();
-  const remembered: typeof subtle.verify = (algorithm, key, signature, data) => {
-    const [mac, message] = [bytesOf(signature), bytesOf(data)];
-    const ofKey =
-      known.get(key) ?? new Map<string, { message: Uint8Array; result: Promise<boolean> }>();
-    known.set(key, ofKey);
-    const name = toHex(mac);
-    const there = ofKey.get(name);
-    if (there !== undefined && equalBytes(there.message, message)) return there.result;
-    const result = verify(algorithm, key, signature, data);
-    ofKey.set(name, { message: message.slice(), result });
-    return result;
-  };
-  Object.defineProperty(subtle, "verify", { value: remembered, configurable: true });
+interface Remembered {
+  readonly records: readonly Uint8Array[];
+  readonly verified: VerifiedBatch;
 }
 
-function bytesOf(source: ArrayBuffer | ArrayBufferView): Uint8Array {
-  return ArrayBuffer.isView(source)
-    ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
-    : new Uint8Array(source);
+/** What was verified, by the very bytes of its leaf. Nobody writes into bytes that are sealed. */
+const remembered = new WeakMap<Uint8Array, Remembered>();
+
+/** These very bytes were verified under the registry before them, which is the same for whoever replays them. */
+export function remember(
+  leaf: Uint8Array,
+  records: readonly Uint8Array[],
+  verified: VerifiedBatch,
+): void {
+  remembered.set(leaf, { records, verified });
 }
+
+/**
+ * As `verifyBatch`, once for the same bytes: every schedule is audited from the same founding batches on, and what
+ * follows them was verified as the ledger took it.
+ */
+export const verifyOnce: typeof verifyBatch = async (state, batch, verifier) => {
+  const known = remembered.get(batch.leaf);
+  if (known?.records === batch.records && known.verified.stateSize === state.size) {
+    return known.verified;
+  }
+  const verified = await verifyBatch(state, batch, verifier);
+  if (verified.kind === "verified") remember(batch.leaf, batch.records, verified);
+  return verified;
+};

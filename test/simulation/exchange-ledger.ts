@@ -15,7 +15,7 @@ import { apply } from "../../src/registry/apply.ts";
 import { batchKeyOf } from "../../src/registry/keys.ts";
 import type { RegistryState } from "../../src/registry/state.ts";
 import type { RecordFact, VerifiedBatch } from "../../src/registry/verify-batch.ts";
-import { fastVerifier } from "./exchange-crypto.ts";
+import { fastVerifier, remember } from "./exchange-crypto.ts";
 import { finalNote, type Universe } from "./exchange-universe.ts";
 
 export type LedgerEvent =
@@ -106,6 +106,8 @@ export class SimLedger {
       facts,
       stateSize: state.size,
     });
+    // Facts of governance are given here, and left to the auditor to work out.
+    if (recordKind === "evidence") remember(leaf, records, verified);
     const applied = apply(state, verified, state.size, (size) => this.roots[Number(size)]);
     if (applied.kind === "rejected") return { refused: applied.reason };
     const index = this.size;

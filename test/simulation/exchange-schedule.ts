@@ -2,7 +2,7 @@
 import type { Finding } from "../../src/audit/findings.ts";
 import { type ReplayResult, replayLedger } from "../../src/audit/replay.ts";
 import { statusRecord } from "../support/ledger.ts";
-import { fastVerifier } from "./exchange-crypto.ts";
+import { fastVerifier, verifyOnce } from "./exchange-crypto.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
 import type { ExchangeRules } from "./exchange-rules.ts";
 import { judgeFindings, pickLies } from "./exchange-lies.ts";
@@ -100,6 +100,7 @@ export async function audit({ ledger, universe }: ExchangeSim): Promise<ReplayRe
     verifier: fastVerifier,
     depth: "full",
     engine: universe.engine,
+    verifyBatch: verifyOnce,
   });
 }
 

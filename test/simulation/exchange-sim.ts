@@ -53,7 +53,9 @@ export class ExchangeSim {
 
   bytes(length: number): Uint8Array {
     const { random } = this.world;
-    return Uint8Array.from({ length }, () => random.next() & 0xff);
+    const bytes = new Uint8Array(length);
+    for (let i = 0; i < length; i++) bytes[i] = random.next() & 0xff;
+    return bytes;
   }
 
   /** What a token names, for a provider that does not look at it. */

@@ -26,7 +26,7 @@ import {
 import { sayPolicy, sayRevocation, sayService } from "../support/statements.ts";
 import { streamDescriptors, streamMethods, streamShapes } from "../support/stream-service.ts";
 import { maskFields, maskMetadata } from "./exchange-answers.ts";
-import { fastSigner, fastVerifier, rememberVerified } from "./exchange-crypto.ts";
+import { fastSigner, fastVerifier } from "./exchange-crypto.ts";
 
 /** A grant that a schedule may revoke, with the statement that does. */
 export interface SimGrant {
@@ -106,7 +106,6 @@ const policyText = utf8(standardPolicyText);
 const schemaText = utf8(standardSchema([]));
 
 async function found(): Promise<Universe> {
-  rememberVerified();
   const made = createTestNetwork({
     seed: "exchange simulation",
     cities: [

@@ -45,7 +45,7 @@ function statusOf(code: number, xid: string): StatusFrame {
 
 /** Largest message, in bytes: some answers on a link go in parts, under credit. */
 export const answerBytesMax: number = 512 * 1024;
-const padding = "x".repeat(answerBytesMax);
+const padding = utf8("x".repeat(answerBytesMax));
 
 export class SimUpstream implements UpstreamConnector {
   readonly kind = "grpc";
@@ -64,22 +64,28 @@ export class SimUpstream implements UpstreamConnector {
     const xid = this.#begun(path, headers);
     const method = this.#methods.get(path) as SimMethod;
     return new Promise((resolve, reject) => {
-      const end = (error: CausewayError): void => reject(error);
+      let isOver = false;
+      const end = (error: () => CausewayError): void => {
+        if (!isOver) reject(error());
+        isOver = true;
+      };
       this.#bound(signal, timeoutMs, end);
       const { isCalm } = process.sim;
       const kind = isCalm ? 100 : random.int(100);
       if (kind < 6) return;
       const isSlow = random.chance(0.15);
       process.after(random.between(0, isSlow ? 6000 : 150), () => {
-        if (kind < 14) return end(unavailable());
-        if (kind < 18) return end(new CausewayError("MESSAGE_TOO_LARGE", "more than is taken"));
+        if (isOver) return;
+        if (kind < 14) return end(unavailable);
+        if (kind < 18) return end(tooLarge);
         const isError = kind < 28;
         const isLarge = isCalm || random.chance(0.15);
         const kib = isCalm ? 300 : random.between(60, 500);
-        const more = isLarge ? ` ${padding.slice(0, kib * 1024)}` : "";
+        isOver = true;
+        const more = isLarge ? padding.subarray(0, kib * 1024) : undefined;
         resolve({
           headers: metadataOf({ "x-from": "upstream" }),
-          messages: isError ? [] : [answerOf(method, `${xid} 0${more}`)],
+          messages: isError ? [] : [answerOf(method, `${xid} 0`, more)],
           status: statusOf(isError ? 5 : 0, xid),
         });
       });
@@ -111,14 +117,18 @@ export class SimUpstream implements UpstreamConnector {
   #bound(
     signal: AbortSignal,
     timeoutMs: number | undefined,
-    end: (error: CausewayError) => void,
+    end: (error: () => CausewayError) => void,
   ): void {
-    const cancelled = (): void => end(new CausewayError("CANCELLED", "the call was cancelled"));
-    signal.addEventListener("abort", cancelled, { once: true });
-    if (timeoutMs === undefined) return;
-    this.#process.after(timeoutMs, () => end(new CausewayError("DEADLINE", "the time is over")));
+    signal.addEventListener("abort", () => end(cancelled), { once: true });
+    if (timeoutMs !== undefined) this.#process.after(timeoutMs, () => end(late));
   }
 }
+
+// Most calls are over by the time that they are cancelled, and an error costs as much as the rest of an end.
+const cancelled = (): CausewayError => new CausewayError("CANCELLED", "the call was cancelled");
+const late = (): CausewayError => new CausewayError("DEADLINE", "the time is over");
+const tooLarge = (): CausewayError =>
+  new CausewayError("MESSAGE_TOO_LARGE", "more than is taken");
 
 function unavailable(): CausewayError {
   return new CausewayError("UPSTREAM_UNAVAILABLE", "the connection broke");
@@ -148,7 +158,7 @@ class Script implements UpstreamStream {
     const { random } = this.#process.sim.world;
     const speaksFirst = this.#method.path.endsWith("/Speak");
     if (speaksFirst) for (let i = random.int(4); i > 0; i--) this.#say();
-    if (random.chance(0.08)) this.#process.after(random.int(3000), () => this.fail(unavailable()));
+    if (random.chance(0.08)) this.#process.after(random.int(3000), () => this.fail(unavailable));
     // It may end before it has taken the whole request.
     if (random.chance(0.05)) this.#process.after(random.int(2000), () => this.#end(5));
   }
@@ -174,10 +184,10 @@ class Script implements UpstreamStream {
     this.#run();
   }
 
-  fail(error: CausewayError): void {
+  fail(error: () => CausewayError): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#process.after(0, () => this.#listener.onFailed(error));
+    this.#process.after(0, () => this.#listener.onFailed(error()));
   }
 
   #end(code: number): void {
