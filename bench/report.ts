@@ -23,6 +23,10 @@ export function formatReport(run: RunFigures): string {
   const { machine, plan } = run;
   const lines = [
     `Node ${machine.node}, ${machine.cpus} x ${machine.cpu}, ${machine.platform}; flags ${plan.nodeFlags.join(" ")}`,
+    ...(machine.isFolderInMemory
+      ? [`${machine.folder} is kept in memory: no figure below says what a disk costs. Set TMPDIR.`]
+      : []),
+    "",
   ];
   const { exchanges, nginx, stream, seal, tessera, replay, ledger } = run;
   if (exchanges !== undefined) {

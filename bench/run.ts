@@ -1,5 +1,6 @@
 /** One run of the benchmark: what was asked for, on which machine, and what came out. */
-import { cpus, platform, release, totalmem } from "node:os";
+import { statfsSync } from "node:fs";
+import { cpus, platform, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { LedgerHttp } from "../gateway/cli/ledger-http.ts";
 import { readExport } from "../gateway/cli/ledger-download.ts";
@@ -53,6 +54,10 @@ export interface Machine {
   readonly cpu: string;
   readonly platform: string;
   readonly memoryBytes: number;
+  /** Where journals, ledgers and logs of the run are: the system's temporary folder. */
+  readonly folder: string;
+  /** It is kept in memory: what is synced there is as lost as what is not. */
+  readonly isFolderInMemory: boolean;
 }
 
 export interface ExchangeFigures {
@@ -86,6 +91,9 @@ interface MeasuredExchanges {
 const answerBytes = 500;
 const sealLoad = { callers: 256, record: new Uint8Array(300) };
 
+/** What Linux calls tmpfs and ramfs. */
+const memoryFileSystems: readonly number[] = [0x01021994, 0x858458f6];
+
 export function describeMachine(): Machine {
   const all = cpus();
   return {
@@ -94,6 +102,8 @@ export function describeMachine(): Machine {
     cpu: all[0]?.model ?? "unknown",
     platform: `${platform()} ${release()}`,
     memoryBytes: totalmem(),
+    folder: tmpdir(),
+    isFolderInMemory: memoryFileSystems.includes(statfsSync(tmpdir()).type),
   };
 }
 
