@@ -281,6 +281,8 @@ export const heldBufferMs: number = 50;
 export const heldBufferBytesMax: number = 1024 * 1024;
 /** Closed attempts that are forgotten with one closing: more than one, so that none are left over. */
 export const attemptsForgottenTogetherMax: number = 64;
+/** Bytes of a value that is kept to open a refusal: a call token has some 700, a method path below 200. */
+export const refusedValueBytesMax: number = 1024;
 /** Openings that are erased at one time, with one record on the ledger. */
 export const erasedTogetherMax: number = 16 * 1024;
 /** Reports of missing records that are sealed at one time: the queue is for exchanges. */
@@ -307,8 +309,8 @@ export const exchangeSessionWindowBytes: number = 16 * 1024 * 1024;
 export const exchangePartialBytesMax: number = 4 * exchangeFrameBytesMax;
 /** Bytes of a buffer for frames that is used again: that of a full segment, with room to spare. */
 export const frameBufferBytesMax: number = 2 * 1024 * 1024;
-/** Such buffers that one connection keeps while it has streams: those of a window. */
-export const frameBuffersKeptMax: number = 6;
+/** Such buffers that one connection keeps while it has streams: those of a window, and of what is handed over meanwhile. */
+export const frameBuffersKeptMax: number = 8;
 /** Unwritten bytes of a stream from which its sender is to wait. */
 export const exchangeQueueBytes: number = 256 * 1024;
 /** Milliseconds that a closed stream waits for its other side to read what is left and end too. */

@@ -142,7 +142,7 @@ export function encodeConsumerRefusal(options: {
   readonly stage: DenialStage;
   readonly reason: ReasonCode;
   readonly system: string;
-  readonly callCommitment: Uint8Array;
+  readonly callCommitment: Uint8Array | undefined;
   /** Only when service and method stand in the catalogue. */
   readonly method: string | undefined;
   readonly methodCommitment: Uint8Array | undefined;
@@ -156,7 +156,9 @@ export function encodeConsumerRefusal(options: {
           stage: stageNumber(options.stage),
           reason: options.reason,
           caller: { case: "system", value: { id: options.system } },
-          callCommitment: options.callCommitment,
+          ...(options.callCommitment === undefined
+            ? {}
+            : { callCommitment: options.callCommitment }),
           method: options.method ?? "",
           ...(options.methodCommitment === undefined
             ? {}

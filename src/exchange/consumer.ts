@@ -7,7 +7,6 @@ import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { encodeMessage } from "../base/wire-writer.ts";
-import { commitUnderSeed } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
 import { MetadataSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
@@ -25,6 +24,7 @@ import { LinkExchanges } from "./link-exchanges.ts";
 import type { LinkEnd } from "./ports.ts";
 import { areFrozen } from "./provider-gateways.ts";
 import { RefusalLimiter } from "./refusal-limiter.ts";
+import { commitToRefused } from "./refusal-openings.ts";
 import {
   type AgencySystem,
   isStreaming,
@@ -205,23 +205,26 @@ export class ConsumerSide {
 
   /** Denies a call here: the refusal is durable before the answer, up to the limit of single records. */
   async #refuse(call: IncomingCall, system: AgencySystem, refused: Unresolved): Promise<void> {
-    const { clock, events, random, sealer } = this.#ports;
+    const { clock, events, openings, random, sealer } = this.#ports;
     const { stage, reason, catalogued } = refused;
     events.refused({ side: "consumer", reason });
     const now = { unixMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
     if (this.#limiter.admit(system.id, reason, now)) {
-      const seed = random(32);
       const headers = encodeMessage(MetadataSchema, call.headers);
-      const value = transcriptOf(headers, []);
+      const { openings: kept, ...commitments } = commitToRefused({
+        side: "consumer",
+        seed: random(32),
+        atMs: now.unixMs,
+        call: transcriptOf(headers, []),
+        method: catalogued ? undefined : utf8(call.path),
+      });
+      if (kept !== undefined) openings.put(kept);
       const record = encodeConsumerRefusal({
         stage,
         reason,
         system: system.id,
-        callCommitment: commitUnderSeed({ seed, label: "call", value }).commitment,
+        ...commitments,
         method: catalogued ? call.path : undefined,
-        methodCommitment: catalogued
-          ? undefined
-          : commitUnderSeed({ seed, label: "method", value: utf8(call.path) }).commitment,
       });
       try {
         await sealer.seal({ kind: "evidence", record, decidedAtMs: now.unixMs, states: [] });

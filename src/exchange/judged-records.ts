@@ -2,13 +2,13 @@
 import { utf8 } from "../base/bytes.ts";
 import { agencyOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
-import { commitUnderSeed } from "../crypto/commitments.ts";
 import type { Decision } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { ServiceFact } from "../registry/state.ts";
-import type { LinkEnd } from "./ports.ts";
+import type { AttemptOpenings, LinkEnd } from "./ports.ts";
 import type { Judged } from "./provider-judge.ts";
 import { type DenialStage, encodeProviderRefusal, type FailedRecheck } from "./provider-records.ts";
 import type { Foundations } from "./recheck.ts";
+import { commitToRefused } from "./refusal-openings.ts";
 
 export interface Denial {
   readonly stage: DenialStage;
@@ -35,6 +35,12 @@ export function foundationsOf(
   };
 }
 
+/** A refusal, encoded, and what opens what it commits to. */
+export interface EncodedRefusal {
+  readonly record: Uint8Array;
+  readonly openings: AttemptOpenings | undefined;
+}
+
 /** Encodes the refusal of a call: what did not verify, or does not stand in the catalogue, is only committed to. */
 export function encodeRefusalOf(refused: {
   readonly judged: Judged;
@@ -42,24 +48,31 @@ export function encodeRefusalOf(refused: {
   readonly token: string;
   readonly link: LinkEnd;
   readonly seed: Uint8Array;
+  /** Unix milliseconds. */
+  readonly atMs: number;
   readonly denial: Denial;
   readonly recheck: FailedRecheck | undefined;
   readonly upstreamCalled: boolean;
-}): Uint8Array {
-  const { link, seed, denial, recheck, upstreamCalled } = refused;
+}): EncodedRefusal {
+  const { link, seed, atMs, denial, recheck, upstreamCalled } = refused;
   const { call, statement, service, decision } = refused.judged;
-  const commitTo = (label: "call" | "method", text: string): Uint8Array =>
-    commitUnderSeed({ seed, label, value: utf8(text) }).commitment;
   const hidden = statement !== undefined && service === undefined;
-  return encodeProviderRefusal({
+  const { openings, ...commitments } = commitToRefused({
+    side: "provider",
+    seed,
+    atMs,
+    call: call === undefined ? utf8(refused.token) : undefined,
+    method: hidden ? utf8(statement.method) : undefined,
+  });
+  const record = encodeProviderRefusal({
     ...denial,
+    ...commitments,
     peer: { gateway: link.peer, tlsKey: link.peerTlsKey },
     call,
-    callCommitment: call === undefined ? commitTo("call", refused.token) : undefined,
     method: service === undefined ? undefined : statement?.method,
-    methodCommitment: hidden ? commitTo("method", statement.method) : undefined,
     decision,
     recheck,
     upstreamCalled,
   });
+  return { record, openings };
 }

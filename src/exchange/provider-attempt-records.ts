@@ -11,7 +11,7 @@ import type { Segment } from "./answer-segments.ts";
 import { type Denial, encodeRefusalOf } from "./judged-records.ts";
 import { formatOpenAttempt, openStateKey } from "./open-attempts.ts";
 import type { OpenRequest } from "./open-request.ts";
-import type { AttemptOpenings, LinkEnd, OpeningItem } from "./ports.ts";
+import type { AttemptOpenings, LinkEnd, OpeningItem, Written } from "./ports.ts";
 import type { Judged } from "./provider-judge.ts";
 import {
   type BuiltReceipt,
@@ -36,6 +36,9 @@ export class ProviderAttemptRecords {
   readonly #frame: CallFrame;
   readonly #link: LinkEnd;
   readonly #seed: Uint8Array;
+  readonly #nowMs: () => number;
+  /** Of the newest refusal that was prepared, where it commits to something. */
+  #refused: AttemptOpenings | undefined;
   #hasReleased = false;
   /** Frames of the answer that are written to the network, at the least. */
   #frames = 0;
@@ -50,11 +53,13 @@ export class ProviderAttemptRecords {
     readonly link: LinkEnd;
     /** 32 bytes of this attempt. */
     readonly seed: Uint8Array;
+    readonly nowMs: () => number;
   }) {
     this.#judged = options.judged;
     this.#frame = options.frame;
     this.#link = options.link;
     this.#seed = options.seed;
+    this.#nowMs = options.nowMs;
   }
 
   get #statement(): CallStatement {
@@ -113,15 +118,18 @@ export class ProviderAttemptRecords {
   }
 
   refusal(denial: Denial, failed: FailedRecheck | undefined, upstreamCalled: boolean): Uint8Array {
-    return encodeRefusalOf({
+    const { record, openings } = encodeRefusalOf({
       judged: this.#judged,
       token: this.#frame.token,
       link: this.#link,
       seed: this.#seed,
+      atMs: this.#nowMs(),
       denial,
       recheck: failed,
       upstreamCalled,
     });
+    this.#refused = openings;
+    return record;
   }
 
   closed(options: {
@@ -151,14 +159,13 @@ export class ProviderAttemptRecords {
     this.#prevRecord = recordHash(record);
   }
 
-  /** A segment was sent. */
-  released(): void {
+  /** A segment is sent. Gives what is to hear whether it has left, which a closing then says, and tells `left`. */
+  released(framesEnd: number, left: () => void): Written {
     this.#hasReleased = true;
-  }
-
-  /** All frames up to this one have left, which a closing then says. */
-  written(framesEnd: number): void {
-    this.#frames = framesEnd;
+    return (hasLeft) => {
+      left();
+      if (hasLeft) this.#frames = framesEnd;
+    };
   }
 
   /** Whether the consumer was sent a receipt of the attempt. */
@@ -183,10 +190,13 @@ export class ProviderAttemptRecords {
     return { xid, attempt, side: "provider", seed: this.#seed, items };
   }
 
-  /** What opens the personal attributes of the decision, which its replay needs; `undefined` without any. */
-  decisionOpenings(): AttemptOpenings | undefined {
+  /**
+   * What opens the personal attributes of the decision, which its replay needs, or what a refusal without one
+   * commits to; `undefined` without any.
+   */
+  recordOpenings(): AttemptOpenings | undefined {
     const items = this.#judged.attributeOpenings;
-    return items.length === 0 ? undefined : { ...this.openings(), items };
+    return items.length === 0 ? this.#refused : { ...this.openings(), items };
   }
 
   #opens(record: Uint8Array): readonly StateChange[] {

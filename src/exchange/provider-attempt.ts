@@ -71,6 +71,7 @@ export class ProviderAttempt implements CarriageListener {
       frame,
       link,
       seed: random(32),
+      nowMs: () => clock.nowMs(),
     });
     this.#sealing = new ProviderSealing({
       attempt: options,
@@ -365,13 +366,8 @@ export class ProviderAttempt implements CarriageListener {
       this.#o.released(sealed, this.#judged.key, acknowledged);
       const opened = this.#openedProof(segment.number === 1);
       const frame = answerFrame(segment, receipt, proof, opened);
-      const { framesEnd } = segment;
       const left = this.#o.holding.leave(segment.bytes);
-      this.#records.released();
-      this.#o.carriage.send(frame, (hasLeft) => {
-        left();
-        if (hasLeft) this.#records.written(framesEnd);
-      });
+      this.#o.carriage.send(frame, this.#records.released(segment.framesEnd, left));
       this.#trace.sealed(segment.messages, segment.status !== undefined);
       if (segment.status !== undefined) this.#trace.ended("receipt", segment.status.grpcCode);
       return;

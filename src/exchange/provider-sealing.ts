@@ -58,7 +58,7 @@ export class ProviderSealing {
 
   sealOpened(): void {
     const { record, states } = this.#o.records.opened();
-    this.#keepDecisionOpenings();
+    this.#keepRecordOpenings();
     this.#seal({ record, states, recheck: (seen, at) => this.#recheck(seen, at) }, (sealed) => {
       if (sealed.replaced) return this.#closed(sealed);
       this.opened = sealed;
@@ -94,13 +94,13 @@ export class ProviderSealing {
       return step({ kind: "sealed", replaced: false });
     }
     const record = records.refusal(denial, undefined, state().upstreamCalled);
-    this.#keepDecisionOpenings();
+    this.#keepRecordOpenings();
     this.#seal({ record, states: [] }, (sealed) => this.#closed(sealed));
   }
 
-  /** A decision on record can be replayed, whatever became of its call. */
-  #keepDecisionOpenings(): void {
-    const openings = this.#o.records.decisionOpenings();
+  /** A decision on record can be replayed, and a refusal opened, whatever became of its call. */
+  #keepRecordOpenings(): void {
+    const openings = this.#o.records.recordOpenings();
     if (openings !== undefined) this.#o.attempt.ports.openings.put(openings);
   }
 

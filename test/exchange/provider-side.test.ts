@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { equalBytes } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
-import { requestCreditBytes } from "../../src/base/limits.ts";
+import { refusedValueBytesMax, requestCreditBytes } from "../../src/base/limits.ts";
+import { commit } from "../../src/crypto/commitments.ts";
+import type { OpeningItem } from "../../src/exchange/ports.ts";
+import { singleRefusalsMax } from "../../src/exchange/refusal-limiter.ts";
+import { refusalIds } from "../../src/exchange/refusal-openings.ts";
 import type { UpstreamListener } from "../../src/exchange/transport/ports.ts";
 import { MetadataSchema, StatusFrameSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import { Durability } from "../../src/gen/causeway/record/v1/parts_pb.ts";
-import { Outcome } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { Outcome, type Refusal } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { openCallStatement } from "../../src/record/call-tree.ts";
 import {
   answered,
@@ -128,6 +133,67 @@ describe("the provider's side of calls on a link", () => {
     assert.equal(provider.kept.length, 1);
     assert.deepEqual([kept?.xid, kept?.attempt, kept?.side], [xid, attempt, "provider"]);
     assert.deepEqual(kept?.items, [item]);
+  });
+
+  describe("keeps what opens a refusal on record", () => {
+    async function refuse(provider: TestProvider): Promise<Refusal> {
+      provider.call(1n, unary);
+      await settle();
+      const [refusal] = provider.records();
+      assert.ok(refusal?.case === "refusal");
+      return refusal.value;
+    }
+    const sealedNow = (): Parameters<typeof refusalIds>[1] => {
+      const now = BigInt(Date.now());
+      return { firstAt: now - 10n, sealedAt: now };
+    };
+
+    it("of a token that does not verify: the token, under an id that the record and its time tell", async () => {
+      const provider = new TestProvider();
+      provider.tokenFault = "TOKEN_SIGNATURE_INVALID";
+      const { callCommitment, methodCommitment, call } = await refuse(provider);
+      assert.deepEqual([call, methodCommitment.length], [undefined, 0]);
+      const [kept, ...others] = provider.kept;
+      const [item, ...otherItems] = kept?.items ?? [];
+      assert.deepEqual([others, otherItems], [[], []]);
+      assert.deepEqual([kept?.attempt, kept?.side, item?.label], [0, "provider", "call"]);
+      const { salt, value } = item as OpeningItem;
+      assert.deepEqual(commit({ label: "call", salt, value }), callCommitment);
+      assert.match(new TextDecoder().decode(value), /^[\w-]{43}$/);
+      const ids = refusalIds({ callCommitment, methodCommitment }, sealedNow());
+      assert.ok(ids.some((id) => equalBytes(id, kept?.xid as Uint8Array)));
+      assert.ok(ids.length <= 3);
+    });
+
+    it("of a method that stands in no catalogue: the method", async () => {
+      const provider = new TestProvider();
+      provider.published = undefined;
+      const refusal = await refuse(provider);
+      assert.deepEqual([refusal.reason, refusal.method], ["SERVICE_UNKNOWN", ""]);
+      const [item] = provider.kept[0]?.items ?? [];
+      const { label, salt, value } = item as OpeningItem;
+      assert.deepEqual([label, new TextDecoder().decode(value)], ["method", unary]);
+      assert.deepEqual(commit({ label: "method", salt, value }), refusal.methodCommitment);
+      const ids = refusalIds(refusal, sealedNow());
+      assert.ok(ids.some((id) => equalBytes(id, provider.kept[0]?.xid as Uint8Array)));
+    });
+
+    it("but nothing of what is larger than a call token is, or of what is only counted", async () => {
+      const large = new TestProvider();
+      large.tokenFault = "TOKEN_MALFORMED";
+      const frame = large.callFrame(unary);
+      frame.token = "x".repeat(refusedValueBytesMax + 1);
+      large.send(1n, { case: "call", value: frame });
+      await settle();
+      assert.equal(large.records().length, 1);
+      assert.deepEqual(large.kept, []);
+      const flooded = new TestProvider();
+      flooded.tokenFault = "TOKEN_MALFORMED";
+      for (let i = 1n; i <= 100n; i++) flooded.call(i, unary);
+      await settle();
+      assert.equal(flooded.kept.length, singleRefusalsMax);
+      assert.equal(flooded.sealed.length, singleRefusalsMax);
+    });
   });
 
   it("seals no segment without anything in it", async () => {

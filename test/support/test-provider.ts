@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
+import { CausewayError } from "../../src/base/errors.ts";
 import { createUuidV7 } from "../../src/base/ids.ts";
+import type { ReasonCode } from "../../src/base/reasons.ts";
 import { peerHeldBytesMax } from "../../src/base/limits.ts";
 import { toBase64url } from "../../src/base/bytes.ts";
 import type { ServiceBody, ServiceMethod } from "../../src/credential/statements.ts";
@@ -97,8 +99,10 @@ export class TestProvider {
   /** Whether what is sealed is final at once. */
   isFinal = false;
   acknowledged: (() => void) | undefined;
-  /** What the service is published as. */
-  published: ServiceFact = publishedAt(1n);
+  /** What the service is published as; it may stand in no catalogue. */
+  published: ServiceFact | undefined = publishedAt(1n);
+  /** Why no call token verifies. */
+  tokenFault: ReasonCode | undefined;
   /** What looks up the attributes of the provider. */
   lookUp: NonNullable<ProviderPorts["attributesOf"]> = () => ({});
   /** What the provider said itself of each call that was decided. */
@@ -176,10 +180,14 @@ export class TestProvider {
         internalError: ({ error }: { error: unknown }) => assert.ifError(error),
       },
       messageBytesMax: 4 << 20,
-      verifyToken: async (token: string) => ({
-        digest: Buffer.from(token, "base64url"),
-        claims: { exp: Math.floor(Date.now() / 1000) + 60, root: this.#root, n: 1 },
-      }),
+      verifyToken: async (token: string) => {
+        const { tokenFault } = this;
+        if (tokenFault !== undefined) throw new CausewayError(tokenFault, "as the test has it");
+        return {
+          digest: Buffer.from(token, "base64url"),
+          claims: { exp: Math.floor(Date.now() / 1000) + 60, root: this.#root, n: 1 },
+        };
+      },
       attributesOf: (...asked: Parameters<ProviderPorts["attributesOf"] & object>) =>
         this.lookUp(...asked),
       decide: (
