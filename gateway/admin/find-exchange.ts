@@ -40,7 +40,9 @@ export async function findExchange(name: string, ports: FindPorts): Promise<GetE
   await searchLedger(search, ports);
   for (const batch of ownNotIncluded(ports)) search.read(batch);
   if (search.found.length === 0) {
-    throw new CausewayError("RECORD_UNKNOWN", `no record of the exchange ${name} is here`);
+    throw new CausewayError("RECORD_UNKNOWN", `no record of the exchange ${name} is here`, {
+      fields: { exchange: name },
+    });
   }
   const records = search.found.toSorted(
     (a, b) => a.attempt - b.attempt || Number(a.sealedAt - b.sealedAt),
@@ -160,7 +162,9 @@ function xidOfRecord(name: string, ports: FindPorts): Uint8Array {
   const first = namingRecord(openRecord(record), leaf, ports);
   const named = first === undefined ? undefined : attemptOf(first);
   if (named !== undefined) return named.xid;
-  throw new CausewayError("RECORD_UNKNOWN", `${name} is a record of no exchange`);
+  throw new CausewayError("RECORD_UNKNOWN", `${name} is a record of no exchange`, {
+    fields: { name },
+  });
 }
 
 /** The record itself, or the one before it in its attempt, that names the attempt. */

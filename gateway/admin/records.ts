@@ -61,7 +61,9 @@ function find(name: string, { replica, journal }: RecordPorts): Found | undefine
 export function getRecord(name: string, ports: RecordPorts): GetRecordResponse {
   const found = find(name, ports);
   if (found === undefined || found.position >= found.batch.records.length) {
-    throw new CausewayError("RECORD_UNKNOWN", `no record is named ${name} here`);
+    throw new CausewayError("RECORD_UNKNOWN", `no record is named ${name} here`, {
+      fields: { name },
+    });
   }
   const { replica } = ports;
   const { record, path, leaf } = proveRecord(found.batch, found.position);

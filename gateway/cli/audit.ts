@@ -104,17 +104,17 @@ function sourceOf(file: string | undefined, options: LedgerVerifyOptions, io: Io
     const entries = readForReplay(new LedgerHttp(httpAddress(from)), { onBatch });
     return { entries, progress, onBatch: (size) => progress.at(size, total) };
   }
-  throw new CausewayError("CONFIG_INVALID", "name an export, or a gateway with --from");
+  throw new CausewayError("USAGE_INVALID", "name an export, or a gateway with --from");
 }
 
-/** Throws CONFIG_INVALID unless exactly one of the two is named. */
+/** Throws USAGE_INVALID unless exactly one of the two is named. */
 export function trustedId({
   network,
   founding,
 }: Pick<LedgerVerifyOptions, "network" | "founding">): Uint8Array {
   if (network !== undefined && founding === undefined) return parseNetworkId(network);
   if (network === undefined && founding !== undefined) return networkId(readFounding(founding));
-  throw new CausewayError("CONFIG_INVALID", "trust is --network or --founding, one of them");
+  throw new CausewayError("USAGE_INVALID", "trust is --network or --founding, one of them");
 }
 
 async function replayEntries(

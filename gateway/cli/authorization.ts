@@ -111,14 +111,14 @@ function sorted(texts: readonly string[]): readonly string[] {
 
 /**
  * Checks the fields of a detail against the descriptors that its service has published, of which the own
- * gateway has a copy. Throws SERVICE_UNKNOWN, MASK_INVALID, or CONFIG_INVALID for metadata without fields.
+ * gateway has a copy. Throws SERVICE_UNKNOWN, MASK_INVALID, or USAGE_INVALID for metadata without fields.
  */
 export async function checkLimits(client: AdminClient, detail: AuthorizationDetail): Promise<void> {
   const { service, methods, fields, metadata } = detail;
   if (fields === undefined) {
     if (metadata === undefined) return;
     throw new CausewayError(
-      "CONFIG_INVALID",
+      "USAGE_INVALID",
       "--metadata limits nothing without --field: name both",
     );
   }

@@ -22,15 +22,25 @@ export interface DescriptorOptions {
 
 const buildMs = 60_000;
 
-/** The bytes of the descriptor set. Throws CONFIG_INVALID, FILE_UNREADABLE or DESCRIPTOR_INVALID. */
+/** The bytes of the descriptor set. Throws USAGE_INVALID, FILE_UNREADABLE or DESCRIPTOR_INVALID. */
 export async function readDescriptors(options: DescriptorOptions): Promise<Uint8Array> {
   const { proto, descriptors } = options;
   if ((proto === undefined) === (descriptors === undefined)) {
-    throw new CausewayError("CONFIG_INVALID", "give either --proto or --descriptors");
+    throw new CausewayError("USAGE_INVALID", "give either --proto or --descriptors");
   }
-  if (descriptors !== undefined) return readBounded(descriptors, blobBytesMax);
+  if (descriptors !== undefined) return readSet(descriptors);
   if (!existsSync(proto as string)) throw new CausewayError("FILE_UNREADABLE", `no file ${proto}`);
   return buildDescriptors(proto as string, options.protoRoot);
+}
+
+async function readSet(file: string): Promise<Uint8Array> {
+  const bytes = await readBounded(file, blobBytesMax);
+  try {
+    fromBinary(FileDescriptorSetSchema, bytes);
+    return bytes;
+  } catch (cause) {
+    throw new CausewayError("DESCRIPTOR_INVALID", `${file} is no FileDescriptorSet`, { cause });
+  }
 }
 
 /** Runs buf, which comes with this program. */
@@ -69,10 +79,7 @@ export function describeMethods(
   const methods = flags.map((flag): ServiceMethod => {
     const [path = "", mark, ...more] = flag.split("=");
     if (more.length > 0 || (mark !== undefined && mark !== "writes")) {
-      throw new CausewayError(
-        "CONFIG_INVALID",
-        `${flag} is not a method path, or one with =writes`,
-      );
+      throw new CausewayError("USAGE_INVALID", `${flag} is not a method path, or one with =writes`);
     }
     const [, service = "", name = ""] = path.split("/");
     const method = registry.getService(service)?.methods.find((one) => one.name === name);

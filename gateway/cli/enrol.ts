@@ -67,7 +67,7 @@ function tellOtherAuthority(keys: Keys, { cities }: NetworkBody, io: Pick<Io, "w
 export async function sayAsAuthority(told: Told, options: SayOptions, io: Io): Promise<void> {
   const { out, admin } = options;
   if (out === undefined && admin === undefined) {
-    throw new CausewayError("CONFIG_INVALID", "give --out to write a file, or --admin to carry it");
+    throw new CausewayError("USAGE_INVALID", "give --out to write a file, or --admin to carry it");
   }
   const { name, iss, sub, body, nbf, exp } = told;
   const { net, network } = await readNetwork(options.network);

@@ -35,7 +35,7 @@ export interface EvidenceExportOptions {
   readonly openings?: string | undefined;
 }
 
-/** Writes the package of one record. Throws RECORD_UNKNOWN, CONFIG_INVALID, and what reading throws. */
+/** Writes the package of one record. Throws RECORD_UNKNOWN, USAGE_INVALID, and what reading throws. */
 export async function evidenceExport(
   name: string,
   options: EvidenceExportOptions,
@@ -43,7 +43,7 @@ export async function evidenceExport(
 ): Promise<void> {
   const target = parseAddress(name) ?? parseHandle(name);
   if (target === undefined) {
-    throw new CausewayError("CONFIG_INVALID", "not an address <index>/<position> or a handle");
+    throw new CausewayError("USAGE_INVALID", "not an address <index>/<position> or a handle");
   }
   const { from, export: file, network, out } = options;
   const openings = options.openings === undefined ? [] : readOpenings(options.openings);
@@ -59,7 +59,7 @@ export async function evidenceExport(
   };
   if (file !== undefined && from === undefined) await collect(file);
   else if (from !== undefined && file === undefined) await withDownload(from, collect);
-  else throw new CausewayError("CONFIG_INVALID", "give --from or --export");
+  else throw new CausewayError("USAGE_INVALID", "give --from or --export");
   io.write(`${out}: evidence for ${name}\n`);
 }
 

@@ -32,6 +32,7 @@ const byStatus: Readonly<Record<number, ExitCode>> = {
 
 const exceptions: Partial<Record<ReasonCode, ExitCode>> = {
   CONFIG_INVALID: usage,
+  USAGE_INVALID: usage,
   CALLER_UNKNOWN: denied,
   CLOCK_OFF: failure,
   JOURNAL_ROLLED_BACK: verification,

@@ -48,7 +48,7 @@ export async function createFolderWithCard(
 async function askTwice(ask: NonNullable<Io["ask"]>): Promise<string> {
   const passphrase = await ask("Passphrase for the new keys: ");
   if ((await ask("Once more: ")) === passphrase) return passphrase;
-  throw new CausewayError("CONFIG_INVALID", "the two passphrases differ");
+  throw new CausewayError("USAGE_INVALID", "the two passphrases differ");
 }
 
 function nameOf(card: Card): string {
@@ -84,7 +84,7 @@ export async function readCardAt<K extends CardKind>(
   }
 }
 
-/** Opens one folder. Throws what `openKeyFolder` throws, and CONFIG_INVALID without a passphrase. */
+/** Opens one folder. Throws what `openKeyFolder` throws, and USAGE_INVALID without a passphrase. */
 export async function openFolder<K extends CardKind>(
   options: { readonly folder: string; readonly passphraseFile?: string | undefined },
   kind: K,
@@ -101,7 +101,7 @@ export async function openFolder<K extends CardKind>(
 export async function openFolders(options: SignerOptions, io: Io): Promise<readonly Keys[]> {
   const { folder: folders = [], passphraseFile: files = [] } = options;
   if (files.length > 1 && files.length !== folders.length) {
-    throw new CausewayError("CONFIG_INVALID", "give one passphrase file, or one for each folder");
+    throw new CausewayError("USAGE_INVALID", "give one passphrase file, or one for each folder");
   }
   const opened: Keys[] = [];
   for (const [i, folder] of folders.entries()) {
@@ -111,7 +111,7 @@ export async function openFolders(options: SignerOptions, io: Io): Promise<reado
   return opened;
 }
 
-/** Throws CONFIG_INVALID when there is none to be had. */
+/** Throws USAGE_INVALID when there is none to be had. */
 export function passphraseOf(folder: string, file: string | undefined, io: Io): Promise<string> {
   const { ask, environment } = io;
   return findPassphrase({

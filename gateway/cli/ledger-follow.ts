@@ -58,7 +58,7 @@ export async function ledgerFollow(options: LedgerFollowOptions, io: Io): Promis
   const { from, admin } = options;
   if (admin !== undefined && from === undefined) return followOwn(admin, options, io);
   if (from === undefined || admin !== undefined) {
-    throw new CausewayError("CONFIG_INVALID", "give --from or --admin");
+    throw new CausewayError("USAGE_INVALID", "give --from or --admin");
   }
   const http = new LedgerHttp(httpAddress(from));
   const network = await trustedNetwork(http, options);

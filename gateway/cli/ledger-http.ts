@@ -42,9 +42,9 @@ export interface ServedNote {
 export class LedgerHttp implements TileSource {
   readonly #address: string;
 
-  /** @param address `host:port`. Throws CONFIG_INVALID. */
+  /** @param address `host:port`. Throws USAGE_INVALID. */
   constructor(address: string) {
-    parseHostPort(address);
+    assertAddress(address);
     this.#address = address;
   }
 
@@ -184,4 +184,12 @@ function splitRecords(body: Uint8Array): readonly Uint8Array[] | undefined {
     at = end;
   }
   return records;
+}
+
+function assertAddress(address: string): void {
+  try {
+    parseHostPort(address);
+  } catch (cause) {
+    throw new CausewayError("USAGE_INVALID", `${address} is not host:port`, { cause });
+  }
 }

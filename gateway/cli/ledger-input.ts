@@ -50,11 +50,11 @@ export function readWhole(file: string): Uint8Array {
   }
 }
 
-/** The 32 bytes of a network id. Throws CONFIG_INVALID for anything but 64 lower-case hex digits. */
+/** The 32 bytes of a network id. Throws USAGE_INVALID for anything but 64 lower-case hex digits. */
 export function parseNetworkId(text: string): Uint8Array {
   const id = parseHex(text);
   if (id?.length === 32) return id;
-  throw new CausewayError("CONFIG_INVALID", "a network id is 64 lower-case hex digits");
+  throw new CausewayError("USAGE_INVALID", "a network id is 64 lower-case hex digits");
 }
 
 /** `host:port` of a listener that is named with or without `http://`. */

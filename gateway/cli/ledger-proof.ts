@@ -45,7 +45,7 @@ export interface LedgerProofOptions extends ProgressOptions {
 }
 
 /**
- * Writes the proof of one final record. Throws CONFIG_INVALID for what names no record, RECORD_UNKNOWN for
+ * Writes the proof of one final record. Throws USAGE_INVALID for what names no record, RECORD_UNKNOWN for
  * one that is not there, INDEX_UNKNOWN for one that is not final, and what reading throws.
  */
 export async function ledgerProof(
@@ -55,7 +55,7 @@ export async function ledgerProof(
 ): Promise<void> {
   const target = parseAddress(name) ?? parseHandle(name);
   if (target === undefined) {
-    throw new CausewayError("CONFIG_INVALID", "not an address <index>/<position> or a handle");
+    throw new CausewayError("USAGE_INVALID", "not an address <index>/<position> or a handle");
   }
   const bytes = formatRecordTlogProof(await readProof(name, target, options, io));
   if (options.out === undefined) {
@@ -85,7 +85,7 @@ function readProof(
   if (from !== undefined && admin === undefined) {
     return readServed(target, new LedgerHttp(httpAddress(from)), options, io);
   }
-  throw new CausewayError("CONFIG_INVALID", "give --from or --admin");
+  throw new CausewayError("USAGE_INVALID", "give --from or --admin");
 }
 
 async function askOwnGateway(name: string, admin: string, io: Io): Promise<RecordTlogProof> {
@@ -204,7 +204,7 @@ function checkpointReader({
     const { founding: state, skewMs } = readLedgerNetwork(readFounding(founding));
     return (note) => readFinal({ state, skewMs }, note, { verifier });
   }
-  throw new CausewayError("CONFIG_INVALID", "trust is --policy or --founding, one of them");
+  throw new CausewayError("USAGE_INVALID", "trust is --policy or --founding, one of them");
 }
 
 export function registerLedgerProof(program: Command, io: Io): void {

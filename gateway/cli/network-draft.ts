@@ -34,7 +34,7 @@ const calendarBytesMax = 1024 * 1024;
  * Cities that must cosign, and that may lie: q ≥ ⌈(n+f+1)/2⌉ with f = 1 from three cities on (DESIGN
  * section 4). A smaller quorum tolerates fewer; none that two disjoint groups of cities could form.
  *
- * @throws CausewayError `CONFIG_INVALID` for a quorum that does not hold together.
+ * @throws CausewayError `USAGE_INVALID` for a quorum that does not hold together.
  */
 export function quorumOf(
   cities: number,
@@ -46,7 +46,7 @@ export function quorumOf(
   if (quorum > cities || faults < 0) {
     const least = Math.ceil((cities + 1) / 2);
     throw new CausewayError(
-      "CONFIG_INVALID",
+      "USAGE_INVALID",
       `a quorum of ${cities} cities is ${least} to ${cities}`,
     );
   }

@@ -1,5 +1,5 @@
 /** The command `causeway`: every group of commands, and what a failure looks like. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Help, type Option } from "commander";
 import { CausewayError } from "../../src/base/errors.ts";
 import { reason } from "../../src/base/reasons.ts";
 import { version } from "../status.ts";
@@ -47,6 +47,7 @@ export function createProgram(io: Io): Command {
     .exitOverride()
     .configureOutput({ writeOut: (text) => io.write(text), writeErr: (text) => io.warn(text) })
     .showHelpAfterError("(causeway <command> --help says more)")
+    .configureHelp({ optionDescription: describeOption })
     .addHelpText("after", exitCodesText);
   registerCity(program, io);
   registerAgency(program, io);
@@ -75,6 +76,12 @@ export function createProgram(io: Io): Command {
   registerEvidence(program, io);
   registerDev(program, io);
   return program;
+}
+
+/** As Commander describes it, and whether the command needs it. */
+function describeOption(this: void, option: Option): string {
+  const text = new Help().optionDescription(option);
+  return option.mandatory ? `${text} (needed)` : text;
 }
 
 /** Runs one command line, without the program's own name, and tells its exit code. Never rejects. */

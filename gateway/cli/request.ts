@@ -92,7 +92,7 @@ function narrowed(asked: AuthorizationDetail, options: RequestApproveOptions): A
   }
   if (share === undefined) return detail;
   if (detail.quota === undefined) {
-    throw new CausewayError("CONFIG_INVALID", "--share shares out a quota: name --quota too");
+    throw new CausewayError("USAGE_INVALID", "--share shares out a quota: name --quota too");
   }
   const shares = share.toSorted((a, b) => compareText(a.gateway, b.gateway));
   return { ...detail, quota: { ...detail.quota, shares } };

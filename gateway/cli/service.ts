@@ -125,7 +125,7 @@ function parseAttribute(text: string): ServiceAttribute {
     more.length + rest.length > 0
   ) {
     throw new CausewayError(
-      "CONFIG_INVALID",
+      "USAGE_INVALID",
       `${text} is not name:${attributeTypes.join("|")}:public|personal:token|request[=path]|provider`,
     );
   }

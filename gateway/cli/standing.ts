@@ -35,7 +35,7 @@ export async function resumeAsCity(
 ): Promise<void> {
   const { as, what, reason } = options;
   if (!isId(as, 1)) {
-    throw new CausewayError("CONFIG_INVALID", "an agency resumes with `standing resume`");
+    throw new CausewayError("USAGE_INVALID", "an agency resumes with `standing resume`");
   }
   const body = { what, reason };
   await sayAsAuthority({ name: "resumption", iss: as, sub: subject, body }, options, io);
@@ -54,11 +54,11 @@ export async function resume(
   }));
 }
 
-/** The end of a chain as commands take it. Throws CONFIG_INVALID. */
+/** The end of a chain as commands take it. Throws USAGE_INVALID. */
 export function parseChainEnd(text: string): ChainEnd {
   const [, epoch, seq, leaf] = /^(\d{1,10})\/(\d{1,16})\/([0-9a-f]{64})$/.exec(text) ?? [];
   if (epoch === undefined || seq === undefined || leaf === undefined) {
-    throw new CausewayError("CONFIG_INVALID", "the end of a chain is <epoch>/<seq>/<leaf hash>");
+    throw new CausewayError("USAGE_INVALID", "the end of a chain is <epoch>/<seq>/<leaf hash>");
   }
   return { epoch: Number(epoch), seq: Number(seq), leaf };
 }

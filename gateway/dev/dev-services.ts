@@ -49,7 +49,7 @@ const nameLengthMax = 32;
  * without side effects by its own `idempotency_level` does not either; every other one is taken to write.
  * @param options.only Full names of the services to take; all of the set unless given.
  * @throws CausewayError `DESCRIPTOR_INVALID` when nothing is left, or a service has too many methods;
- * `CONFIG_INVALID` for a pattern that no method has.
+ * `USAGE_INVALID` for a pattern that no method has.
  */
 export function devServices(
   descriptorSet: Uint8Array,
@@ -97,7 +97,7 @@ export function devServices(
   if (services.length === 0) throw invalid("the descriptor set holds no service to publish");
   const idle = patterns.find(({ used }) => !used);
   if (idle === undefined) return services;
-  throw new CausewayError("CONFIG_INVALID", `no method is ${idle.text}`);
+  throw new CausewayError("USAGE_INVALID", `no method is ${idle.text}`);
 }
 
 function readSet(bytes: Uint8Array): FileDescriptorSet {

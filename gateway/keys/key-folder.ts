@@ -87,7 +87,7 @@ const keyFile = (name: KeyName): string => `${name}.age`;
  * @param options.nowMs Unix milliseconds, from which certificates are valid.
  * @param options.scryptLogN cost of a guess at the passphrase; by default that of the `age` program.
  * @throws CausewayError `FOLDER_NOT_EMPTY`, `CARD_INVALID` when an id, name or address of `owner` is not
- * as it should be, `CONFIG_INVALID` for a short passphrase, `STORAGE_FAILED`.
+ * as it should be, `USAGE_INVALID` for a short passphrase, `STORAGE_FAILED`.
  */
 export async function createKeyFolder<O extends Owner>(
   owner: O,

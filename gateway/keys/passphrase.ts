@@ -7,11 +7,11 @@ import { readBounded } from "./files.ts";
 /** Characters of a passphrase at the least: anyone who copies the folder may try as long as they like. */
 export const passphraseLengthMin: number = 8;
 
-/** @throws CausewayError `CONFIG_INVALID` when the passphrase is too short to protect a key. */
+/** @throws CausewayError `USAGE_INVALID` when the passphrase is too short to protect a key. */
 export function assertPassphrase(passphrase: string): void {
   if (passphrase.length < passphraseLengthMin) {
     throw new CausewayError(
-      "CONFIG_INVALID",
+      "USAGE_INVALID",
       `a passphrase has at least ${passphraseLengthMin} characters`,
     );
   }
@@ -35,7 +35,7 @@ export async function readPassphraseFile(path: string): Promise<string> {
  * The passphrase, from the first of these that is given: the file of the command line, the file that the
  * environment names, the person at the terminal.
  *
- * @throws CausewayError as {@link readPassphraseFile}; `CONFIG_INVALID` when none is given.
+ * @throws CausewayError as {@link readPassphraseFile}; `USAGE_INVALID` when none is given.
  */
 export async function findPassphrase(sources: {
   readonly file?: string | undefined;
@@ -46,7 +46,7 @@ export async function findPassphrase(sources: {
   if (path !== undefined) return readPassphraseFile(path);
   if (sources.prompt !== undefined) return sources.prompt();
   throw new CausewayError(
-    "CONFIG_INVALID",
+    "USAGE_INVALID",
     "no passphrase: give --passphrase-file or CAUSEWAY_PASSPHRASE_FILE",
   );
 }

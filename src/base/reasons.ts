@@ -109,6 +109,7 @@ const rows = {
   WITNESS_STATE_LOST: ["FAILED_PRECONDITION", "This city's witness has lost what it promised.", "本市见证丢失了承诺状态。", "State a new witness key; it cosigns from the next term on.", "请声明新的见证密钥；它从下一任期起会签。"],
   BATCH_WITHHELD: ["UNAVAILABLE", "The sequencer leaves out a batch past the inclusion bound.", "排序者逾期未收录批次。", "Appoint another sequencer if it goes on.", "若持续如此，请任命另一个排序者。"],
   INDEX_UNKNOWN: ["NOT_FOUND", "No leaf with this index is final here.", "该索引尚未最终确认。", "Check the index against `causeway ledger status`.", "请用 `causeway ledger status` 核对索引。"],
+  OPENING_UNKNOWN: ["NOT_FOUND", "No opening of this exchange is here.", "本侧没有该交换的打开信息。", "Ask for another label, or the other side; what was erased is gone.", "请换一个标签，或询问对方；已删除的内容无法恢复。"],
   RECORD_UNKNOWN: ["NOT_FOUND", "No such record.", "没有该记录。", "Check the handle or address.", "请核对句柄或地址。"],
   TILE_MISSING: ["UNAVAILABLE", "The log does not serve a tile or bundle that is needed; it may be pruned.", "日志不提供所需的分块，可能已被修剪。", "Ask another gateway of the network, or begin above the minimum index.", "请向本网络的其他网关获取，或从最小索引以上开始。"],
   DIGEST_DIVERGES: ["DATA_LOSS", "The registry digest differs from the sequencer's.", "注册表摘要与排序者不一致。", "Stop; compare versions and replay the ledger.", "请停止使用，比较版本并重放账本。"],
@@ -183,6 +184,7 @@ const rows = {
 
   // Administration.
   CONFIG_INVALID: ["INVALID_ARGUMENT", "The configuration is not valid.", "配置无效。", "Correct the line that is named.", "请更正所指出的行。"],
+  USAGE_INVALID: ["INVALID_ARGUMENT", "The command line is not right.", "命令行有误。", "`causeway <command> --help` says what the command takes.", "请用 `causeway <command> --help` 查看用法。"],
   LISTENER_FAILED: ["FAILED_PRECONDITION", "A listener cannot be opened.", "无法打开监听地址。", "Free the address, or give the listener another one in the configuration.", "请释放该地址，或在配置中换一个地址。"],
   KEY_LOCKED: ["FAILED_PRECONDITION", "The key file cannot be opened with this passphrase.", "无法用该口令打开密钥。", "Give the passphrase of the folder.", "请提供该目录的口令。"],
   CARD_INVALID: ["INVALID_ARGUMENT", "The public card is malformed or is not of these keys.", "公开卡片格式错误或与密钥不符。", "Send the card that init printed.", "请发送 init 输出的卡片。"],

@@ -197,13 +197,13 @@ describe("exchanges at the command line", () => {
     const shown = await causeway("record", "show", String(record), ...adminOf("consumer"));
     assert.match(shown.stdout, /openingsErased/);
     const none = await causeway("opening", "show", idOf(read), ...adminOf("consumer"));
-    assertRefused(none, "RECORD_UNKNOWN", 1);
+    assertRefused(none, "OPENING_UNKNOWN", 1);
     assert.equal((await json("consumer", "opening", "show", idOf(write))).length > 0, true);
     const tomorrow = new Date(Date.now() + 24 * 3600 * 1000).toISOString();
     assert.equal((await erase("--before", tomorrow))["erased"], "1");
     assert.equal((await erase("--before", tomorrow))["erased"], "0");
     const both = await causeway("opening", "erase", ...adminOf("consumer"));
-    assertRefused(both, "CONFIG_INVALID", 2);
+    assertRefused(both, "USAGE_INVALID", 2);
     assert.match(
       (await causeway("exchange", "show", idOf(read), ...adminOf("consumer"))).stdout,
       /MATCH/,

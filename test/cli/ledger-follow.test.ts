@@ -225,8 +225,8 @@ describe("ledger follow", () => {
     assertRefused(await run([...argv, "--once"]), "LEDGER_UNAVAILABLE", 5);
   });
   test("without a source, or with two, is wrong usage", async () => {
-    assertRefused(await run(["ledger", "follow"]), "CONFIG_INVALID", 2);
+    assertRefused(await run(["ledger", "follow"]), "USAGE_INVALID", 2);
     const both = ["--from", served.from, "--admin", "/nowhere.sock"];
-    assertRefused(await run(["ledger", "follow", ...both]), "CONFIG_INVALID", 2);
+    assertRefused(await run(["ledger", "follow", ...both]), "USAGE_INVALID", 2);
   });
 });

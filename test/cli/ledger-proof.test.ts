@@ -140,9 +140,9 @@ describe("a proof is refused", () => {
     assertRefused(await prove(`${other}/0`, "never"), "RECORD_UNKNOWN", 1);
   });
   test("by a name that is none, without a source, and without trust", async () => {
-    assertRefused(await prove("first", "never"), "CONFIG_INVALID", 2);
-    assertRefused(await run(["ledger", "proof", "0/0"]), "CONFIG_INVALID", 2);
-    assertRefused(await verify("a.tlog-proof"), "CONFIG_INVALID", 2);
+    assertRefused(await prove("first", "never"), "USAGE_INVALID", 2);
+    assertRefused(await run(["ledger", "proof", "0/0"]), "USAGE_INVALID", 2);
+    assertRefused(await verify("a.tlog-proof"), "USAGE_INVALID", 2);
   });
   test("when it is of another network than the one that was asked for", async () => {
     const trust = ["--founding", served.founding, "--network", other];

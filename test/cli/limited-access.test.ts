@@ -84,7 +84,7 @@ describe("limited access", () => {
       1,
       /below division/,
     ],
-    ["metadata without fields", ["--metadata", "etag"], "CONFIG_INVALID", 2, /--field/],
+    ["metadata without fields", ["--metadata", "etag"], "USAGE_INVALID", 2, /--field/],
   ];
   for (const [what, flags, reason, code, words] of wrong) {
     test(`for ${what} is refused before anything is signed`, async () => {
@@ -108,6 +108,6 @@ describe("limited access", () => {
       ...["request", "approve", asked["jti"] as string, "--days", "1"],
       ...["--share", "hangzhou/civil-affairs/gw1=1"],
     );
-    assertRefused(ran, "CONFIG_INVALID", 2);
+    assertRefused(ran, "USAGE_INVALID", 2);
   });
 });

@@ -146,6 +146,7 @@ describe("wrong usage ends with 2", () => {
 describe("exit codes", () => {
   const expected: readonly (readonly [ReasonCode, number])[] = [
     ["CONFIG_INVALID", 2],
+    ["USAGE_INVALID", 2],
     ["STATEMENT_INVALID", 1],
     ["FOLDER_NOT_EMPTY", 1],
     ["KEY_LOCKED", 1],
@@ -213,7 +214,7 @@ describe("the quorum of n cities", () => {
           const { quorum, faults } = quorumOf(cities, wanted);
           assert.ok(quorum === wanted && faults >= 0 && 2 * quorum >= cities + faults + 1);
         } else {
-          assert.throws(() => quorumOf(cities, wanted), { code: "CONFIG_INVALID" });
+          assert.throws(() => quorumOf(cities, wanted), { code: "USAGE_INVALID" });
         }
       }
     }
@@ -299,6 +300,6 @@ describe("the program itself", () => {
       { encoding: "utf8", input: "a passphrase\n", env: { PATH: process.env["PATH"] } },
     );
     assert.equal(ran.status, exitCodes.usage);
-    assert.match(ran.stderr, /reason {2}CONFIG_INVALID: /);
+    assert.match(ran.stderr, /reason {2}USAGE_INVALID: /);
   });
 });

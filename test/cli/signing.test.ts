@@ -187,7 +187,7 @@ describe("key folders", () => {
       "--folder",
       folder,
     );
-    assertRefused(ran, "CONFIG_INVALID", 2);
+    assertRefused(ran, "USAGE_INVALID", 2);
     assert.ok(!existsSync(folder));
   });
 
@@ -196,7 +196,7 @@ describe("key folders", () => {
     const folder = fresh("keys");
     const init = ["administrator", "init", "--agency", hangzhou.agency, "--role", "auditor"];
     const differing = await causewayAsking([passphrase, "another 12"], ...init, "--folder", folder);
-    assertRefused(differing, "CONFIG_INVALID", 2);
+    assertRefused(differing, "USAGE_INVALID", 2);
     assert.ok(!existsSync(folder));
     const made = await causewayAsking([passphrase, passphrase], ...init, "--folder", folder);
     assert.equal(made.code, 0, made.stderr);
@@ -229,7 +229,7 @@ describe("key folders", () => {
     const three = [passphraseFile, passphraseFile, passphraseFile];
     assertRefused(
       await causeway(...sign, ...folders, "--passphrase-file", ...three),
-      "CONFIG_INVALID",
+      "USAGE_INVALID",
       2,
     );
   });

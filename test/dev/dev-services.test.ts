@@ -107,7 +107,7 @@ describe("the data services of a descriptor set", () => {
     const set = setOf(words, file("a", { One: ["Do"] }));
     assert.equal(
       codeOf(() => devServices(set, { readOnly: ["/a.One/D."] })),
-      "CONFIG_INVALID",
+      "USAGE_INVALID",
     );
   });
 

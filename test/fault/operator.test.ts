@@ -204,7 +204,7 @@ describe("two gateways in the hands of their operators", () => {
     assert.equal(erased?.["erased"], "1");
     const [handle] = (erased as Row)["records"] as readonly string[];
     const gone = await causeway("opening", "show", xid, "--admin", member.addresses.admin);
-    assert.match(gone.stderr, /RECORD_UNKNOWN/);
+    assert.match(gone.stderr, /OPENING_UNKNOWN/);
     let record: PlacedRecord | undefined;
     await eventually("it is final, and every attempt is closed", async () => {
       await ledger.update();

@@ -302,7 +302,7 @@ describe("a folder is never overwritten:", () => {
     );
     await assertRejects(
       createKeyFolder(agency, folder, { ...options, passphrase: "short" }),
-      "CONFIG_INVALID",
+      "USAGE_INVALID",
     );
     assert.throws(() => statSync(folder), { code: "ENOENT" });
   });

@@ -70,7 +70,7 @@ describe("the passphrase is taken", () => {
   });
 
   test("from nowhere else", async () => {
-    await assertRejects(findPassphrase({ environment: readEnvironment({}) }), "CONFIG_INVALID");
+    await assertRejects(findPassphrase({ environment: readEnvironment({}) }), "USAGE_INVALID");
   });
 
   test("not from the next source when a file cannot be read", async () => {
