@@ -102,19 +102,27 @@ interface TlsFiles {
   readonly key: string;
 }
 
+/** Where the keys of both sides are below the folder. */
+export function tlsFiles(folder: string): Record<"consumer" | "provider", TlsFiles> {
+  const of = (side: string): TlsFiles => ({
+    name: `${side}.bench.invalid`,
+    certificate: join(folder, `${side}.crt`),
+    key: join(folder, `${side}.key`),
+  });
+  return { consumer: of("consumer"), provider: of("provider") };
+}
+
 /** Keys of the kind that gateways have, P-256, each side's certificate the only one that the other takes. */
-function writeTls(folder: string): Record<"consumer" | "provider", TlsFiles> {
-  const write = (side: string): TlsFiles => {
-    const name = `${side}.bench.invalid`;
+function writeTls(folder: string): ReturnType<typeof tlsFiles> {
+  const files = tlsFiles(folder);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const { name, certificate, key } of [files.consumer, files.provider]) {
     const times = { notBeforeMs: Date.now() - day, notAfterMs: Date.now() + day };
     const made = createSelfSignedCertificate({ name, ...times });
-    const files = { certificate: join(folder, `${side}.crt`), key: join(folder, `${side}.key`) };
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    writeFileSync(files.certificate, certificatePem(made.certificateDer));
-    writeFileSync(files.key, made.privateKeyPem, { mode: 0o600 });
-    return { name, ...files };
-  };
-  return { consumer: write("consumer"), provider: write("provider") };
+    writeFileSync(certificate, certificatePem(made.certificateDer));
+    writeFileSync(key, made.privateKeyPem, { mode: 0o600 });
+  }
+  return files;
 }
 
 async function startHop(nginx: Nginx, folder: string, config: HopConfig): Promise<Child> {

@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { connect, type SecureClientSessionOptions } from "node:http2";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { measureBesideNginx, type NginxFigures } from "../../bench/beside-nginx.ts";
 import { formatBesideNginx, formatBesideTessera } from "../../bench/beside-report.ts";
 import { measureBesideTessera, type TesseraFigures } from "../../bench/beside-tessera.ts";
-import { type GoProgram, isBuilt } from "../../bench/go-programs.ts";
+import { type GoProgram, isBuilt, startGoProgram } from "../../bench/go-programs.ts";
 import { isMissing, type Missing } from "../../bench/missing.ts";
-import { findNginx } from "../../bench/nginx.ts";
+import { findNginx, type Nginx, startNginx, tlsFiles } from "../../bench/nginx.ts";
+import { benchMethod } from "../../bench/raw-grpc.ts";
 
 const nginx = findNginx();
 const noNginx = isMissing(nginx) ? nginx.missing : false;
@@ -74,6 +80,38 @@ describe("the gateways beside two hops of nginx, in its smallest form", {
     assert.match(withAim[0] ?? "", /^evidence on \/ nginx +32 /);
   });
 });
+
+describe("the hops of nginx", { skip: noNginx || notBuilt("grpc-upstream") }, () => {
+  it("show each other certificates: the second takes no call without one", async (t) => {
+    const upstream = await startGoProgram("grpc-upstream", ["-answer", "AAAA"]);
+    t.after(() => upstream.stop());
+    const folder = mkdtempSync(join(tmpdir(), "causeway-nginx-"));
+    const to = { upstream: `127.0.0.1:${upstream.port}`, folder };
+    const chain = await startNginx(nginx as Nginx, to);
+    t.after(() => chain.stop());
+    const { certificate, key } = tlsFiles(folder).consumer;
+    const shown = { cert: readFileSync(certificate), key: readFileSync(key) };
+    const secondHop = `https://127.0.0.1:${chain.hops.provider.port}`;
+    assert.equal(await statusOf(secondHop, {}), 400);
+    assert.equal(await statusOf(secondHop, shown), 200);
+    assert.equal(await statusOf(`http://${chain.target}`, {}), 200);
+  });
+});
+
+/** HTTP status of one empty gRPC call. */
+async function statusOf(authority: string, tls: SecureClientSessionOptions): Promise<unknown> {
+  const session = connect(authority, { ...tls, rejectUnauthorized: false });
+  try {
+    const headers = { ":method": "POST", ":path": benchMethod.path, te: "trailers" };
+    const call = session.request({ ...headers, "content-type": "application/grpc" });
+    call.resume().end(Buffer.alloc(5));
+    const [answer] = await once(call, "response");
+    await once(call, "close");
+    return answer[":status"];
+  } finally {
+    session.close();
+  }
+}
 
 describe("the sealer beside Tessera, in its smallest form", {
   skip: notBuilt("tessera-append"),

@@ -71,9 +71,9 @@ func newSigner() (note.Signer, error) {
 }
 
 func run(l load, signer note.Signer) (figures, error) {
+	defer os.RemoveAll(l.Folder)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	defer os.RemoveAll(l.Folder)
 	driver, err := posix.New(ctx, posix.Config{Path: l.Folder})
 	if err != nil {
 		return figures{}, err
