@@ -34,7 +34,7 @@ export type JsonRequest = IncomingMessage | Http2ServerRequest;
 export interface JsonResponse {
   readonly headersSent: boolean;
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
-  write(data: string | Uint8Array): boolean;
+  write(data: string | Uint8Array, left?: (error?: Error | null) => void): boolean;
   addTrailers(trailers: OutgoingHttpHeaders): unknown;
   end(data: string | Uint8Array): unknown;
   destroy(): unknown;
@@ -136,7 +136,7 @@ export class JsonCall implements IncomingCall {
   }
 
   /** A message of a stream is a line of its own; that of a unary method waits for the status. */
-  async sendMessage(message: Uint8Array): Promise<void> {
+  async sendMessage(message: Uint8Array, written?: () => void): Promise<void> {
     if (this.#hasEnded) return;
     if (!this.#isStreaming) {
       this.#message = message;
@@ -145,7 +145,12 @@ export class JsonCall implements IncomingCall {
     const { response } = this.#options;
     const { contentType, data } = this.#bodyOf(message);
     this.#beginStream(this.#isRaw ? contentType : linesType);
-    if (response.write(this.#isRaw ? data : `{"result":${String(data)}}\n`)) return;
+    // A copy: a response that was destroyed may say of bytes that they have left while it holds them.
+    const line = this.#isRaw ? Buffer.from(data) : `{"result":${String(data)}}\n`;
+    const left = (error?: Error | null): void => {
+      if (!error) written?.();
+    };
+    if (response.write(line, left)) return;
     await new Promise<void>((resolve) => {
       const taken = (): void => {
         response.off("drain", taken);

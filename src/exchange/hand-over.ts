@@ -10,7 +10,7 @@ import type { AnswerFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { withoutReserved } from "./call-metadata.ts";
 import type { IncomingCall } from "./transport/ports.ts";
 
-/** Resolves when the caller has taken the segment: with the gRPC code of the status, if that was in it. */
+/** Resolves when the caller's transport has taken the segment: with the gRPC code of the status, if that was in it. */
 export async function handOver(
   incoming: Pick<IncomingCall, "answer" | "end" | "sendHeaders" | "sendMessage">,
   { headers, messages, status }: Pick<AnswerFrame, "headers" | "messages" | "status">,
@@ -20,9 +20,9 @@ export async function handOver(
     readonly isWhole: boolean;
     /** Of the last segment: its trailers, with where the evidence is. */
     readonly trailers: ((received: Metadata | undefined) => Metadata) | undefined;
-    /** The caller has taken headers, or a message. */
+    /** Headers were given to the caller, or a message has left for it. */
     readonly taken: () => void;
-    /** All messages have left, and nothing of them is used any more; not called when that is not known. */
+    /** All messages have left: nothing of them is used any more. */
     readonly left: () => void;
   },
 ): Promise<number | undefined> {
@@ -45,13 +45,11 @@ export async function handOver(
   }
   let unwritten = messages.length;
   const written = (): void => {
+    taken();
     unwritten -= 1;
     if (unwritten === 0) left();
   };
-  for (const bytes of messages) {
-    await incoming.sendMessage(bytes, written);
-    taken();
-  }
+  for (const bytes of messages) await incoming.sendMessage(bytes, written);
   if (ending !== undefined) incoming.end(ending);
   return ending?.code;
 }

@@ -59,8 +59,9 @@ export class SimCaller implements IncomingCall {
     this.frames = 1;
   }
 
-  async sendMessage(message: Uint8Array): Promise<void> {
+  async sendMessage(message: Uint8Array, written?: () => void): Promise<void> {
     this.#take(message);
+    written?.();
     await this.#pause(this.#process.sim.world.random.chance(0.2) ? 1500 : 20);
   }
 

@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { connect, type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
 import { afterEach, describe, it } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Server } from "@grpc/grpc-js";
+import * as fc from "fast-check";
 import type { CausewayError } from "../../src/base/errors.ts";
-import { exchangeQueueBytes, exchangeStreamsMax } from "../../src/base/limits.ts";
+import {
+  exchangeFrameBytesMax,
+  exchangeQueueBytes,
+  exchangeStreamsMax,
+  frameBufferBytesMax,
+  frameBuffersKeptMax,
+} from "../../src/base/limits.ts";
 import { acknowledgementFrame, cancelFrame, failedFrame } from "../../src/exchange/frames.ts";
 import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
 import {
@@ -20,6 +27,7 @@ import {
   type StreamServer,
 } from "../../src/exchange/transport/exchange-stream-server.ts";
 import { exchangeServerName } from "../../src/exchange/transport/exchange-stream-session.ts";
+import { FrameBuffers } from "../../src/exchange/transport/frame-buffers.ts";
 import { frameMessage } from "../../src/exchange/transport/framing.ts";
 import { errorInfoIn } from "../../src/exchange/transport/grpc-errors.ts";
 import { grpcServerOptions } from "../../src/exchange/transport/grpc-options.ts";
@@ -27,7 +35,10 @@ import { listenForPeers } from "../../src/exchange/transport/link-listener.ts";
 import { secureContextOptions } from "../../src/exchange/transport/tls-options.ts";
 import { statusFromTrailers } from "../../src/exchange/transport/trailers.ts";
 import {
+  type AnswerFrame,
   AnswerFrameSchema,
+  ExchangeRequestSchema,
+  FrameSchema,
   ProofSchema,
   RequestFrameSchema,
 } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
@@ -305,6 +316,175 @@ describe("an exchange on a stream of its own", () => {
     second.carriage.send(cancelFrame());
     await until(() => side.served.length === 2, "the second stream");
     assert.equal(second.lost, 0);
+  });
+});
+
+/** One segment of so many messages with this content, and what stands beside them. */
+function segment(content: number, messages: number): FrameBody {
+  const record = new Uint8Array(300).fill(content);
+  const value = create(AnswerFrameSchema, {
+    headers: Uint8Array.of(content),
+    messages: Array.from({ length: messages }, () => new Uint8Array(64 * 1024).fill(content)),
+    proof: create(ProofSchema, { record, leaf: record, path: [record.subarray(0, 32)] }),
+  });
+  return { case: "answer", value };
+}
+
+describe("what the segments of an answer lie in", () => {
+  const isWhole = ({ headers, messages, proof }: AnswerFrame): boolean => {
+    const content = headers[0] as number;
+    const parts = [...messages, proof?.record, proof?.leaf, ...(proof?.path ?? [])];
+    return parts.every((part) => part !== undefined && part.every((byte) => byte === content));
+  };
+  const answersIn = (heard: Heard): readonly AnswerFrame[] =>
+    heard.frames.flatMap((body) => (body.case === "answer" ? [body.value] : []));
+  const bufferOf = ({ messages }: AnswerFrame): ArrayBufferLike =>
+    (messages[0] as Uint8Array).buffer;
+
+  async function opened(): Promise<{ heard: ReturnType<typeof open>; provider: Carriage }> {
+    const side = await serve();
+    const heard = open(client(side.port));
+    heard.carriage.send(cancelFrame());
+    await until(() => side.served[0]?.frames.length === 1, "the stream");
+    return { heard, provider: servedOf(side).carriage };
+  }
+
+  it("is used again for the next one once it is given back, and never before", async () => {
+    const { heard, provider } = await opened();
+    const next = async (content: number): Promise<AnswerFrame> => {
+      const count = heard.frames.length;
+      provider.send(segment(content, 16));
+      await until(() => heard.frames.length > count, "a segment");
+      return answersIn(heard)[count] as AnswerFrame;
+    };
+    const first = await next(1);
+    const second = await next(2);
+    assert.notEqual(bufferOf(second), bufferOf(first));
+    const buffer = bufferOf(first);
+    heard.carriage.taken?.(first);
+    // Giving it back again gives nothing.
+    heard.carriage.taken?.(first);
+    const [third, fourth] = [await next(3), await next(4)];
+    assert.equal(bufferOf(third), buffer);
+    assert.notEqual(bufferOf(fourth), buffer);
+    assert.ok([second, third, fourth].every(isWhole));
+  });
+
+  it("holds its messages alone: what else came with them stays as it was", async () => {
+    const { heard, provider } = await opened();
+    provider.send(segment(1, 16));
+    await until(() => heard.frames.length === 1, "a segment");
+    const [first] = answersIn(heard) as [AnswerFrame];
+    heard.carriage.taken?.(first);
+    provider.send(segment(2, 16));
+    await until(() => heard.frames.length === 2, "the next one");
+    assert.ok(first.messages.every((message) => message.every((byte) => byte === 2)));
+    assert.ok(isWhole({ ...first, messages: [] }));
+  });
+
+  it("is changed under nobody who has not given it back, in whatever order they do", async () => {
+    const steps = fc.array(
+      fc.record({
+        messages: fc.integer({ min: 1, max: 20 }),
+        givenBack: fc.array(fc.nat(4), { maxLength: 3 }),
+      }),
+      { minLength: 20, maxLength: 30 },
+    );
+    await fc.assert(
+      fc.asyncProperty(steps, async (of) => {
+        const { heard, provider } = await opened();
+        const held: AnswerFrame[] = [];
+        for (const [i, { messages, givenBack }] of of.entries()) {
+          provider.send(segment(i + 1, messages));
+          await until(() => heard.frames.length === i + 1, "a segment");
+          held.push(answersIn(heard).at(-1) as AnswerFrame);
+          assert.ok(held.every(isWhole));
+          for (const at of givenBack) {
+            const [answer] = held.splice(at, 1);
+            if (answer !== undefined) heard.carriage.taken?.(answer);
+          }
+        }
+      }),
+      { numRuns: 4 },
+    );
+  });
+
+  it("is not kept beyond the last stream", () => {
+    const buffers = new FrameBuffers();
+    const made = Array.from({ length: 2 * frameBuffersKeptMax }, () => buffers.allocate(1_000_000));
+    for (const each of made) buffers.give(buffers.below(each) as ArrayBufferLike);
+    const kept = made.filter(() => buffers.kept(1_000_000) !== undefined);
+    assert.equal(kept.length, frameBuffersKeptMax);
+    for (const each of made) buffers.give(each.buffer);
+    buffers.clear();
+    assert.equal(buffers.kept(1_000_000), undefined);
+  });
+
+  it("is its own: of a view of anything else there is no buffer to give back", () => {
+    const buffers = new FrameBuffers();
+    assert.equal(buffers.below(new Uint8Array(1_000_000)), undefined);
+    assert.equal(buffers.below(buffers.allocate(frameBufferBytesMax + 1)), undefined);
+    assert.equal(buffers.below(buffers.allocate(1000)), undefined);
+  });
+});
+
+describe("the frame of an answer", () => {
+  const bytes = (maxLength: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength });
+  const proofs = fc.record({
+    record: bytes(40),
+    position: fc.nat(1000),
+    path: fc.array(bytes(32), { maxLength: 3 }),
+    leaf: bytes(40),
+  });
+  const answers = fc.record(
+    {
+      headers: bytes(30),
+      messages: fc.array(
+        fc.oneof(
+          bytes(20),
+          fc.nat(40_000).map((size) => new Uint8Array(size)),
+        ),
+        {
+          maxLength: 6,
+        },
+      ),
+      status: bytes(30),
+      proof: proofs,
+      openings: fc.array(fc.record({ label: fc.constant("status"), salt: bytes(32) })),
+      opened: proofs,
+    },
+    { requiredKeys: ["messages"] },
+  );
+
+  it("is its protobuf encoding behind gRPC's prefix, however long its messages are", () => {
+    fc.assert(
+      fc.property(answers, (init) => {
+        const value = create(AnswerFrameSchema, init as MessageInitShape<typeof AnswerFrameSchema>);
+        const body: FrameBody = { case: "answer", value };
+        const frame = create(FrameSchema, { body });
+        const encoded = toBinary(ExchangeRequestSchema, create(ExchangeRequestSchema, { frame }));
+        assert.deepEqual(wholeFrame(body), frameMessage(encoded));
+      }),
+    );
+  });
+
+  it("has its long messages as they lie", () => {
+    const body = segment(1, 3);
+    const pieces = encodeStreamFrame(body);
+    const messages = body.case === "answer" ? body.value.messages : [];
+    assert.deepEqual(
+      pieces.filter((piece) => messages.includes(piece)),
+      messages,
+    );
+    assert.equal(pieces.length, 2 * messages.length + 1);
+  });
+
+  it("is MESSAGE_TOO_LARGE above its limit", () => {
+    const messages = [new Uint8Array(exchangeFrameBytesMax)];
+    const value = create(AnswerFrameSchema, { messages });
+    assert.throws(() => encodeStreamFrame({ case: "answer", value }), {
+      code: "MESSAGE_TOO_LARGE",
+    });
   });
 });
 

@@ -5,10 +5,10 @@ import { addAbortSignal } from "node:stream";
 import { afterEach, describe, it } from "node:test";
 import { type Client, Metadata as GrpcMetadata, status } from "@grpc/grpc-js";
 import {
+  answerWriteBytesMax,
   callMessageBytesBound,
   http2SessionWindowBytes,
   http2StreamWindowBytes,
-  http2WriteBytesMax,
 } from "../../src/base/limits.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import {
@@ -277,12 +277,42 @@ describe("back-pressure of the agency listener", () => {
     await new Promise((resolve) => stream.once("response", resolve));
     const held = await settledValue(() => accepted);
     // This client's own window, and what the listener keeps.
-    const bytesMax = 65_535 + http2WriteBytesMax + 4 * messageBytes;
+    const bytesMax = 65_535 + answerWriteBytesMax + 4 * messageBytes;
     assert.ok(held * messageBytes <= bytesMax, `${held} messages were accepted`);
     stream.on("data", (chunk: Buffer) => (bytes += chunk.length));
     stream.end();
     await within(5000, "the end", new Promise((resolve) => stream.once("close", resolve)));
     assert.equal(bytes, count * (messageBytes + 5));
+  });
+
+  it("says of each message that it has left, and of none that was given up", async () => {
+    const count = 200;
+    let written = 0;
+    let sent = 0;
+    const { port } = await listen(async (call) => {
+      let isGone = false;
+      call.onCancelled(() => (isGone = true));
+      for (let i = 0; i < count && !isGone; i++) {
+        await call.sendMessage(numbered(i, messageBytes), () => written++);
+        sent++;
+      }
+      if (!isGone) call.end(statusFrame(0));
+    });
+    const read = rawStream(port);
+    read.resume();
+    read.end();
+    await within(5000, "the end", new Promise((resolve) => read.once("close", resolve)));
+    assert.equal(written, count);
+    written = 0;
+    sent = 0;
+    const unread = rawStream(port);
+    await new Promise((resolve) => unread.once("response", resolve));
+    await settledValue(() => sent);
+    const left = written;
+    assert.ok(left < sent);
+    unread.close(constants.NGHTTP2_CANCEL);
+    await settledValue(() => sent);
+    assert.equal(written, left);
   });
 
   it("holds streams up and not their neighbours, even when their windows fill the connection's", async () => {

@@ -5,6 +5,7 @@ import type {
   ServerStreamResponseOptions,
 } from "node:http2";
 import { CausewayError } from "../../base/errors.ts";
+import { answerWriteBytesMax } from "../../base/limits.ts";
 import type { Metadata, StatusFrame } from "../../gen/causeway/exchange/v1/frames_pb.ts";
 import { statusOf } from "../status.ts";
 import { Http2Outbox } from "./http2-outbox.ts";
@@ -37,7 +38,10 @@ export class Http2Answer {
 
   constructor(stream: ServerHttp2Stream, options: Http2AnswerOptions) {
     this.#stream = stream;
-    this.#outbox = new Http2Outbox(stream, options.gzip);
+    this.#outbox = new Http2Outbox(stream, {
+      gzip: options.gzip,
+      waitingBytesMax: answerWriteBytesMax,
+    });
     this.#options = options;
   }
 

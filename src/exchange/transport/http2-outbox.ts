@@ -1,6 +1,5 @@
 /** The sending half of an HTTP/2 stream: messages in their order, compressed or not. */
 import type { Http2Stream } from "node:http2";
-import { http2WriteBytesMax } from "../../base/limits.ts";
 import { frameMessage, messagePrefix } from "./framing.ts";
 import { gzipMessage } from "./gzip.ts";
 
@@ -10,23 +9,31 @@ const copiedBytesMax = 16 * 1024;
 const gzipBytesMin = 128;
 const taken: Promise<void> = Promise.resolve();
 
+export interface Http2OutboxOptions {
+  /** Messages are compressed where that makes them shorter. */
+  readonly gzip: boolean;
+  /** From so many bytes on that wait to be sent their sender is held up. */
+  readonly waitingBytesMax: number;
+}
+
 export class Http2Outbox {
   readonly #stream: Http2Stream;
   readonly #gzip: boolean;
+  readonly #waitingBytesMax: number;
   #waiting: (() => void)[] = [];
   /** The last message that is compressed in the thread pool; what comes after it waits for it. */
   #compressing: Promise<void> | undefined;
   #ended = false;
   #hearsClose = false;
 
-  /** With `gzip`, messages are compressed where that makes them shorter. */
-  constructor(stream: Http2Stream, gzip: boolean) {
+  constructor(stream: Http2Stream, { gzip, waitingBytesMax }: Http2OutboxOptions) {
     this.#stream = stream;
     this.#gzip = gzip;
+    this.#waitingBytesMax = waitingBytesMax;
   }
 
   /**
-   * Sends a message. Resolves when less than a bound waits to be sent, and when the stream is closed. `written` is
+   * Sends a message. Resolves when no more than the bound waits to be sent, and when the stream is closed. `written` is
    * called once the message is written to the network, never for one that was given up.
    */
   write(message: Uint8Array, written?: () => void): Promise<void> {
@@ -95,7 +102,7 @@ export class Http2Outbox {
   }
 
   get #hasRoom(): boolean {
-    return this.#stream.writableLength <= http2WriteBytesMax || this.#stream.destroyed;
+    return this.#stream.writableLength <= this.#waitingBytesMax || this.#stream.destroyed;
   }
 
   #room(): Promise<void> {

@@ -20,8 +20,8 @@ export interface IncomingCall {
   /** At most once, before the first message. */
   sendHeaders(headers: Metadata): void;
   /**
-   * Resolves when the transport takes more. `written` is called when the message has left, and nothing of it is
-   * used any more; of a message of which that is not known it never is.
+   * Resolves when the transport takes more. `written` is called when all of the message has left, and nothing of it
+   * is used any more; never for one that was given up.
    */
   sendMessage(message: Uint8Array, written?: () => void): Promise<void>;
   /** Ends the call: trailers with the status. Further calls of these functions do nothing. */

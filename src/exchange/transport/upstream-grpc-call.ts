@@ -3,7 +3,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node
 import { addAbortSignal } from "node:stream";
 import type { Scheduler } from "../../base/clock.ts";
 import { CausewayError } from "../../base/errors.ts";
-import { timerMsMax } from "../../base/limits.ts";
+import { http2WriteBytesMax, timerMsMax } from "../../base/limits.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { StatusFrame } from "../../gen/causeway/exchange/v1/frames_pb.ts";
 import { encodingsRead } from "./http2-answer.ts";
@@ -112,7 +112,10 @@ export class GrpcCall implements UpstreamStream {
       });
       this.#session = session;
       this.#listen(stream);
-      this.#outbox = new Http2Outbox(stream, this.#options.gzip);
+      this.#outbox = new Http2Outbox(stream, {
+        gzip: this.#options.gzip,
+        waitingBytesMax: http2WriteBytesMax,
+      });
     } catch (error) {
       this.#failLater(error);
       return;
