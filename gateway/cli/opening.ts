@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { parseUtf8, toBase64, toHex } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { AdminService } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
-import { formatHandle } from "../../src/record/handle.ts";
+import { formatHandle, parseAddress, parseHandle } from "../../src/record/handle.ts";
 import { xidOfText } from "../xid.ts";
 import { type AdminOptions, withAdminClient } from "./admin-client.ts";
 import { timeFlag, withAdmin, withFormat } from "./flags.ts";
@@ -19,17 +19,19 @@ export interface OpeningShowOptions extends AdminOptions, OutputOptions {
 const eraseMs = 600_000;
 
 /**
- * Prints the openings of an exchange. As JSON it is what `evidence export --openings` reads. Throws
- * RECORD_UNKNOWN when none is here.
+ * Prints the openings of an exchange or refusal. As JSON it is what `evidence export --openings` reads. Throws
+ * OPENING_UNKNOWN when none is here.
  */
 export async function openingShow(
-  exchange: string,
+  name: string,
   options: OpeningShowOptions,
   io: Io,
 ): Promise<void> {
-  const xid = readXid(exchange);
+  const named = readName(name);
   await withAdminClient(options, io, async (client) => {
-    const request = { xid, label: options.label ?? "" };
+    const { label = "" } = options;
+    const request =
+      named.case === "xid" ? { xid: named.value, label } : { record: named.value, label };
     const { openings } = await client.call(AdminService.method.getOpenings, request);
     io.warn("This is personal data. The gateway's log says that it was looked at.\n");
     const rows = openings.map(({ attempt, side, label, salt, value }) =>
@@ -46,20 +48,20 @@ export interface OpeningEraseOptions extends AdminOptions, OutputOptions {
   readonly before?: number | undefined;
 }
 
-/** Deletes openings for good: of one exchange, or of all before a time. Throws CONFIG_INVALID. */
+/** Deletes openings for good: of one exchange or refusal, or of all before a time. Throws USAGE_INVALID. */
 export async function openingErase(
-  exchange: string | undefined,
+  name: string | undefined,
   options: OpeningEraseOptions,
   io: Io,
 ): Promise<void> {
   const { before } = options;
-  if ((exchange === undefined) === (before === undefined)) {
-    throw new CausewayError("CONFIG_INVALID", "give an exchange or --before");
+  if ((name === undefined) === (before === undefined)) {
+    throw new CausewayError("USAGE_INVALID", "give an exchange or --before");
   }
   const what =
-    exchange === undefined
+    name === undefined
       ? ({ case: "beforeMs", value: BigInt(before ?? 0) } as const)
-      : ({ case: "xid", value: readXid(exchange) } as const);
+      : readName(name);
   await withAdminClient(options, io, async (client) => {
     const method = AdminService.method.eraseOpenings;
     const { count, records } = await client.call(method, { what }, eraseMs);
@@ -68,11 +70,21 @@ export async function openingErase(
   });
 }
 
-function readXid(text: string): Uint8Array {
+type Named =
+  | { readonly case: "xid"; readonly value: Uint8Array }
+  | { readonly case: "record"; readonly value: string };
+
+/** An exchange by its id, or a record by its handle or address. */
+function readName(text: string): Named {
   const xid = xidOfText(text);
-  if (xid === undefined)
-    throw new CausewayError("CONFIG_INVALID", "an exchange is named by its id");
-  return xid;
+  if (xid !== undefined) return { case: "xid", value: xid };
+  if (parseHandle(text) !== undefined || parseAddress(text) !== undefined) {
+    return { case: "record", value: text };
+  }
+  throw new CausewayError(
+    "USAGE_INVALID",
+    "an exchange is named by its id, a record by its handle",
+  );
 }
 
 /** Text where the bytes are some that a terminal can show, else hex. */
@@ -87,20 +99,22 @@ export function registerOpening(program: Command, io: Io): void {
     withAdmin(
       opening
         .command("show")
-        .description("show what opens the commitments of one exchange; the look is logged")
-        .argument("<exchange>", "id of the exchange")
+        .description(
+          "show what opens the commitments of one exchange or refusal; the look is logged",
+        )
+        .argument("<name>", "id of the exchange, or handle <leaf hash>/<position> of a record")
         .option("--label <name>", "one label, such as case, official, request or response"),
     ),
-  ).action((exchange: string, options: OpeningShowOptions) => openingShow(exchange, options, io));
+  ).action((name: string, options: OpeningShowOptions) => openingShow(name, options, io));
   withFormat(
     withAdmin(
       opening
         .command("erase")
         .description("delete openings for good, and record how many; every proof still verifies")
-        .argument("[exchange]", "id of the exchange")
+        .argument("[name]", "id of the exchange, or handle <leaf hash>/<position> of a record")
         .option("--before <time>", "of all exchanges before a date or time in UTC", timeFlag),
     ),
-  ).action((exchange: string | undefined, options: OpeningEraseOptions) =>
-    openingErase(exchange, options, io),
+  ).action((name: string | undefined, options: OpeningEraseOptions) =>
+    openingErase(name, options, io),
   );
 }

@@ -4,6 +4,10 @@ import { after, before, describe, it } from "node:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pino } from "pino";
+import {
+  DivisionSchema,
+  GetDivisionRequestSchema,
+} from "../../src/gen/causeway/demo/v1/division_pb.ts";
 import type { Answer } from "../support/agency-client.ts";
 import { eventually } from "../support/admin-client.ts";
 import { type Running, startTwoCities } from "../support/running.ts";
@@ -188,6 +192,46 @@ describe("exchanges at the command line", () => {
     assert.match(verified.stdout, /case/);
   });
 
+  it("that were refused here without a call are opened and erased by the handle of the record", async () => {
+    const path = "/causeway.demo.v1.DivisionService/TellMeEverything";
+    const { client } = running;
+    const unknown = await client.call(path, GetDivisionRequestSchema, DivisionSchema, {});
+    assert.equal(unknown.reason, "METHOD_UNKNOWN");
+    const [{ handle } = {}] = await json("consumer", "record", "list", "--limit", "1");
+    const show = (...flags: readonly string[]): Promise<readonly Json[]> =>
+      json("consumer", "opening", "show", String(handle), ...flags);
+    assert.deepEqual(
+      (await show()).map(({ attempt, side, label }) => [attempt, side, label]),
+      [
+        [0, "consumer", "call"],
+        [0, "consumer", "method"],
+      ],
+    );
+    const method = await show("--label", "method");
+    assert.deepEqual(
+      method.map(({ value }) => Buffer.from(String(value), "base64").toString()),
+      [path],
+    );
+    await running.settled();
+    const file = join(root, "refused.json");
+    writeFileSync(file, JSON.stringify(await show()));
+    const network = Buffer.from((await running.consumer.status()).network).toString("hex");
+    const out = join(root, "refused-evidence.json");
+    const from = running.cities.provider.addresses.http;
+    const flags = ["--network", network, "--from", from, "--openings", file, "--out", out];
+    const exported = await causeway("evidence", "export", String(handle), ...flags);
+    assert.equal(exported.code, 0, exported.stderr);
+    const verified = await causeway("evidence", "verify", out, "--network", network);
+    assert.equal(verified.code, 0, verified.stderr);
+    assert.match(verified.stdout, /call, method/);
+    const elsewhere = await causeway("opening", "show", String(handle), ...adminOf("provider"));
+    assertRefused(elsewhere, "OPENING_UNKNOWN", 1);
+    const erased = (await json("consumer", "opening", "erase", String(handle))) as unknown as Json;
+    assert.equal(erased["erased"], "1");
+    const gone = await causeway("opening", "show", String(handle), ...adminOf("consumer"));
+    assertRefused(gone, "OPENING_UNKNOWN", 1);
+  });
+
   it("lose their openings for good, which is recorded, and can still be shown", async () => {
     const erase = async (...what: readonly string[]): Promise<Json> =>
       (await json("consumer", "opening", "erase", ...what)) as unknown as Json;
@@ -200,7 +244,8 @@ describe("exchanges at the command line", () => {
     assertRefused(none, "OPENING_UNKNOWN", 1);
     assert.equal((await json("consumer", "opening", "show", idOf(write))).length > 0, true);
     const tomorrow = new Date(Date.now() + 24 * 3600 * 1000).toISOString();
-    assert.equal((await erase("--before", tomorrow))["erased"], "1");
+    // Of the call that was written, and of the refusal.
+    assert.equal((await erase("--before", tomorrow))["erased"], "2");
     assert.equal((await erase("--before", tomorrow))["erased"], "0");
     const both = await causeway("opening", "erase", ...adminOf("consumer"));
     assertRefused(both, "USAGE_INVALID", 2);
