@@ -103,6 +103,8 @@ export const journalLinksChecked: number = 64;
 export const journalRebuildGroup: number = 256;
 /** Milliseconds that records wait to be sealed together with others that are on their way: a fraction of a call. */
 export const sealGatherMs: number = 5;
+/** Records, waiting and on their way, from which they are sealed together: fewer leave a gateway time enough. */
+export const sealTogetherMin: number = 4;
 /** Milliseconds after which a record that was on its way is not waited for: its upstream takes its time. */
 export const sealExpectMs: number = 50;
 /** Milliseconds that a batch's new state may wait for a seal to commit it: a loss is learnt again. */
@@ -308,7 +310,7 @@ export const exchangeSessionWindowBytes: number = 16 * 1024 * 1024;
 /** Bytes of frames in part that the streams of one connection may hold together: four of the largest. */
 export const exchangePartialBytesMax: number = 4 * exchangeFrameBytesMax;
 /** Bytes of a buffer for frames that is used again: that of a full segment, with room to spare. */
-export const frameBufferBytesMax: number = 2 * 1024 * 1024;
+export const frameBufferBytes: number = 2 * 1024 * 1024;
 /** Such buffers that one connection keeps while it has streams: those of a window, and of what is handed over meanwhile. */
 export const frameBuffersKeptMax: number = 8;
 /** Unwritten bytes of a stream from which its sender is to wait. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { utf8 } from "../../src/base/bytes.ts";
-import { sealExpectMs, sealGatherMs } from "../../src/base/limits.ts";
+import { sealExpectMs, sealGatherMs, sealTogetherMin } from "../../src/base/limits.ts";
 import type { Journal } from "../../src/ledger/journal/journal.ts";
 import type { SealedRecord } from "../../src/ledger/ports.ts";
 import { openTestJournal, SetClock, temporaryFolder } from "./support.ts";
@@ -45,6 +45,11 @@ async function gathering(t: TestContext): Promise<Gathered> {
   };
 }
 
+/** Begins to expect records; each has an end of its own. */
+function expected(journal: Journal, count: number): (() => void)[] {
+  return Array.from({ length: count }, () => journal.expected.expect());
+}
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("a batch and the records that are expected", () => {
@@ -57,25 +62,32 @@ describe("a batch and the records that are expected", () => {
 
   it("waits until the last expected record is queued, and holds all of them", async (t) => {
     const { journal, seal, waits } = await gathering(t);
-    const arrived = [journal.expected.expect(), journal.expected.expect()];
-    const first = seal();
-    await turn();
-    assert.equal(journal.reader.batchCount(), 0);
-    const second = seal();
-    arrived[0]?.();
+    const [last, ...others] = expected(journal, sealTogetherMin);
+    const records = [seal()];
+    for (const arrived of others) {
+      records.push(seal());
+      arrived();
+    }
     await turn();
     assert.equal(journal.reader.batchCount(), 0, "one is still expected");
-    const third = seal();
-    arrived[1]?.();
-    const leaves = await Promise.all([first, second, third]);
+    records.push(seal());
+    last?.();
+    const leaves = await Promise.all(records);
     assert.equal(new Set(leaves.map((one) => one?.leaf)).size, 1);
     assert.equal(journal.reader.batchCount(), 1);
     assert.equal(waits(), 0, "the wait ends with the batch");
   });
 
+  it("is sealed at once when it would be a few records together", async (t) => {
+    const { journal, seal, waits } = await gathering(t);
+    expected(journal, sealTogetherMin - 2);
+    await seal();
+    assert.equal(waits(), 0);
+  });
+
   it("waits no longer than it may for what does not come", async (t) => {
     const { journal, seal, endWait } = await gathering(t);
-    const end = journal.expected.expect();
+    const ends = expected(journal, sealTogetherMin);
     const record = seal();
     await turn();
     assert.equal(journal.reader.batchCount(), 0);
@@ -85,13 +97,13 @@ describe("a batch and the records that are expected", () => {
     const next = seal();
     await turn();
     assert.equal(journal.reader.batchCount(), 1, "the next batch waits again");
-    end();
+    for (const end of ends) end();
     await next;
   });
 
   it("does not wait for what has been expected for long", async (t) => {
     const { clock, journal, seal, waits } = await gathering(t);
-    journal.expected.expect();
+    expected(journal, sealTogetherMin);
     clock.ms += sealExpectMs;
     await seal();
     assert.equal(waits(), 0);
@@ -99,14 +111,14 @@ describe("a batch and the records that are expected", () => {
 
   it("does not wait with a record of governance", async (t) => {
     const { journal, seal, waits } = await gathering(t);
-    journal.expected.expect();
+    expected(journal, sealTogetherMin);
     await seal("governance");
     assert.equal(waits(), 0);
   });
 
   it("is sealed when the journal closes", async (t) => {
     const { journal, seal } = await gathering(t);
-    journal.expected.expect();
+    expected(journal, sealTogetherMin);
     const record = seal();
     await turn();
     await journal.close();
@@ -117,7 +129,7 @@ describe("a batch and the records that are expected", () => {
     const { journal, seal, endWait } = await gathering(t);
     const first = seal();
     await turn();
-    journal.expected.expect();
+    expected(journal, sealTogetherMin);
     const second = seal();
     endWait();
     await Promise.all([first, second]);

@@ -6,7 +6,7 @@
  */
 import { equalBytes } from "../../base/bytes.ts";
 import { AssertionError, assertInvariant, CausewayError } from "../../base/errors.ts";
-import { clockStepBackMaxMs } from "../../base/limits.ts";
+import { clockStepBackMaxMs, sealTogetherMin } from "../../base/limits.ts";
 import type { ReasonCode } from "../../base/reasons.ts";
 import type { QueuedRecord, Recheck, Seen, StateChange } from "../ports.ts";
 import { Fifo } from "../../base/fifo.ts";
@@ -117,12 +117,16 @@ export function wantsTurn<Ticket>(state: CloseState<Ticket>): boolean {
   return open && state.outstanding === undefined && waitingCount(state) > 0;
 }
 
-/** Whether what waits would gain from waiting for more: it is all evidence, and fills no batch yet. */
-export function mayGather<Ticket>(state: CloseState<Ticket>): boolean {
+/**
+ * Whether what waits would gain from waiting for what is expected: it is all evidence, fills no batch
+ * yet, and would be many together. A few exchanges at a time are not held up for the sake of others.
+ */
+export function gainsByWaiting<Ticket>(state: CloseState<Ticket>, expected: number): boolean {
   const { waiting, limits, phase, waitingBytes } = state;
-  if (phase !== "open" || waiting.governance.count > 0) return false;
+  if (phase !== "open" || expected === 0 || waiting.governance.count > 0) return false;
   const { count } = waiting.evidence;
-  return count > 0 && count < limits.recordsMax && waitingBytes < limits.bytesMax;
+  if (count === 0 || count + expected < sealTogetherMin) return false;
+  return count < limits.recordsMax && waitingBytes < limits.bytesMax;
 }
 
 export function stepClose<Ticket, Result>(

@@ -24,14 +24,14 @@ export class ExpectedRecords {
     };
   }
 
-  /** Whether one is worth waiting for: what takes longer than a moment comes at any time. */
-  get any(): boolean {
+  /** How many are worth waiting for: what takes longer than a moment comes at any time. */
+  count(): number {
     const lapsed = this.#clock.monotonicMs() - sealExpectMs;
     for (const [name, since] of this.#since) {
-      if (since > lapsed) return true;
+      if (since > lapsed) break;
       this.#since.delete(name);
     }
-    return false;
+    return this.#since.size;
   }
 
   /** Called in the turn in which nothing is expected any more. */

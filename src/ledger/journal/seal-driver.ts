@@ -8,7 +8,7 @@ import {
   type ClosedBatch,
   type ClosedRecord,
   createCloseState,
-  mayGather,
+  gainsByWaiting,
   stepClose,
   wantsTurn,
 } from "./close-machine.ts";
@@ -146,8 +146,8 @@ export class SealDriver implements Sealer {
 
   /** Whether what waits is to wait on, for records that are on their way. */
   #gathers(): boolean {
-    if (this.#gathering === "ended" || !mayGather(this.#machine())) return false;
-    if (!this.#expected.any) return false;
+    if (this.#gathering === "ended") return false;
+    if (!gainsByWaiting(this.#machine(), this.#expected.count())) return false;
     if (this.#gathering === "none") {
       this.#gathering = "waits";
       this.#cancelGathering = this.#options.scheduler.after(sealGatherMs, () => {
