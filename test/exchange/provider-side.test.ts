@@ -93,6 +93,20 @@ describe("the provider's side of calls on a link", () => {
     assert.equal(provider.sent(1n).at(-1)?.case, "answer");
   });
 
+  it("expects a receipt while the upstream is at work, and no longer", async () => {
+    const provider = new TestProvider();
+    for (const exchange of [1n, 2n, 3n]) provider.call(exchange, unary);
+    await settle();
+    assert.equal(provider.expected.count(), 3);
+    provider.answer(answered([bytes(10)]));
+    provider.cancel(1n);
+    await settle();
+    assert.equal(provider.expected.count(), 1);
+    provider.handler.onLost();
+    await settle();
+    assert.equal(provider.expected.count(), 0);
+  });
+
   it("keeps nothing of an attempt until its last receipt is acknowledged", async () => {
     const provider = new TestProvider();
     provider.call(1n, unary);

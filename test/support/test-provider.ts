@@ -41,6 +41,7 @@ import {
   Verdict,
 } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import type { CallFacts } from "../../src/policy/call-attributes.ts";
+import { ExpectedRecords } from "../../src/ledger/journal/expected-records.ts";
 import type { QueuedRecord, SealedRecord } from "../../src/ledger/ports.ts";
 import { callPaths, encodeCallStatement } from "../../src/record/call-tree.ts";
 import { openRecord } from "../../src/record/record.ts";
@@ -92,6 +93,7 @@ export class TestProvider {
   /** What is sealed next is durable when one of these is called; without, in the next turn. */
   seals: (() => void)[] | undefined;
   reserved = 0;
+  readonly expected: ExpectedRecords = new ExpectedRecords({ monotonicMs: () => 0 });
   /** What it keeps to open commitments. */
   readonly kept: AttemptOpenings[] = [];
   /** What opens a personal attribute of the decision, and that the policy says no to it. */
@@ -220,7 +222,7 @@ export class TestProvider {
         };
       },
       localTakings: { get: () => undefined },
-      expected: { expect: () => () => undefined },
+      expected: this.expected,
       unacknowledged: {
         overdue: () => false,
         released: (_peer: string, _sealed: SealedRecord, acknowledged?: () => void) => {
