@@ -9,7 +9,7 @@ import {
   exchangeFrameBytesMax,
   exchangeQueueBytes,
   exchangeStreamsMax,
-  frameBufferBytesMax,
+  frameBufferBytes,
   frameBuffersKeptMax,
 } from "../../src/base/limits.ts";
 import { acknowledgementFrame, cancelFrame, failedFrame } from "../../src/exchange/frames.ts";
@@ -423,7 +423,7 @@ describe("what the segments of an answer lie in", () => {
   it("is its own: of a view of anything else there is no buffer to give back", () => {
     const buffers = new FrameBuffers();
     assert.equal(buffers.below(new Uint8Array(1_000_000)), undefined);
-    assert.equal(buffers.below(buffers.allocate(frameBufferBytesMax + 1)), undefined);
+    assert.equal(buffers.below(buffers.allocate(frameBufferBytes + 1)), undefined);
     assert.equal(buffers.below(buffers.allocate(1000)), undefined);
   });
 });

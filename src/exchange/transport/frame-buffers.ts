@@ -3,26 +3,26 @@
  * more. A new buffer for each megabyte of a stream is garbage outside of the heap, and what collects it costs
  * more than all else that is done with the bytes.
  */
-import { frameBuffersKeptMax, frameBufferBytesMax } from "../../base/limits.ts";
+import { frameBufferBytes, frameBuffersKeptMax } from "../../base/limits.ts";
 import type { MessageBuffers } from "./framing.ts";
 
-/** Lengths are multiples of this, so that a buffer serves frames of about its length. */
-const stepBytes = 256 * 1024;
+/** A shorter frame has a buffer of its own length. */
+const bytesMin = 256 * 1024;
 
 export class FrameBuffers implements MessageBuffers {
   /** Those that were made here: what is given back is looked up among them. */
   readonly #made = new WeakSet<ArrayBufferLike>();
-  #kept: Uint8Array[] = [];
+  #kept: ArrayBufferLike[] = [];
 
   kept(bytes: number): Uint8Array | undefined {
-    if (bytes <= stepBytes) return undefined;
-    const at = this.#kept.findLastIndex(({ length }) => length >= bytes);
-    return at < 0 ? undefined : this.#kept.splice(at, 1)[0];
+    const buffer = isServed(bytes) ? this.#kept.pop() : undefined;
+    return buffer === undefined ? undefined : new Uint8Array(buffer);
   }
 
+  /** All that are used again have one length, so that each serves every frame; untouched it is no memory. */
   allocate(bytes: number): Uint8Array {
-    if (bytes <= stepBytes || bytes > frameBufferBytesMax) return Buffer.allocUnsafeSlow(bytes);
-    const buffer = Buffer.allocUnsafeSlow(Math.ceil(bytes / stepBytes) * stepBytes);
+    if (!isServed(bytes)) return Buffer.allocUnsafeSlow(bytes);
+    const buffer = Buffer.allocUnsafeSlow(frameBufferBytes);
     this.#made.add(buffer.buffer);
     return buffer;
   }
@@ -34,11 +34,15 @@ export class FrameBuffers implements MessageBuffers {
 
   /** Nobody reads or writes the bytes of this buffer, nor will. */
   give(buffer: ArrayBufferLike): void {
-    if (this.#kept.length < frameBuffersKeptMax) this.#kept.push(new Uint8Array(buffer));
+    if (this.#kept.length < frameBuffersKeptMax) this.#kept.push(buffer);
   }
 
   /** Keeps nothing until more comes. */
   clear(): void {
     this.#kept = [];
   }
+}
+
+function isServed(bytes: number): boolean {
+  return bytes > bytesMin && bytes <= frameBufferBytes;
 }
