@@ -338,11 +338,16 @@ test("it serves once a quorum has told, and begins with what each has cosigned",
   ]);
 });
 
-test("it serves only after the quiet time, however early a quorum has told", () => {
+test("it asks nobody before it was quiet for long enough: what an earlier process still sends may be cosigned until then", () => {
   const script = starting(two, { quietMs: 10_000 });
-  for (const city of two.cities) script.at(5, told(city, headOf(5n)));
+  assert.deepEqual(script.effects, []);
   assert.deepEqual(script.at(9_999, { kind: "tick" }), []);
-  assert.equal(kinds(script.at(10_000, { kind: "tick" }))[0], "serve");
+  assert.deepEqual(
+    script.at(10_000, { kind: "tick" }),
+    two.cities.map((city) => ({ kind: "poll", city })),
+  );
+  script.at(10_001, told("hangzhou", headOf(5n)));
+  assert.equal(kinds(script.at(10_002, told("shenzhen", headOf(5n))))[0], "serve");
 });
 
 test("a city that does not tell is asked again, and without a quorum nothing is served", () => {

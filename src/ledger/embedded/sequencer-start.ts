@@ -1,6 +1,6 @@
 /**
- * A sequencer's start: it serves once a quorum has told it the highest checkpoint that each cosigned, it
- * holds all of them, and it was quiet for a while. Otherwise a restored disk, or a second process of the
+ * A sequencer's start: it is quiet for a while, and serves once a quorum has told it then the highest
+ * checkpoint that each cosigned, and it holds all of them. Otherwise a restored disk, or a second process of the
  * same key, would sign a second history. Pure. DESIGN.md section 7.
  */
 import { equalBytes } from "../../base/bytes.ts";
@@ -58,16 +58,19 @@ function isHeld(
   return own !== undefined && equalBytes(own, root);
 }
 
-/** Asks the cities that have not told yet, and goes over to serving once enough have. */
+/**
+ * Asks the cities once it was quiet for long enough, and goes over to serving when enough of them have told.
+ * What an earlier process of the key still sends reaches them before: nothing is cosigned for it afterwards.
+ */
 export function goOnStarting(
   state: SequencerState,
   now: Instant,
   effects: SequencerEffect[],
 ): SequencerState {
-  if (state.phase !== "asking") return state;
+  if (state.phase !== "asking" || quietInMs(state, now) > 0) return state;
   const rules = startRules(state);
   const hasTold = (city: string): boolean => cityState(state, city).hasTold;
-  if (quietInMs(state, now) <= 0 && satisfies(rules, hasTold)) {
+  if (satisfies(rules, hasTold)) {
     effects.push({ kind: "serve" });
     return { ...state, phase: "serving" };
   }
