@@ -126,7 +126,10 @@ test("members that show another order whenever they are asked keep nobody from t
   const relayed = await withMisplaced(cities);
   await startRelayed(cities, [{ kind: "batch", index: 3n, batch: relayed }], { isForEver: true });
   const { replica } = cities.member("wuhan").running;
+  const left: bigint[] = [];
+  replica.onDropped((size) => left.push(size));
   await until(() => replica.final()?.size === 5n, "the sequencer's order is final");
   assert.equal(replica.indexOfLeaf(relayed.leafHash), 4n);
+  assert.deepEqual([...new Set(left)], [3n]);
   assert.equal(replica.fault(), undefined);
 });

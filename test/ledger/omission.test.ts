@@ -59,6 +59,13 @@ class Scene {
     return effects.filter(({ kind }) => kind !== "wake");
   }
 
+  /** After how many milliseconds it looks again, once this has happened; `undefined` when nothing waits for that. */
+  wakeAt(ms: number, event: WitnessEvent): number | undefined {
+    const { state, effects } = stepWitness(this.state, event, ms);
+    this.state = state;
+    return effects.find((effect) => effect.kind === "wake")?.delayMs;
+  }
+
   /** The batches that a checkpoint is judged by at this moment. */
   overdueAt(ms: number): number {
     const body = formatAddCheckpoint({ oldSize: 0n, proof: [], checkpoint: utf8("note") });
@@ -153,6 +160,25 @@ test("a new term begins the bound anew, and takes back what was included above i
   const forwarded = scene.at(80_000, { kind: "tick" });
   assert.ok(forwarded.some(({ kind }) => kind === "forward"));
   assert.equal(scene.overdueAt(110_001), 1);
+});
+
+test("what the own replica had and has dropped is passed on, and not let go when another leaf of its index is final", async () => {
+  const { scene, batch } = await holding();
+  scene.at(10_000, { kind: "included", leafHash: toHex(batch.leafHash), index: 4n });
+  assert.equal(scene.wakeAt(30_000, { kind: "tick" }), undefined, "it is included");
+  assert.equal(scene.wakeAt(40_000, { kind: "dropped", size: 5n }), undefined, "index 4 stands");
+  assert.equal(scene.wakeAt(40_000, { kind: "dropped", size: 4n }), 0);
+  assert.ok(scene.at(40_000, { kind: "tick" }).some(({ kind }) => kind === "forward"));
+  scene.at(50_000, { kind: "final", size: 5n, tips: [] });
+  assert.equal(scene.state.held.size, 1);
+  assert.equal(scene.overdueAt(60_001), 1, "its bound did not begin anew");
+});
+
+test("what a new term takes back is passed on though nothing else is held", async () => {
+  const { scene, batch } = await holding();
+  scene.at(10_000, { kind: "included", leafHash: toHex(batch.leafHash), index: 4n });
+  assert.equal(scene.wakeAt(30_000, { kind: "tick" }), undefined);
+  assert.equal(scene.wakeAt(50_000, { kind: "term began", term: 1n, size: 4n }), boundMs / 2);
 });
 
 test("the same batch is held once, and its time does not begin again", async () => {

@@ -54,8 +54,8 @@ export class SimReplica implements Published {
   readonly #disk: Disk<LedgerContent>;
   readonly #listeners = new Set<() => void>();
   readonly onFinal: Set<() => void> = new Set();
-  /** Where the leaves of the newest term took the place of others. */
-  openedAt = 0;
+  /** What was left when leaves went last. */
+  droppedTo = 0;
   /** Another number once leaves that were here are no more. */
   generation = 0;
   /** Sizes up to this are compared with a head of the log. */
@@ -176,6 +176,7 @@ export class SimReplica implements Published {
     const { content } = this;
     const dropped = [...content.dropped, ...content.rows.slice(start)];
     this.#commit({ ...content, rows: content.rows.slice(0, start), dropped });
+    this.droppedTo = start;
     this.generation += 1;
     this.#changed();
   }
@@ -247,7 +248,7 @@ export class SimReplica implements Published {
       dropped: [...content.dropped, ...dropped],
     });
     this.comparedSize = Math.min(this.comparedSize, start);
-    this.openedAt = start;
+    this.droppedTo = start;
     this.generation += 1;
     this.#node.sim.checker.included(this.#node);
     this.#changed();

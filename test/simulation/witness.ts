@@ -51,6 +51,7 @@ export class SimWitness {
   #state: WitnessState;
   #nextId = 0;
   #size: number;
+  #generation: number;
   #finalSize = 0;
   #term: number;
   #cancelWake: () => void = () => undefined;
@@ -59,6 +60,7 @@ export class SimWitness {
     this.#node = node;
     this.#replica = replica;
     this.#size = replica.size;
+    this.#generation = replica.generation;
     this.#term = replica.term;
     const { witnessWaitMs: waitMs, inclusionBoundMs } = node.sim.config;
     this.#state = initialWitness(
@@ -134,12 +136,16 @@ export class SimWitness {
 
   /** The replica has changed. */
   #look(): void {
-    const { rows, finalSize, term } = this.#replica;
+    const { rows, finalSize, term, generation, droppedTo } = this.#replica;
+    const size = BigInt(droppedTo);
+    if (generation !== this.#generation) {
+      this.#generation = generation;
+      this.#size = Math.min(this.#size, droppedTo);
+      this.#take({ kind: "dropped", size });
+    }
     if (term !== this.#term) {
       this.#term = term;
-      const size = this.#replica.openedAt;
-      this.#size = Math.min(this.#size, size);
-      this.#take({ kind: "term began", term: BigInt(term), size: BigInt(size) });
+      this.#take({ kind: "term began", term: BigInt(term), size });
     }
     const { held } = this.#state;
     if (held.size > 0) {

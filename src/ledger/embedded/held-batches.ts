@@ -82,6 +82,16 @@ export function noteIncluded(held: HeldBatches, leafHash: string, index: bigint)
   return one === undefined ? held : new Map(held).set(leafHash, { ...one, index });
 }
 
+/** The own replica has dropped its leaves from `size` on: what it had there is included no more. */
+export function noteDropped(held: HeldBatches, size: bigint): HeldBatches {
+  return new Map(
+    [...held].map(([leafHash, { index, ...one }]) => [
+      leafHash,
+      index === undefined || index >= size ? one : { ...one, index },
+    ]),
+  );
+}
+
 /**
  * Lets go of what is final below `size`, and of what can never be: its place in its chain, or a later
  * one, is final with another batch. `tips` are the newest final places of chains.
@@ -114,14 +124,13 @@ export function beginTerm(
   when: { readonly nowMs: number; readonly boundMs: number },
 ): HeldBatches {
   return new Map(
-    [...held].map(([leafHash, { index, ...one }]) => [
+    [...noteDropped(held, size)].map(([leafHash, one]) => [
       leafHash,
       {
         ...one,
         heldAtMs: when.nowMs,
         forwardAtMs: when.nowMs + when.boundMs / 2,
         isForwarded: false,
-        ...(index !== undefined && index < size ? { index } : {}),
       },
     ]),
   );

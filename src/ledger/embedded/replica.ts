@@ -42,6 +42,7 @@ export class LedgerReplica implements Replica {
   #tree: GrowingTree;
   readonly #included: Listeners<IncludedBatch> = new Listeners();
   readonly #terms: Listeners<TermFact> = new Listeners();
+  readonly #drops: Listeners<bigint> = new Listeners();
   /** Batches, heads or notes came. */
   readonly #changes: Listeners<void> = new Listeners();
   #state: RegistryState;
@@ -167,6 +168,11 @@ export class LedgerReplica implements Replica {
   /** Called when a newer appointment of a sequencer is included here. Returns how to stop. */
   onTerm(listener: (fact: TermFact) => void): () => void {
     return this.#terms.add(listener);
+  }
+
+  /** Called with the size that is left when leaves that were included here are no more. Returns how to stop. */
+  onDropped(listener: (size: bigint) => void): () => void {
+    return this.#drops.add(listener);
   }
 
   /** Raised when leaves that were included here are no more: what was read before is of another tree. */
@@ -330,8 +336,10 @@ export class LedgerReplica implements Replica {
   ): void {
     this.#store.truncateAndAppend({ start, term }, rows);
     this.#tree = new GrowingTree(this.reader, start + BigInt(rows.length));
-    if (start < this.#state.size) this.#generation++;
     this.#notes.dropFrom(start);
+    if (start === this.#state.size) return;
+    this.#generation++;
+    this.#drops.call(start);
   }
 
   #assertMayDrop(start: bigint): void {
@@ -344,9 +352,7 @@ export class LedgerReplica implements Replica {
     }
   }
 
-  /**
-   * Takes the sequencer's own word for its digests: for the process that is the sequencer.
-   */
+  /** Takes the sequencer's own word for its digests: for the process that is the sequencer. */
   compareAll(): void {
     this.#notes.compareAll();
   }

@@ -14,6 +14,7 @@ import {
   dropFinal,
   forwardInMs,
   holdBatch,
+  noteDropped,
   noteIncluded,
   overdueBatches,
   takeForwards,
@@ -53,6 +54,9 @@ export function initialWitness(config: WitnessConfig, stored: StoredWitness): Wi
   };
 }
 
+/** After them what is held may have to be passed on, of which nothing was to be before. */
+const wakingKinds: ReadonlySet<WitnessEvent["kind"]> = new Set(["tick", "dropped", "term began"]);
+
 export function stepWitness(
   state: WitnessState,
   event: WitnessEvent,
@@ -61,7 +65,8 @@ export function stepWitness(
   const step = accept(state, event, monotonicMs);
   const { waiting, held } = step.state;
   const hasMore = waiting.size > state.waiting.size || held.size > state.held.size;
-  const delayMs = hasMore || event.kind === "tick" ? wakeInMs(step.state, monotonicMs) : undefined;
+  const isSooner = hasMore || wakingKinds.has(event.kind);
+  const delayMs = isSooner ? wakeInMs(step.state, monotonicMs) : undefined;
   if (delayMs === undefined) return step;
   return { state: step.state, effects: [...step.effects, { kind: "wake", delayMs }] };
 }
@@ -96,6 +101,8 @@ function accept(state: WitnessState, event: WitnessEvent, monotonicMs: number): 
       return hold(state, event, monotonicMs);
     case "included":
       return quietly(state, { held: noteIncluded(state.held, event.leafHash, event.index) });
+    case "dropped":
+      return quietly(state, { held: noteDropped(state.held, event.size) });
     case "final":
       return quietly(state, { held: dropFinal(state.held, event.size, event.tips) });
     case "term began":

@@ -162,6 +162,8 @@ export type WitnessEvent =
   | { readonly kind: "included"; readonly leafHash: string; readonly index: bigint }
   /** The own replica's newest final size, and the newest final place of each chain (those of held batches suffice). */
   | { readonly kind: "final"; readonly size: bigint; readonly tips: readonly ChainPlace[] }
+  /** The own replica has dropped its leaves from `size` on. */
+  | { readonly kind: "dropped"; readonly size: bigint }
   /** The own replica went over to `term`; of the leaves before, those below `size` stand. */
   | { readonly kind: "term began"; readonly term: bigint; readonly size: bigint }
   | { readonly kind: "tick" };

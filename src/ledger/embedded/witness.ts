@@ -107,6 +107,7 @@ export class Witness implements WitnessPort {
         this.#hearNote(final);
         if (this.#state.held.size > 0) this.#take({ kind: "final", size, tips: this.#tips(size) });
       }),
+      replica.onDropped((size) => this.#take({ kind: "dropped", size })),
       replica.onTerm(({ term, start }) => this.#take({ kind: "term began", term, size: start })),
     ];
   }
