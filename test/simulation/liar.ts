@@ -54,24 +54,26 @@ class Face implements Published {
   }
 }
 
-/** A city that does not keep to the protocol: its witness, its votes, what it shows, and its sequencer when it has the role. */
-export class Liar {
-  readonly city: number;
-  readonly #sim: Sim;
-  #faces: Face[] = [];
+export interface Lies {
   /** A gateway whose batches it leaves out. */
   readonly victim: number | undefined;
   /** Whether it cosigns anything. */
   readonly cosignsAll: boolean;
+  /** The cities that its log shows one history, and those that it shows the next one; drawn unless told. */
+  readonly sides?: readonly (readonly number[])[];
+}
 
-  constructor(sim: Sim, city: number) {
+/** A city that does not keep to the protocol: its witness, its votes, what it shows, and its sequencer when it has the role. */
+export class Liar {
+  readonly city: number;
+  readonly lies: Lies;
+  readonly #sim: Sim;
+  #faces: Face[] = [];
+
+  constructor(sim: Sim, city: number, lies: Lies = drawLies(sim, city)) {
     this.#sim = sim;
     this.city = city;
-    const { random } = sim.world;
-    this.victim = random.chance(0.5)
-      ? (city + random.between(1, sim.nodes.length - 1)) % sim.nodes.length
-      : undefined;
-    this.cosignsAll = random.chance(0.8);
+    this.lies = lies;
   }
 
   get node(): SimNode {
@@ -99,7 +101,7 @@ export class Liar {
 
   /** Its witness's answer, where it is not the honest one. */
   addCheckpoint(body: Uint8Array): Witnessed | undefined {
-    if (!this.cosignsAll) return undefined;
+    if (!this.lies.cosignsAll) return undefined;
     const end = body.lastIndexOf(10);
     const note = this.#sim.notes.read(body.subarray(end + 1));
     return { answer: witnessAnswer(200, ""), line: this.#cosign(note) };
@@ -152,6 +154,13 @@ export class Liar {
   }
 }
 
+function drawLies({ world: { random }, nodes }: Sim, city: number): Lies {
+  const victim = random.chance(0.5)
+    ? (city + random.between(1, nodes.length - 1)) % nodes.length
+    : undefined;
+  return { victim, cosignsAll: random.chance(0.8) };
+}
+
 function shuffledTail(
   replica: SimReplica,
   from: number,
@@ -181,20 +190,29 @@ class LyingSequencer implements Role {
     const replica = liar.node.process?.replica;
     const { rows, frozen, heartbeat } = replica?.content ?? liar.node.disks.ledger.content;
     const from = { rows, frozen, final: heartbeat };
-    this.#faces = sim.world.random.chance(0.8)
-      ? [new Face(from), new Face(from)]
-      : [new Face(from)];
+    const count = liar.lies.sides?.length ?? (sim.world.random.chance(0.8) ? 2 : 1);
+    this.#faces = Array.from({ length: count }, () => new Face(from));
     keep(this.#faces);
   }
 
   start(): void {
+    this.#choose();
+    this.#tick();
+  }
+
+  #choose(): void {
     const { nodes, world } = this.#sim;
+    const { sides } = this.#liar.lies;
+    if (sides !== undefined) {
+      for (const [i, cities] of sides.entries())
+        for (const city of cities) this.#faces[i]?.members.add(city);
+      return;
+    }
     for (const node of nodes) {
       const isNew = node.city >= this.#sim.config.founding;
       const face = isNew ? this.#faces[0] : world.random.pick(this.#faces);
       face?.members.add(node.city);
     }
-    this.#tick();
   }
 
   close(): void {
@@ -208,13 +226,14 @@ class LyingSequencer implements Role {
   submit(batch: SimBatch, answer: (result: Inclusion) => void): void {
     if (this.#isClosed) return;
     const { random } = this.#sim.world;
-    if (batch.gateway === this.#liar.victim) return;
+    if (batch.gateway === this.#liar.lies.victim) return;
     const own = this.#faces.find(({ members }) => members.has(batch.gateway)) ?? this.#faces[0];
+    const isStrict = this.#liar.lies.sides !== undefined;
     for (const face of this.#faces) {
       // A change of cities is for those who gain by it.
       if (face !== this.#faces[0] && batch.contents.some(({ kind }) => kind === "membership"))
         continue;
-      if (face === own || random.chance(0.6)) {
+      if (face === own || (!isStrict && random.chance(0.6))) {
         face.queue.push({ batch, answer: face === own ? answer : (): void => undefined });
       }
     }
@@ -226,7 +245,8 @@ class LyingSequencer implements Role {
     this.#liar.node.after(tickMs, () => {
       if (this.#isClosed) return;
       // Now and then a city is shown the other history.
-      if (this.#faces.length > 1 && random.chance(0.02)) this.#move(random.pick(nodes).city);
+      const isMoving = this.#faces.length > 1 && random.chance(0.02);
+      if (isMoving && this.#liar.lies.sides === undefined) this.#move(random.pick(nodes).city);
       for (const face of this.#faces) this.#grow(face);
       this.#tick();
     });
@@ -241,7 +261,7 @@ class LyingSequencer implements Role {
   #grow(face: Face): void {
     const { notes, world } = this.#sim;
     const { random } = world;
-    if (!this.#isStalling && this.#liar.victim !== undefined)
+    if (!this.#isStalling && this.#liar.lies.victim !== undefined)
       this.#isStalling = random.chance(0.004);
     const queue = this.#isStalling ? [] : face.queue.splice(0);
     if (random.chance(0.3)) queue.reverse();
@@ -268,7 +288,8 @@ class LyingSequencer implements Role {
     const { nodes, world, network } = this.#sim;
     face.lines.set(this.#liar.city, this.#liar.cosign(head));
     for (const node of nodes) {
-      const isAsked = face.members.has(node.city) || world.random.chance(0.2);
+      const isStrict = this.#liar.lies.sides !== undefined;
+      const isAsked = face.members.has(node.city) || (!isStrict && world.random.chance(0.2));
       if (node.city === this.#liar.city || !isAsked || face.lines.has(node.city)) continue;
       const oldSize = Math.min(face.sizes.get(node.city) ?? 0, head.size);
       const proof =

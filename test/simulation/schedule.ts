@@ -5,6 +5,7 @@ import { Liar } from "./liar.ts";
 import { emptyLedger } from "./replica.ts";
 import { emptyWitness, type WitnessContent } from "./witness.ts";
 import { Sim, type SimConfig } from "./sim.ts";
+import { violationOf } from "./world.ts";
 
 export interface Outcome {
   readonly seed: number;
@@ -21,7 +22,7 @@ const recklessMs = 20_000;
 /** Records go on coming for so long after the last fault. */
 const workMs = 3000;
 
-const fourCities: SimConfig = {
+export const fourCities: SimConfig = {
   cities: 4,
   founding: 4,
   quorum: 3,
@@ -34,7 +35,7 @@ const fourCities: SimConfig = {
   witnessWaitMs: 2000,
 };
 /** Two of the four cities give way to two others. */
-const sixCities: SimConfig = { ...fourCities, cities: 6 };
+export const sixCities: SimConfig = { ...fourCities, cities: 6 };
 const twoCities: SimConfig = { ...fourCities, cities: 2, founding: 2, quorum: 2, faults: 0 };
 
 /** What a seed makes happen, until a rule is seen broken or everything has become final. */
@@ -43,13 +44,7 @@ export function runSchedule(
   options: { readonly rules?: Rules; readonly isTold?: boolean } = {},
 ): Outcome {
   const sim = new Sim(seed, configOf(seed), options);
-  let violation: string | undefined;
-  try {
-    new Schedule(sim, seed % 5 === 4).run();
-  } catch (error) {
-    violation = error instanceof Error ? error.message : String(error);
-    if (!(error instanceof Error) || error.constructor.name !== "Violation") throw error;
-  }
+  const violation = violationOf(() => new Schedule(sim, seed % 5 === 4).run());
   const { world } = sim;
   return {
     seed,

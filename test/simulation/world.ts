@@ -13,6 +13,17 @@ export class ProcessEnded extends Error {}
 /** A rule of the protocol was seen broken. */
 export class Violation extends Error {}
 
+/** Runs what may break a rule; returns what was broken. */
+export function violationOf(run: () => void): string | undefined {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    if (error instanceof Violation) return error.message;
+    throw error;
+  }
+}
+
 /**
  * Virtual time: events run one after another in the order of their times, equal times in the order in
  * which they were asked for. Everything that happens goes into one running hash, so that two runs of

@@ -1,0 +1,140 @@
+/** For a rule the schedule that provokes just what it prevents. */
+import type { Rules } from "./mutants.ts";
+import type { LedgerContent } from "./replica.ts";
+import { fair } from "./network.ts";
+import { fourCities, sixCities } from "./schedule.ts";
+import type { Script, Stage } from "./script.ts";
+import type { WitnessContent } from "./witness.ts";
+
+/** The first sequencer leaves one gateway out, and shows everybody the same. */
+const leavesOut = { victim: 1, cosignsAll: true, sides: [[0, 1, 2, 3]] } as const;
+const others = [0, 3, 4, 5];
+
+/**
+ * A batch that its sequencer alone has, since it is cut off, is dropped by the term that the others open. Its
+ * gateway brings it again at once, and does not leave that to the witnesses, half of the inclusion bound later.
+ */
+const resubmitAfterTerm: Script = {
+  play: (stage) => {
+    stage.isolate(0);
+    const batch = stage.seal(0, { kind: "revocation", grant: 0 });
+    stage.await("it is included where it was sealed", 2000, () => stage.holds(0, batch));
+    stage.sim.operator.appoint(stage.node(1));
+    stage.await("the others open a term", 5000, () => stage.termAt(1) === 1);
+    stage.heal();
+    stage.await("the first sequencer hears of it", 20_000, () => stage.termAt(0) === 1);
+    const boundMs = stage.sim.config.inclusionBoundMs;
+    stage.await("what it dropped is included", boundMs / 2, () => stage.holds(1, batch));
+  },
+};
+
+/** A revocation is left out, and one call after another would rest on checkpoints that are young without it. */
+const omission: Script = {
+  lies: leavesOut,
+  play: (stage) => {
+    stage.seal(1, { kind: "revocation", grant: 0 });
+    stage.wait(24_000);
+    for (let i = 0; i < 10; i++) {
+      for (const city of [2, 3]) stage.call(city, 0);
+      stage.wait(200);
+    }
+  },
+};
+
+/** The first sequencer's machine starts from an old copy, and a batch is at hand that the copy has room for. */
+const sequencerPolls: Script = {
+  play: (stage) => {
+    const copy = copyOf(stage);
+    for (const city of [1, 2])
+      stage.finalise(stage.seal(city, { kind: "revocation", grant: city }));
+    setBack(stage, copy);
+    stage.isolate(0);
+    stage.node(0).start();
+    stage.seal(0, { kind: "revocation", grant: 3 });
+    stage.wait(3000);
+    stage.heal();
+    stage.wait(5000);
+  },
+};
+
+/** It starts from an old copy while what it has sent is still on its way to the witnesses. */
+const sequencerIsQuiet: Script = {
+  config: { ...fourCities, heartbeatMs: 10_000, quietMs: 1900 },
+  play: (stage) => {
+    const { network, config } = stage.sim;
+    const copy = copyOf(stage);
+    network.weather = { ...fair, slow: 1, slowMs: 1500 };
+    const batch = stage.seal(0, { kind: "revocation", grant: 0 });
+    stage.await("it is put before the witnesses", 2000, () => stage.holds(0, batch));
+    network.weather = fair;
+    // Time for the followers to have it too, and far too short for most of what the witnesses are asked.
+    stage.wait(40);
+    setBack(stage, copy);
+    stage.node(0).start();
+    stage.wait(config.quietMs + 100);
+    stage.seal(1, { kind: "revocation", grant: 1 });
+    stage.wait(10_000);
+  },
+};
+
+/** The old cities and the new ones are shown two histories: in one of them the cities change. */
+const oldQuorum: Script = {
+  config: sixCities,
+  lies: {
+    victim: undefined,
+    cosignsAll: true,
+    sides: [
+      [3, 4, 5],
+      [0, 1, 2],
+    ],
+  },
+  play: (stage) => {
+    stage.seal(3, { kind: "membership", cities: others, quorum: 3, faults: 1 });
+    stage.seal(1, { kind: "revocation", grant: 0 });
+    stage.wait(15_000);
+  },
+};
+
+/** The cities change while those that come are away: nothing rests on what they have not cosigned. */
+const newQuorum: Script = {
+  config: sixCities,
+  play: (stage) => {
+    for (const city of [4, 5]) stage.isolate(city);
+    const change = stage.seal(1, { kind: "membership", cities: others, quorum: 3, faults: 1 });
+    stage.wait(3000);
+    stage.never("a change of cities is final without the new ones", stage.isFinalAt(1, change));
+    stage.heal();
+    stage.finalise(change);
+  },
+};
+
+interface Copy {
+  readonly ledger: LedgerContent;
+  readonly witness: WitnessContent;
+}
+
+/** Of what the first sequencer's machine holds now. */
+function copyOf(stage: Stage): Copy {
+  const { ledger, witness } = stage.node(0).disks;
+  return { ledger: ledger.content, witness: witness.content };
+}
+
+function setBack(stage: Stage, copy: Copy): void {
+  const { checker } = stage.sim;
+  const first = stage.node(0);
+  first.crash({ isPowerLost: false, restart: false });
+  checker.ledgerSetBack(first);
+  checker.witnessSetBack(first);
+  first.disks.ledger.replace(copy.ledger);
+  first.disks.witness.replace(copy.witness);
+}
+
+export const scripts: Readonly<Partial<Record<keyof Rules, Script>>> = {
+  oldQuorum,
+  newQuorum,
+  resubmitAfterTerm,
+  withholdsOmitted: omission,
+  withholdsHeartbeats: omission,
+  sequencerPolls,
+  sequencerIsQuiet,
+};
