@@ -43,11 +43,21 @@ function problemsOfIssue(
       return [{ path, text: `${issue.message}${notThis(valueAt(value, path), schema, path)}` }];
     default: {
       const there = valueAt(value, path);
+      if (path.length === 0 && (there === null || there === undefined)) {
+        return [{ path, text: "it holds no key" }];
+      }
       const type = typeAt(schema, path) ?? issue.message;
       if (there === undefined) return [{ path, text: `it is missing; expected ${type}` }];
-      return [{ path, text: `expected ${type}${notThis(there, schema, path)}` }];
+      const hint = isUnquoted(issue, there) ? "; put it in quotes" : "";
+      return [{ path, text: `expected ${type}${notThis(there, schema, path)}${hint}` }];
     }
   }
+}
+
+/** YAML takes `5` and `true` for what they look like, also where a text is meant. */
+function isUnquoted(issue: Issue, there: unknown): boolean {
+  const isText = issue.code === "invalid_type" && issue.expected === "string";
+  return isText && (typeof there === "number" || typeof there === "boolean");
 }
 
 /** Of the forms that a value may have, the one that it comes nearest to. */

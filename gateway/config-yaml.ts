@@ -29,10 +29,15 @@ export function parseYaml(text: string, file: string): YamlText {
   const lines = new LineCounter();
   const document = documentOf(text, lines, file);
   const lineAt = (offset: number): number => lines.linePos(offset).line;
+  const placeAt = (offset: number): string => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${line}:${col}`;
+  };
   const problems = [
-    ...[...document.errors, ...document.warnings].map(
-      ({ pos, code, message }) =>
-        `${file}:${lineAt(pos[0])}: ${code === "DUPLICATE_KEY" ? duplicate(text, pos[0]) : message}`,
+    ...[...document.errors, ...document.warnings].map(({ pos, code, message }) =>
+      code === "DUPLICATE_KEY"
+        ? `${file}:${lineAt(pos[0])}: ${duplicate(text, pos[0])}`
+        : `${placeAt(pos[0])}: ${syntax(code, message)}`,
     ),
     ...aliasFaults(document).map(({ offset, text: what }) => `${file}:${lineAt(offset)}: ${what}`),
   ];
@@ -41,6 +46,11 @@ export function parseYaml(text: string, file: string): YamlText {
     value: plainOf(document, file),
     lineOf: (path) => lines.linePos(offsetOf(document, path)).line,
   };
+}
+
+/** The parser's own words, but for those that are for whoever programs with it. */
+function syntax(code: string, message: string): string {
+  return code === "MULTIPLE_DOCS" ? "a second document begins: the file holds one" : message;
 }
 
 function duplicate(text: string, offset: number): string {

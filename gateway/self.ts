@@ -44,14 +44,20 @@ export function readFounding(file: string): Uint8Array {
 /** Opens the keys that the configuration names. Throws KEY_LOCKED, CONFIG_INVALID, FILE_UNREADABLE. */
 export async function openIdentity(config: GatewayConfig): Promise<LocalIdentity> {
   const founding = readFounding(config.founding);
+  const keys = await gatewayKeysOf(config);
+  const network = readLedgerNetwork(founding);
+  const city = await witnessKeysOf(config);
+  return { keys, tls: new OwnTls(keys.tls), logs: new Map(keys.logs), city, founding, network };
+}
+
+/** The own keys. Throws as `openIdentity`. */
+export async function gatewayKeysOf(
+  config: Pick<GatewayConfig, "gateway" | "keys" | "passphrase_file">,
+): Promise<GatewayKeys> {
   const passphrase = readSecretFile(config.passphrase_file);
   const keys = await openKeyFolder(config.keys, passphrase, "gateway");
-  if (keys.card.id !== config.gateway) {
-    throw new CausewayError("CONFIG_INVALID", `${config.keys} holds the keys of ${keys.card.id}`);
-  }
-  const network = readLedgerNetwork(founding);
-  const city = await openCity(config);
-  return { keys, tls: new OwnTls(keys.tls), logs: new Map(keys.logs), city, founding, network };
+  if (keys.card.id === config.gateway) return keys;
+  throw new CausewayError("CONFIG_INVALID", `${config.keys} holds the keys of ${keys.card.id}`);
 }
 
 /** A log key of the folder, also one that was made after the start. Throws KEY_LOCKED, FILE_UNREADABLE. */
@@ -69,7 +75,11 @@ export async function findLogKey(
   return find();
 }
 
-async function openCity({ gateway, witness }: GatewayConfig): Promise<WitnessKeys | undefined> {
+/** The keys of the witness that this gateway hosts. Throws as `openIdentity`. */
+export async function witnessKeysOf({
+  gateway,
+  witness,
+}: Pick<GatewayConfig, "gateway" | "witness">): Promise<WitnessKeys | undefined> {
   if (witness === undefined) return undefined;
   const city = await openWitnessKeys(witness.keys, readSecretFile(witness.passphrase_file));
   if (city.card.id !== cityOf(gateway)) {

@@ -5,9 +5,9 @@ import { fileURLToPath } from "node:url";
 
 const intro = `# Configuration
 
-A gateway has one YAML file. \`causeway gateway check gateway.yaml\` checks it, with every file that it names, opens SQLite
-databases to show them their queries, and starts nothing; it asks no other machine. \`causeway gateway run --config gateway.yaml\`
-checks it first too. All problems are told at once,
+A gateway has one YAML file. \`causeway gateway check gateway.yaml\` checks it, with every file that it names, opens the key
+folders with their passphrases and SQLite databases to show them their queries, and starts nothing; it asks no other machine.
+\`causeway gateway run --config gateway.yaml\` checks it first too. All problems are told at once,
 each with its line, its key and what would be right:
 
 \`\`\`text

@@ -1,9 +1,11 @@
 /** What `causeway dev up` prints once calls can be made. */
-import { join } from "node:path";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type DevMember, devPurpose } from "../dev/dev-member.ts";
 import type { DevService } from "../dev/dev-services.ts";
 import type { DevNetwork } from "../dev/dev-up.ts";
+import { counted } from "./output.ts";
 
 export interface DevReady {
   readonly network: DevNetwork;
@@ -58,6 +60,11 @@ function memberRow({ gateway, folder, listeners }: DevMember): MemberRow {
   return { gateway, folder, admin: join(folder, "admin.sock"), listeners };
 }
 
+const buf: string = join(
+  dirname(createRequire(import.meta.url).resolve("@bufbuild/buf/package.json")),
+  "bin",
+  "buf",
+);
 const program: string = fileURLToPath(new URL("main.js", import.meta.url));
 
 /** What people read: where to call, one call to paste, and where the evidence is. */
@@ -70,7 +77,7 @@ export function devReadyText(ready: DevReady & { readonly seconds: string }): st
   const schema = join(provider.folder, `${first.name}.binpb`);
   const listed = services.map(({ name, typeName, methods }) => {
     const writing = methods.filter(({ writes }) => writes).length;
-    return `  ${typeName}  as ${provider.agency}/${name}, ${methods.length} methods, ${writing} of them write`;
+    return `  ${typeName}  as ${provider.agency}/${name}, ${counted(methods.length, "method")}, ${writing} of which ${writing === 1 ? "writes" : "write"}`;
   });
   return `
 Ready after ${seconds} s. Two gateways stand before ${upstream}:
@@ -79,7 +86,7 @@ ${listed.join("\n")}
 
 Call ${call} with the stubs that you have: plaintext gRPC, no metadata needed. For example:
 
-  npx buf curl --protocol grpc --http2-prior-knowledge --schema ${schema} \\
+  node ${buf} curl --protocol grpc --http2-prior-knowledge --schema ${schema} \\
       --data '{}' -v http://${call}${path}
 
 Each answer carries causeway-exchange-id and causeway-receipt as trailers. The evidence, from another terminal:

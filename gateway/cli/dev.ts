@@ -1,11 +1,13 @@
 /** `causeway dev`: a place to try, for an agency's developer and for tests of other people's programs. */
 import { connect } from "node:net";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { reflectDescriptors } from "../dev/reflection.ts";
 import type { DevNetwork } from "../dev/dev-up.ts";
 import { devServices, type DevService } from "../dev/dev-services.ts";
+import { assertListenable } from "../dev/listenable.ts";
 import { type DescriptorOptions, readDescriptors } from "./descriptors.ts";
 import { devReadyRow, devReadyText } from "./dev-ready.ts";
+import { hostPortFlag } from "./flags.ts";
 import type { Io } from "./io.ts";
 
 export interface DevUpCommand extends DescriptorOptions {
@@ -24,6 +26,7 @@ export async function devUpCommand(options: DevUpCommand, io: Io): Promise<void>
   const startedMs = io.clock.monotonicMs();
   const seconds = (): string => ((io.clock.monotonicMs() - startedMs) / 1000).toFixed(1);
   const stopped = stopSignals();
+  if (options.listen !== undefined) await assertListenable(options.listen);
   const services = await findServices(options, io);
   // The founding and the gateways' commands are loaded by this command alone.
   const { devUp } = await import("../dev/dev-up.ts");
@@ -100,13 +103,6 @@ function answers(address: string): Promise<boolean> {
   });
 }
 
-const addressPattern = /^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/;
-
-function addressFlag(text: string): string {
-  if (addressPattern.test(text)) return text;
-  throw new InvalidArgumentError("It is host:port.");
-}
-
 export function registerDev(program: Command, io: Io): void {
   program
     .command("dev")
@@ -115,7 +111,7 @@ export function registerDev(program: Command, io: Io): void {
     .description(
       "put a network of two cities on loopback before a gRPC server, with a granted caller, until Ctrl-C",
     )
-    .requiredOption("--upstream <host:port>", "the gRPC server, plaintext", addressFlag)
+    .requiredOption("--upstream <host:port>", "the gRPC server, plaintext", hostPortFlag)
     .option(
       "--descriptors <file>",
       "FileDescriptorSet of its services; asked by reflection without it",
@@ -129,7 +125,7 @@ export function registerDev(program: Command, io: Io): void {
     .option(
       "--listen <host:port>",
       "where callers call, on loopback; a free port without it",
-      addressFlag,
+      hostPortFlag,
     )
     .option(
       "--folder <dir>",

@@ -26,6 +26,15 @@ export function timeFlag(text: string): number {
   throw new InvalidArgumentError("It is a UTC date 2026-05-01 or time 2026-05-01T08:00:00Z.");
 }
 
+const hostPortPattern = /^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):(\d{1,5})$/;
+
+/** Reads `host:port`, an IPv6 address in brackets. */
+export function hostPortFlag(text: string): string {
+  const port = Number(hostPortPattern.exec(text)?.[1]);
+  if (port >= 1 && port <= 65_535) return text;
+  throw new InvalidArgumentError("It is host:port, with a port from 1 to 65535.");
+}
+
 /** Collects `name=value` of the network's bounds. */
 export function boundFlag(text: string, before: Partial<Bounds> | undefined): Partial<Bounds> {
   const [name = "", value = "", ...more] = text.split("=");

@@ -137,7 +137,12 @@ export async function gatewayRun({ config: file }: GatewayRunOptions, io: Io): P
 export async function gatewayCheck(file: string, io: Io): Promise<void> {
   const { checkAgency } = await import("../agency/check.ts");
   const { checkSources } = await import("../connectors/check.ts");
-  const config = await checkConfig(file, io.environment.configVariables ?? {}, checkSources);
+  const { checkIdentity } = await import("../identity-check.ts");
+  const variables = io.environment.configVariables ?? {};
+  const config = await checkConfig(file, variables, async (read) => [
+    ...(await checkIdentity(read)),
+    ...(await checkSources(read)),
+  ]);
   await checkAgency(config);
   const systems = config.agency_systems.length;
   const upstreams = Object.keys(config.upstreams).length;

@@ -19,6 +19,11 @@ export type Cell =
   | Readonly<Record<string, unknown>>;
 export type Row = Readonly<Record<string, Cell>>;
 
+/** As `1 method`, `2 methods`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** Prints one thing: in a table one line for each of its members. */
 export function writeRow(
   io: Pick<Io, "write">,

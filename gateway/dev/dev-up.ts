@@ -5,6 +5,7 @@
 import { CausewayError } from "../../src/base/errors.ts";
 import { toHex } from "../../src/base/bytes.ts";
 import type { Io } from "../cli/io.ts";
+import { counted } from "../cli/output.ts";
 import { createDevFolder } from "./dev-folder.ts";
 import {
   type DevMember,
@@ -132,9 +133,7 @@ async function bringUp(
 
 function countOf(services: readonly DevService[]): string {
   const methods = services.reduce((sum, service) => sum + service.methods.length, 0);
-  const plural = (count: number, noun: string): string =>
-    `${count} ${noun}${count === 1 ? "" : "s"}`;
-  return `${plural(services.length, "data service")} with ${plural(methods, "method")} ${services.length === 1 ? "is" : "are"}`;
+  return `${counted(services.length, "data service")} with ${counted(methods, "method")} ${services.length === 1 ? "is" : "are"}`;
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

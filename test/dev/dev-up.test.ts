@@ -1,6 +1,7 @@
 /** `causeway dev up` as a developer runs it, before a stock gRPC server, called by a stock client without metadata. */
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -185,7 +186,12 @@ describe("causeway dev up, ended early", {
       "UPSTREAM_UNAVAILABLE",
     ],
     "in a folder that holds something": [[...up, "--folder", "."], "FOLDER_NOT_EMPTY"],
-    "with a pattern that no method has": [[...up, "--read-only", "/No/*"], "CONFIG_INVALID"],
+    "with a pattern that no method has": [[...up, "--read-only", "/No/*"], "USAGE_INVALID"],
+    "for callers of other machines": [[...up, "--listen", "0.0.0.0:50052"], "USAGE_INVALID"],
+    "by a file that holds no descriptors": [
+      ["dev", "up", "--upstream", "127.0.0.1:1", "--descriptors", "package.json"],
+      "DESCRIPTOR_INVALID",
+    ],
   };
   for (const [what, [argv, reason]] of Object.entries(refused)) {
     it(`${what} says ${reason}, and leaves nothing`, async () => {
@@ -197,4 +203,20 @@ describe("causeway dev up, ended early", {
       assertNothingLeft(temporary);
     });
   }
+
+  it("for callers at an address that is taken says so before anything is made", async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    const listen = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
+    try {
+      const { code, stderr } = await run(process.execPath, [program, ...up, "--listen", listen]);
+      assert.equal(code, 1);
+      assert.match(
+        stderr,
+        new RegExp(`^causeway: --listen ${listen} is taken\n  reason  LISTENER_FAILED`),
+      );
+    } finally {
+      taken.close();
+    }
+  });
 });

@@ -106,6 +106,15 @@ describe("a configuration", () => {
       "witness: {keys: w, passphrase_file: p}\n",
       "1: witness.listen: it is missing; expected host:port",
     ],
+    "a number in the place of a text": [
+      "agency_systems:\n  - id: a\n    loopback: true\n    defaults: {case: 2026}\n",
+      "4: agency_systems[0].defaults.case: expected text, not 2026; put it in quotes",
+    ],
+    "what is no YAML, with its column": [
+      "log: }\n",
+      '1:6: Unexpected flow-map-end token in YAML stream: "}"',
+    ],
+    "a second document": ["---\nlog: info\n", "1:1: a second document begins: the file holds one"],
     "an alias of nothing": ["log: *a\n", "1: *a: no such anchor is before it"],
     "an alias inside of what it names": [
       "http:\n  burst: &a [*a]\n",
@@ -213,6 +222,15 @@ describe("a configuration", () => {
       assert.throws(() => parseConfig(text, "gw.yaml"), { code: "CONFIG_INVALID" });
     });
   }
+
+  test("is empty: it holds no key", () => {
+    for (const text of ["", "# later\n", "---\n"]) {
+      assert.throws(() => parseConfig(text, "gw.yaml"), {
+        code: "CONFIG_INVALID",
+        message: "gw.yaml:1: the file: it holds no key",
+      });
+    }
+  });
 
   test("is empty, a list or of more than a megabyte: CONFIG_INVALID", () => {
     for (const text of ["", "- a\n", `# ${"x".repeat(1024 * 1024)}\n`]) {

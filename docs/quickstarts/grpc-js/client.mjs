@@ -26,7 +26,8 @@ function getDivision(code, entries) {
 
 // What the call is for goes in metadata: purpose, and the case that it belongs to.
 const granted = { "causeway-purpose": "trial", "causeway-case": "case-2026-001" };
-const { response, trailers } = await getDivision("330106", granted);
+const { error: failed, response, trailers } = await getDivision("330106", granted);
+if (failed) throw failed;
 console.log(response.division.name);
 console.log("exchange", ...trailers.get("causeway-exchange-id"));
 console.log("receipt", ...trailers.get("causeway-receipt"));
