@@ -303,8 +303,8 @@ export const exchangeFrameBytesMax: number =
   callMessageBytesBound + 1024 * 1024 + exchangeFrameOverheadBytes;
 /** Bytes of one attribute of a request that a decision may rest on: its text stands in the record. */
 export const attributeBytesMax: number = 4096;
-/** HTTP/2 flow-control window of such a stream: what a paused reader holds beside one frame. */
-export const exchangeStreamWindowBytes: number = 1024 * 1024;
+/** HTTP/2 flow-control window of such a stream: a frame with a full segment never waits in the middle for its reader. */
+export const exchangeStreamWindowBytes: number = 2 * 1024 * 1024;
 /** HTTP/2 flow-control window of the connection below such streams. */
 export const exchangeSessionWindowBytes: number = 16 * 1024 * 1024;
 /** Bytes of frames in part that the streams of one connection may hold together: four of the largest. */

@@ -370,6 +370,20 @@ describe("what the segments of an answer lie in", () => {
     assert.ok([second, third, fourth].every(isWhole));
   });
 
+  it("is one buffer for all of a stream whose segments are given back one by one", async () => {
+    const { heard, provider } = await opened();
+    const buffers = new Set<ArrayBufferLike>();
+    for (let i = 1; i <= 50; i++) {
+      provider.send(segment(i, 16));
+      await until(() => heard.frames.length === i, "a segment");
+      const answer = answersIn(heard).at(-1) as AnswerFrame;
+      assert.ok(isWhole(answer));
+      buffers.add(bufferOf(answer));
+      heard.carriage.taken?.(answer);
+    }
+    assert.equal(buffers.size, 1);
+  });
+
   it("holds its messages alone: what else came with them stays as it was", async () => {
     const { heard, provider } = await opened();
     provider.send(segment(1, 16));
