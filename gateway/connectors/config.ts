@@ -153,9 +153,9 @@ const methods = described(
         reload: true,
       }).optional(),
       not_found: described(flag, {
-        text: "No row is answered with `NOT_FOUND`; otherwise with the empty message.",
+        text: "Whether no row is answered with `NOT_FOUND`, or else with the empty message or stream. `true` without it where `rows` is `one`, `false` where it is `many`.",
         reload: true,
-      }).default(true),
+      }).optional(),
       rows_max: described(integer(1, 10_000_000), {
         text: "Rows of one answer; more are refused.",
         reload: true,

@@ -28,9 +28,14 @@ export interface SqlMethod {
   readonly rows: "one" | "many";
   /** The repeated field that many rows go to; of one row the field it is put into. */
   readonly field?: string | undefined;
-  /** No row is NOT_FOUND; without it the empty message. */
-  readonly not_found: boolean;
+  /** Whether no row is NOT_FOUND, or the empty message or stream. Absent: for one row it is, for many it is not. */
+  readonly not_found?: boolean | undefined;
   readonly rows_max: number;
+}
+
+/** Whether a call that finds no row ends NOT_FOUND. */
+export function isNoRowNotFound({ not_found: said, rows }: SqlMethod): boolean {
+  return said ?? rows === "one";
 }
 
 export interface SqlPlan {

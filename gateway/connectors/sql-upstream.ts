@@ -22,6 +22,7 @@ import {
   planQuery,
   type SqlMethod,
   type SqlPlan,
+  isNoRowNotFound,
 } from "./sql-plan.ts";
 
 /** What went wrong with a query, for the log: no value of a request or row stands in it. */
@@ -218,7 +219,7 @@ async function answer(
       rows.push(jsonOfRow(plan, values, (text) => options.database.elementsOf(text)));
     });
     if (status !== undefined) return end(status);
-    if (rows.length === 0 && settings.not_found) return end(plainStatus(5, "no such row"));
+    if (rows.length === 0 && isNoRowNotFound(settings)) return end(plainStatus(5, "no such row"));
     const message = answerOfRows(plan, rows);
     if (message.length > asked.bytesMax) {
       throw new CausewayError("MESSAGE_TOO_LARGE", "the answer is larger than its limit");
@@ -254,7 +255,7 @@ async function streamRows(
       await sink.message(message);
     });
     if (status !== undefined) return status;
-    if (count === 0 && plan.settings.not_found) return plainStatus(5, "no such row");
+    if (count === 0 && isNoRowNotFound(plan.settings)) return plainStatus(5, "no such row");
     return plainStatus(0, "");
   } finally {
     await cursor.close();

@@ -49,7 +49,7 @@ describe("an upstream of the configuration", () => {
     assert.deepEqual(configOf({ sqlite: "registry.sqlite", methods }).upstreams[service], {
       sqlite: "/etc/causeway/registry.sqlite",
       processes_max: 4,
-      methods: { [path]: { query: "SELECT 1", rows: "one", not_found: true, rows_max: 1000 } },
+      methods: { [path]: { query: "SELECT 1", rows: "one", rows_max: 1000 } },
     });
   });
   test("is a PostgreSQL database, its password in a file", () => {

@@ -143,6 +143,28 @@ export function commonTests(sample: () => Sample): void {
     assert.equal((await companies.call(upstream, "Other", { code: "1" })).status.code, 12);
   });
 
+  for (const [what, settings, code] of [
+    ["an empty answer", {}, 0],
+    ["NOT_FOUND where it is told so", { not_found: true }, 5],
+  ] as const) {
+    test(`of many rows finds none: ${what}`, async () => {
+      const { companies, database } = sample();
+      const none = "SELECT code FROM company WHERE 1 = 0";
+      const empty = companies.upstream(database, {
+        List: method(none, { ...many, ...settings }),
+        Watch: method(none, { rows: "many", ...settings }),
+      });
+      const { status, messages } = await companies.call(empty, "List", {});
+      assert.deepEqual([status.code, messages.length], [code, code === 0 ? 1 : 0]);
+      const heard = hear(empty, {
+        path: pathOf("Watch"),
+        requests: [companies.encode("Watch", {})],
+      });
+      await heard.ended;
+      assert.deepEqual([heard.status?.code, heard.messages.length], [code, 0]);
+    });
+  }
+
   test("is bounded in rows and in bytes", async () => {
     const { companies, database } = sample();
     const few = companies.upstream(database, {

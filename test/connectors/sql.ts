@@ -60,12 +60,11 @@ service Companies {
 export const method = (query: string, settings: Partial<SqlMethod> = {}): SqlMethod => ({
   query,
   rows: "one",
-  not_found: true,
   rows_max: 1000,
   ...settings,
 });
 
-export const many: Partial<SqlMethod> = { rows: "many", field: "companies", not_found: false };
+export const many: Partial<SqlMethod> = { rows: "many", field: "companies" };
 
 /** The last of three companies, whole. */
 export const rich: JsonValue = {
