@@ -1,7 +1,7 @@
 /** The composition root: everything that a gateway process is made of is wired here and nowhere else. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Logger, pino } from "pino";
+import type { Logger } from "pino";
 import type { Clock, RandomBytes, Scheduler } from "../src/base/clock.ts";
 import type { CausewayError } from "../src/base/errors.ts";
 import { agencyOf } from "../src/base/ids.ts";
@@ -24,6 +24,7 @@ import { createHeldEvidence } from "./evidence-held.ts";
 import { createExchangeSides } from "./exchange-sides.ts";
 import { createLedgerPart } from "./ledger-part.ts";
 import { openListeners } from "./listeners.ts";
+import { createLogger } from "./logger.ts";
 import { createOpenings } from "./openings.ts";
 import { watchOwnChain } from "./own-chain.ts";
 import { boundBatchKeys } from "./peers.ts";
@@ -97,7 +98,7 @@ async function build(
   const clock = overrides.clock ?? systemClock;
   const scheduler = overrides.scheduler ?? systemScheduler;
   const random = overrides.random ?? systemRandom;
-  const logger = overrides.logger ?? pino({ level: config.log, base: { gateway: config.gateway } });
+  const logger = overrides.logger ?? createLogger(config);
   const onFatal = overrides.onFatal ?? endProcess(logger);
   const reloader = createReloader(config, { reread: overrides.rereadConfig, logger });
   reloader.add({
