@@ -9,6 +9,7 @@ import { callTokenDigest, openCallToken } from "../../src/credential/call-token.
 import type { VerifiedStatement } from "../../src/credential/statements.ts";
 import type { FrameBody } from "../../src/exchange/ports.ts";
 import { attemptKey } from "../../src/exchange/used-attempts.ts";
+import type { CallFrame } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import type { Begin } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import {
   type Acknowledgement,
@@ -22,10 +23,13 @@ import type { ClosedBatch } from "../../src/ledger/journal/close-machine.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import type { CreatedBatch } from "../../src/record/batch.ts";
 import { openCallStatement } from "../../src/record/call-tree.ts";
-import { type LedgerRecord, openRecord, recordHash } from "../../src/record/record.ts";
+import { formatHandle } from "../../src/record/handle.ts";
+import { type LedgerRecord, recordHash } from "../../src/record/record.ts";
 import type { SimCaller } from "./exchange-caller.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
+import { OwedReceipts } from "./exchange-owed.ts";
 import type { SimProcess } from "./exchange-process.ts";
+import { readRecord } from "./exchange-records.ts";
 import type { ExchangeSim } from "./exchange-sim.ts";
 import type { SimMethod } from "./exchange-universe.ts";
 
@@ -35,6 +39,8 @@ interface Provided {
   readonly issuer: string;
   readonly grant: string;
   readonly window: number;
+  /** Number of the batch in which it begins. */
+  readonly begun: number;
   receipts: number;
   frames: bigint;
   closings: number;
@@ -80,6 +86,9 @@ export class ExchangeChecker {
   readonly #revoked = new Map<string, number>();
   /** What honest gateways have recorded against a liar. */
   readonly doubts: string[] = [];
+  readonly owed: OwedReceipts = new OwedReceipts();
+  /** Whether what carries an attempt is lost for the consumer. */
+  readonly #carried = new Map<string, () => boolean>();
   /** Of which two leaves stand at one place. */
   readonly forks: Set<string> = new Set();
 
@@ -114,7 +123,7 @@ export class ExchangeChecker {
 
   /** The attempt of a receipt, which need not be durable. */
   attemptOf(receipt: Uint8Array): string | undefined {
-    const { body } = openRecord(receipt);
+    const { body } = readRecord(receipt);
     if (body.case !== "receipt") return undefined;
     const { start } = body.value;
     const { token, index } = (start.case === "begin" ? start.value.call : undefined) ?? {};
@@ -153,6 +162,21 @@ export class ExchangeChecker {
     this.#revoked.set(grant, (this.#revoked.get(grant) ?? 1) - 1);
   }
 
+  /** A consumer calls on what may be lost later. */
+  called({ token, index }: CallFrame, isLost: () => boolean): void {
+    this.#carried.set(keyOf(token, index), isLost);
+  }
+
+  /** A start of the provider has looked for the receipts without an answer. */
+  lookedBack(
+    { gateway }: SimProcess,
+    receipts: { readonly found: number; readonly owed: number },
+  ): void {
+    const { found, owed } = receipts;
+    if (found >= owed || gateway.lies !== undefined) return;
+    this.fail(`${gateway.name} finds ${found} receipts without an answer where there are ${owed}`);
+  }
+
   /** Something leaves: what it rests on is durable. */
   sends({ gateway }: SimProcess, body: FrameBody): void {
     switch (body.case) {
@@ -166,9 +190,10 @@ export class ExchangeChecker {
           if (proof === undefined || gateway.disk.holds(leafHash(proof.leaf))) continue;
           this.fail(`${gateway.name} sent ${body.case} with a record that is not durable`);
         }
-        if (body.case === "answer" && body.value.proof === undefined) {
+        if (body.case !== "answer") return;
+        if (body.value.proof === undefined) {
           this.fail(`${gateway.name} sent an answer without a receipt`);
-        }
+        } else this.owed.sent(body.value.proof);
         return;
       default:
         return;
@@ -180,7 +205,7 @@ export class ExchangeChecker {
     const { gateway, replica } = process;
     if (gateway !== this.#sim.provider || gateway.lies !== undefined) return;
     for (const { record } of records) {
-      const { body } = openRecord(record);
+      const { body } = readRecord(record);
       if (body.case !== "opened" && body.case !== "receipt") continue;
       const grant = this.#grantOf(body);
       if (grant === undefined) continue;
@@ -195,9 +220,9 @@ export class ExchangeChecker {
   }
 
   /** A batch is durable. */
-  committed({ gateway }: SimProcess, { records }: CreatedBatch): void {
-    for (const record of records) {
-      const { body } = openRecord(record);
+  committed({ gateway }: SimProcess, { leafHash, records }: CreatedBatch): void {
+    for (const [position, record] of records.entries()) {
+      const { body } = readRecord(record);
       this.#sim.world.note(`${gateway.name} has ${body.case ?? ""} on record`);
       switch (body.case) {
         case "opened":
@@ -205,7 +230,7 @@ export class ExchangeChecker {
           if (body.value.begin !== undefined) this.#opened.add(xidOf(body.value.begin));
           break;
         case "receipt":
-          this.#receipt(gateway, record, body.value);
+          this.#receipt(gateway, { record, handle: formatHandle(leafHash, position) }, body.value);
           break;
         case "receiptMissing":
           if (this.#sim.provider.lies !== undefined) this.doubts.push("receipt missing");
@@ -253,7 +278,8 @@ export class ExchangeChecker {
       return known;
     }
     const { iss: issuer } = openCallToken(token).claims;
-    const made = { key, issuer, grant, window, receipts: 0, frames: 0n, closings: 0 };
+    const begun = this.#sim.provider.disk.batches.length - 1;
+    const made = { key, issuer, grant, window, begun, receipts: 0, frames: 0n, closings: 0 };
     this.#provided.set(key, made);
     return made;
   }
@@ -269,7 +295,11 @@ export class ExchangeChecker {
     return provided;
   }
 
-  #receipt(gateway: SimGateway, record: Uint8Array, { start, progress, final }: Receipt): void {
+  #receipt(
+    gateway: SimGateway,
+    { record, handle }: { readonly record: Uint8Array; readonly handle: string },
+    { start, progress, final }: Receipt,
+  ): void {
     this.counts.receipts += 1;
     const provided =
       start.case === "begin"
@@ -285,6 +315,8 @@ export class ExchangeChecker {
     this.#byRecord.set(toHex(recordHash(record)), provided);
     provided.receipts += 1;
     provided.frames = progress?.framesEnd ?? 0n;
+    const { key: attempt, issuer: peer, begun } = provided;
+    this.owed.sealed({ handle, attempt, peer, begun, batch: gateway.disk.batches.length - 1 });
     if (final) this.#closeProvided(provided);
     const consumer = this.#sim.gatewayOf(provided.issuer);
     const acknowledged = this.#consumedOf(consumer).get(provided.key)?.acknowledged ?? 0;
@@ -358,6 +390,13 @@ export class ExchangeChecker {
         if (this.#sim.provider.lies !== undefined) this.doubts.push("proof invalid");
         else this.fail(`${gateway.name} takes the proof of an honest provider for invalid`);
       }
+      const isLost = this.#carried.get(attemptKey(closed.tokenDigest, closed.index));
+      if (
+        closed.outcome === Outcome.NO_ANSWER &&
+        isLost?.() === false &&
+        gateway.lies === undefined
+      )
+        this.fail(`${gateway.name} says that there was no answer where it could still come`);
       // Nothing tells of headers alone whose they are.
       const taken = this.#taken.get(formatUuid(closed.xid)) ?? 1;
       if (closed.frames > BigInt(taken) && gateway.lies === undefined) {

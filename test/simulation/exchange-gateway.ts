@@ -19,7 +19,8 @@ export class SimGateway {
   readonly heldDisk: HeldDisk = new HeldDisk();
   readonly clockOffsetMs: number;
   process: SimProcess | undefined;
-  formerBoot: Uint8Array | undefined;
+  /** Of the start before this one: the first was before the schedule. */
+  formerBoot: Uint8Array;
   lies: Lies | undefined;
   /** Hears nothing of the ledger. */
   isDeaf = false;
@@ -33,6 +34,7 @@ export class SimGateway {
     this.id = keys.id;
     this.name = keys.id.slice(0, keys.id.indexOf("/"));
     this.tlsKey = parseHex(keys.body.tls[0] as string) as Uint8Array;
+    this.formerBoot = sim.bytes(16);
     this.applied = new Applied(sim.ledger);
     this.disk = new JournalDisk(this.applied);
     this.clockOffsetMs = sim.world.random.between(-400, 400);

@@ -81,6 +81,7 @@ class End implements LinkEnd {
     const { process, link } = this;
     if (this.lost || !process.isAlive) return;
     if (body.case === "part") this.#sentPart(exchange, body.value.bytes.length);
+    if (body.case === "call") link.sim.checker.called(body.value, () => this.lost);
     for (const [copy, said] of process.says(body).entries()) {
       // What is said again comes as another exchange.
       const number = exchange + BigInt(copy) * 1_000_000n;
@@ -105,7 +106,10 @@ class End implements LinkEnd {
     if (body.case === "credit" && underWay !== undefined) {
       this.#partBytes.set(exchange, underWay - Number(body.value.bytes));
     }
-    if (frame.body.case === "checkpoint") return;
+    if (body.case === "checkpoint") return;
+    if (body.case === "acknowledgement" && body.value.proof !== undefined) {
+      this.link.sim.checker.owed.acknowledged(body.value.proof);
+    }
     this.handler?.onFrame(frame);
   }
 
@@ -201,6 +205,7 @@ class StreamEnd implements Carriage {
   readonly out: Channel;
   listener: CarriageListener | undefined;
   #isClosed = false;
+  #isLost = false;
 
   constructor(pair: StreamPair, end: End) {
     this.pair = pair;
@@ -218,6 +223,7 @@ class StreamEnd implements Carriage {
     const isLost = this.#isClosed || lost || !process.isAlive;
     written?.(!isLost);
     if (isLost) return;
+    if (body.case === "call") process.sim.checker.called(body.value, () => this.#isLost);
     for (const said of process.says(body)) {
       this.out.send(() => this.pair.otherOf(this).#received(said));
     }
@@ -231,12 +237,16 @@ class StreamEnd implements Carriage {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#end.streams.delete(this);
-    this.out.send(() => this.pair.otherOf(this).hearLoss());
+    // The end of a stream follows what was sent on it, and may be heard of when its exchange has long gone on.
+    const { world } = this.pair.link.sim;
+    const endsMs = world.random.chance(0.3) ? world.random.between(1, 400) : 0;
+    world.after(endsMs, () => this.out.send(() => this.pair.otherOf(this).hearLoss()));
   }
 
   hearLoss(): void {
     if (this.#isClosed || !this.#end.process.isAlive) return;
     this.#isClosed = true;
+    this.#isLost = true;
     this.#end.streams.delete(this);
     this.listener?.onLost();
   }
@@ -289,8 +299,7 @@ export class LinkPool {
         }
         const link = new SimLink(sim, this.#process, other);
         // A Hello is read some time before the first call: the boot may be another by then.
-        const former = sim.gatewayOf(gateway).formerBoot;
-        if (former !== undefined && world.random.chance(0.2)) link.consumer.peerBoot = former;
+        if (world.random.chance(0.2)) link.consumer.peerBoot = sim.gatewayOf(gateway).formerBoot;
         this.#links.set(gateway, link);
         world.note(`${this.#process.gateway.name} has a link to ${toHex(link.consumer.peerBoot)}`);
         resolve(link.consumer);

@@ -15,7 +15,6 @@ import type { ExchangePorts, FrameBody, Self } from "../../src/exchange/ports.ts
 import { ProviderSide, type ProviderPorts } from "../../src/exchange/provider.ts";
 import { SentAcknowledgements } from "../../src/exchange/sent-acknowledgements.ts";
 import { UnacknowledgedReceipts } from "../../src/exchange/unacknowledged.ts";
-import { restoreUnanswered } from "../../src/exchange/unanswered-receipts.ts";
 import { UnknownAttempts } from "../../src/exchange/unknown-attempts.ts";
 import type { JournalBatch } from "../../src/ledger/journal/store.ts";
 import type { Sealer } from "../../src/ledger/ports.ts";
@@ -28,6 +27,7 @@ import { fastSigner, fastTokens, fastVerifier } from "./exchange-crypto.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
 import { SimHeld } from "./exchange-held.ts";
 import { SimSealer } from "./exchange-journal.ts";
+import { LookBack } from "./exchange-look-back.ts";
 import { LinkPool } from "./exchange-network.ts";
 import { SimReplica } from "./exchange-replica.ts";
 import type { ExchangeSim } from "./exchange-sim.ts";
@@ -52,6 +52,7 @@ export class SimProcess {
   readonly held: MissingReceipts;
   readonly sent: SentAcknowledgements;
   readonly unacknowledged: UnacknowledgedReceipts;
+  readonly #lookBack: LookBack;
   readonly joined: JoinedCalls = new JoinedCalls();
   readonly callers: Set<SimCaller> = new Set();
   readonly #sealer: Sealer;
@@ -150,6 +151,7 @@ export class SimProcess {
       unansweredMax: () => universe.network.body.bounds.unacknowledged_receipts,
       onForked: ({ leaf, place }) => sim.checker.forked(place.gateway, leaf),
     });
+    this.#lookBack = new LookBack(this, this.unacknowledged);
     this.provider = new ProviderSide(this.#providerPorts(ports));
     const known = new KnownAttempts();
     known.load(reader.states("consumer/"));
@@ -198,8 +200,7 @@ export class SimProcess {
       const included = index === undefined ? undefined : replica.batch(index);
       return this.leaves.gatewayOf(leafHash) ?? included?.header.gateway;
     });
-    const turn = (): Promise<void> => new Promise((resolve) => this.after(0, resolve));
-    void restoreUnanswered({ journal: gateway.disk.reader, replica, turn }, this.unacknowledged);
+    this.#lookBack.start();
     replica.onIncluded((batch) => {
       this.leaves.onIncluded(batch);
       this.unacknowledged.onIncluded(batch);
@@ -213,6 +214,7 @@ export class SimProcess {
       this.held.onFinal();
       this.sent.final(final.size);
       this.unacknowledged.onFinal();
+      this.#lookBack.save();
     });
     this.#startCatchingUp();
     this.#tick();

@@ -322,6 +322,24 @@ const slowDisk: Trouble = (schedule) => {
   });
 };
 
+/** A consumer is gone with answers under way to it, for so long that its provider saves that they wait, and is gone too. */
+const leaveUnanswered: Trouble = (schedule) => {
+  const { consumers, provider, universe, world } = schedule.sim;
+  const { random } = world;
+  const consumer = random.pick(consumers);
+  for (let i = random.between(2, 4); i > 0; i--) {
+    consumer.process?.call(random.pick(universe.methods));
+  }
+  schedule.during(random.between(60, 300), () => {
+    consumer.crash();
+    schedule.during(12_000, () => consumer.start());
+    schedule.during(random.between(3000, 9000), () => {
+      provider.crash();
+      schedule.during(random.between(5, 50), () => provider.start());
+    });
+  });
+};
+
 /** Nothing is sealed for a while, as with a clock that is off. */
 const halt: Trouble = (schedule) => {
   const gateway = schedule.pickGateway();
@@ -346,5 +364,6 @@ const troubles: readonly Trouble[] = [
   stall,
   deaf,
   slowDisk,
+  leaveUnanswered,
   halt,
 ];

@@ -127,8 +127,7 @@ export class SimUpstream implements UpstreamConnector {
 // Most calls are over by the time that they are cancelled, and an error costs as much as the rest of an end.
 const cancelled = (): CausewayError => new CausewayError("CANCELLED", "the call was cancelled");
 const late = (): CausewayError => new CausewayError("DEADLINE", "the time is over");
-const tooLarge = (): CausewayError =>
-  new CausewayError("MESSAGE_TOO_LARGE", "more than is taken");
+const tooLarge = (): CausewayError => new CausewayError("MESSAGE_TOO_LARGE", "more than is taken");
 
 function unavailable(): CausewayError {
   return new CausewayError("UPSTREAM_UNAVAILABLE", "the connection broke");

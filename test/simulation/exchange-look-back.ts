@@ -1,0 +1,50 @@
+/**
+ * What a provider does about receipts without an answer at its start and beside its calls, driven as its process drives
+ * it: a restart forgives nobody what was left unanswered.
+ */
+import type { UnacknowledgedReceipts } from "../../src/exchange/unacknowledged.ts";
+import { restoreUnanswered, unansweredState } from "../../src/exchange/unanswered-receipts.ts";
+import type { SimProcess } from "./exchange-process.ts";
+
+/** Often enough that what is saved has moved on from its start, and seldom enough that it is mostly behind. */
+const saveEveryMs = 4000;
+
+export class LookBack {
+  readonly #process: SimProcess;
+  readonly #waits: UnacknowledgedReceipts;
+  #saveAtMs = Infinity;
+
+  constructor(process: SimProcess, waits: UnacknowledgedReceipts) {
+    this.#process = process;
+    this.#waits = waits;
+  }
+
+  start(): void {
+    const { gateway, replica, sim } = this.#process;
+    const { reader: journal } = gateway.disk;
+    const owed = gateway === sim.provider ? sim.checker.owed.atStart(gateway) : 0;
+    const turn = (): Promise<void> => new Promise((resolve) => this.#process.after(0, resolve));
+    restoreUnanswered({ journal, replica, turn }, this.#waits).then(
+      () => {
+        sim.checker.lookedBack(this.#process, { found: this.#waits.count, owed });
+        this.#saveAtMs = gateway.nowMs;
+      },
+      (error: unknown) => sim.checker.internalError(this.#process, error),
+    );
+  }
+
+  /** After each final checkpoint. What is saved is durable a little later, unless the process ends before. */
+  save(): void {
+    const { gateway, sim } = this.#process;
+    if (gateway.nowMs < this.#saveAtMs) return;
+    this.#saveAtMs = gateway.nowMs + saveEveryMs;
+    const { disk } = gateway;
+    const change = unansweredState(disk.reader, this.#waits.oldest);
+    if (change === undefined) return;
+    const lookedBack = sim.checker.owed.now(disk.batches.length);
+    this.#process.after(sim.world.random.between(1, 300), () => {
+      disk.save([change]);
+      disk.lookedBack = lookedBack;
+    });
+  }
+}
