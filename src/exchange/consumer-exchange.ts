@@ -230,21 +230,12 @@ export class ConsumerExchange implements CarriageListener {
       const name = { xid: this.#xid, attempt, tokenDigest, index: call.index };
       const key = attemptKey(tokenDigest, call.index);
       const shares = message !== undefined && message.length <= linkRequestBytesMax;
-      // What an earlier attempt still hears is not of this one.
-      const listener = this.#listenerOf(attempt);
-      const carriage = shares ? exchanges.open(listener) : ports.openStream(link, listener);
+      // An earlier attempt hears nothing any more: what carried it was closed once its closing was durable.
+      const carriage = shares ? exchanges.open(this) : ports.openStream(link, this);
       const received = new ReceivedAnswer();
       this.#attempt = { link, carriage, shares, received, issued, name, key, ...committed };
       this.#step({ kind: "connected" });
     });
-  }
-
-  #listenerOf(attempt: number): CarriageListener {
-    const isCurrent = (): boolean => this.#attempt?.name.attempt === attempt;
-    return {
-      onFrame: (body) => (isCurrent() ? this.onFrame(body) : undefined),
-      onLost: () => (isCurrent() ? this.onLost() : undefined),
-    };
   }
 
   #call(): void {
