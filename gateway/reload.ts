@@ -52,6 +52,12 @@ function told(error: unknown): unknown {
   return new CausewayError(code, message, { cause: error, fields: { problem } });
 }
 
+/** What is wrong with a configuration is for who writes it: where in the program it was found is not. */
+function describeFault(error: unknown): Readonly<Record<string, unknown>> {
+  if (!(error instanceof CausewayError)) return { err: error };
+  return { code: error.code, problems: error.message.split("\n") };
+}
+
 /** Of every part, or of none: rejects with what the first one to fail says. */
 async function prepareAll(
   parts: readonly Reloadable[],
@@ -111,7 +117,7 @@ export function createReloader(
           logger.info({ event: "configuration reloaded", taken, left }, "configuration reloaded"),
         (error: unknown) =>
           logger.error(
-            { event: "configuration refused", err: error },
+            { event: "configuration refused", ...describeFault(error) },
             "the new configuration is not taken; the old one is in force",
           ),
       );

@@ -133,7 +133,7 @@ const rows = {
   SERVICE_AMBIGUOUS: ["INVALID_ARGUMENT", "Several granted services have this method.", "多个已授权服务提供该方法。", "Name one in causeway-service.", "请在 causeway-service 中指明一个。"],
   PURPOSE_MISSING: ["INVALID_ARGUMENT", "The call names no purpose.", "调用未说明用途。", "Send causeway-purpose.", "请发送 causeway-purpose。"],
   CASE_MISSING: ["INVALID_ARGUMENT", "The call names no case.", "调用未说明案件。", "Send causeway-case.", "请发送 causeway-case。"],
-  METADATA_INVALID: ["INVALID_ARGUMENT", "A causeway-* entry is malformed or given twice.", "causeway-* 元数据格式错误或重复。", "Send each entry once, as documented.", "请按文档规定，每项只发送一次。"],
+  METADATA_INVALID: ["INVALID_ARGUMENT", "An entry of the metadata is malformed, given twice, or contradicts the token.", "元数据某项格式错误、重复，或与令牌内容矛盾。", "Send each entry once, as documented; leave out an official that the token names.", "请按文档规定，每项只发送一次；令牌已载明经办人的，请勿另行发送。"],
   METADATA_TOO_LARGE: ["RESOURCE_EXHAUSTED", "The metadata is larger than 8 KiB.", "元数据超过 8 KiB。", "Send less metadata.", "请减少元数据。"],
   MESSAGE_TOO_LARGE: ["RESOURCE_EXHAUSTED", "The message is larger than this gateway carries.", "消息超过网关上限。", "Ask for less, or page.", "请减少请求内容，或分页。"],
   CALL_TYPE_UNSUPPORTED: ["UNIMPLEMENTED", "The data service cannot be called in this way: its connector does not carry streams.", "该数据服务的连接器不支持流式调用。", "Use a unary method.", "请使用一元方法。"],

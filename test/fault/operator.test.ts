@@ -150,10 +150,9 @@ describe("two gateways in the hands of their operators", () => {
       ["limits: [\n", /./],
     ] as const) {
       writeFileSync(member.configFile, whole.replace(/^limits:\n.*\n/m, "") + broken);
-      const { event, err } = await consumer.reload();
-      assert.equal(event, "configuration refused");
-      const { code, message } = err as { readonly code: string; readonly message: string };
-      assert.equal(code, "CONFIG_INVALID");
+      const { event, code, problems } = await consumer.reload();
+      assert.deepEqual([event, code], ["configuration refused", "CONFIG_INVALID"]);
+      const message = (problems as readonly string[]).join("\n");
       assert.match(message, text);
       assert.match(message, new RegExp(`gateway\\.yaml:(${lines - 1}|${lines})\\b`), message);
       assert.equal((await callAs("archive")).code, 0);

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, describe, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { pino } from "pino";
 import { stringify } from "yaml";
@@ -371,6 +372,23 @@ describe("a reload", () => {
   });
 
   const silent = pino({ level: "silent" });
+
+  test("that is wrong is logged as its problems, without where the program found them", async () => {
+    const lines: string[] = [];
+    const logger = pino({}, { write: (line: string) => void lines.push(line) });
+    const before = parse("log: warn\n");
+    const reread = (): GatewayConfig => parse("log: loud\nlgo: info\n");
+    const reloader = createReloader(before, { reread, logger });
+    await assert.rejects(reloader.reload(), { code: "CONFIG_INVALID" });
+    await setImmediate();
+    const [line = "", ...more] = lines;
+    assert.equal(more.length, 0);
+    const { event, code, problems } = JSON.parse(line) as Record<string, unknown>;
+    assert.deepEqual([event, code], ["configuration refused", "CONFIG_INVALID"]);
+    assert.equal((problems as readonly string[]).length, 2);
+    assert.ok(!line.includes("at parse"), line);
+  });
+
   const parts = (log: string[]): { prepare: (config: GatewayConfig) => () => void }[] => [
     { prepare: (config) => () => void log.push(`first ${config.log}`) },
     {
