@@ -169,8 +169,7 @@ async function build(
   opened.push(stopWatchingChain);
   const openings = await createOpenings({ folder: config.data, random, scheduler, onFatal });
   opened.push(() => openings.close());
-  const { wrapUpstream } = overrides;
-  const ofSources = { scheduler, replica, logger, wrapUpstream, reloader };
+  const ofSources = { scheduler, replica, logger, wrapUpstream: overrides.wrapUpstream, reloader };
   const sources = await openSources(config, ofSources);
   opened.push(() => sources.close());
   const localTakings = new LocalTakings({
@@ -306,8 +305,7 @@ async function build(
         logger.warn({ event: "report failed", err: error }, "an equivocation is not reported yet"),
     });
     evidence.start(() => sides.provider.openAttempts + sides.consumer.openExchanges);
-    const stopTicks = startTicks();
-    const stopCatchingUp = startCatchingUp();
+    const stopTicking = [startTicks(), startCatchingUp(), stopWatchingChain];
     logger.info({ event: "started", network: Buffer.from(network.id).toString("hex") }, "started");
     stop = async () => {
       builtIn.drain();
@@ -316,9 +314,7 @@ async function build(
       await Promise.all([listeners.closeAgency(drain_ms), sides.links.drain(drain_ms)]);
       sides.provider.interruptAll();
       sides.flushRefusals(true);
-      stopTicks();
-      stopCatchingUp();
-      stopWatchingChain();
+      for (const stopOne of stopTicking) stopOne();
       stopReporting();
       localTakings.close();
       evidence.stop();
