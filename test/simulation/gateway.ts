@@ -277,11 +277,7 @@ export class SimGateway {
         return;
       case "timer":
         this.#cancelTimer();
-        this.#cancelTimer = this.#node.after(effect.afterMs, () => {
-          if (this.#node.sim.rules.submitUntilFinal || this.#submission.timer === "backoff") {
-            this.#submit({ kind: "timer" });
-          }
-        });
+        this.#cancelTimer = this.#node.after(effect.afterMs, () => this.#submit({ kind: "timer" }));
         return;
       case "refused":
         this.halt(effect.reason);

@@ -94,6 +94,7 @@ export function appendTo(
 function judge(before: Row | undefined, batch: SimBatch, areVotesChecked: boolean): Row | string {
   const index = before === undefined ? 0 : before.index + 1;
   const facts = before?.facts ?? noFacts;
+  if (before === undefined && batch.contents[0]?.kind !== "founding") return "BATCH_INVALID";
   const fault = chainFault(facts, batch) ?? seenFault(before, batch, index);
   if (fault !== undefined) return fault;
   const { range, nodes } = appendLeaf(before?.range ?? emptyRange, batch.leafHash);

@@ -10,8 +10,6 @@ export interface Rules {
   readonly newQuorum: boolean;
   /** Every file is copied to the disk again when it is opened. */
   readonly checkpointAtStart: boolean;
-  /** An included batch is submitted again until it is final. */
-  readonly submitUntilFinal: boolean;
   /** What a change of term took away is submitted again. */
   readonly resubmitAfterTerm: boolean;
   /** A journal that was lost goes on in a new epoch. */
@@ -52,7 +50,6 @@ export const allRules: Rules = {
   oldQuorum: true,
   newQuorum: true,
   checkpointAtStart: true,
-  submitUntilFinal: true,
   resubmitAfterTerm: true,
   epochAfterLoss: true,
   releaseAfterCommit: true,
