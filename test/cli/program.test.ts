@@ -96,6 +96,26 @@ describe("help", () => {
   });
 });
 
+test("help says which options a command needs", async () => {
+  const { stdout } = await causeway("request", "approve", "--help");
+  const text = stdout.replace(/\s+/g, " ");
+  assert.match(text, /--days <n> how long the grant is in force \(needed\)/);
+  assert.match(text, /--admin <socket> admin socket of the own gateway \(needed\)/);
+  assert.ok(!/--quota <n\/period> [^-]*\(needed\)/.test(text));
+});
+
+test("an address that is none is wrong usage, whichever command reads it", async () => {
+  const out = join(root, "nothing");
+  for (const argv of [
+    ["ledger", "export", "--from", "nonsense", "--out", out],
+    ["ledger", "proof", "0/0", "--from", "nonsense", "--out", out],
+  ]) {
+    const ran = await causeway(...argv);
+    assert.equal(ran.code, exitCodes.usage, ran.stderr);
+    assert.match(ran.stderr, /reason {2}USAGE_INVALID: /);
+  }
+});
+
 describe("wrong usage ends with 2", () => {
   const lines: readonly (readonly string[])[] = [
     [],
