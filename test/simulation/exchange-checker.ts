@@ -121,14 +121,14 @@ export class ExchangeChecker {
     if (gateway.lies === undefined) this.fail(`a batch of ${gateway.name} is refused: ${reason}`);
   }
 
-  /** The attempt of a receipt, which need not be durable. */
-  attemptOf(receipt: Uint8Array): string | undefined {
-    const { body } = readRecord(receipt);
-    if (body.case !== "receipt") return undefined;
-    const { start } = body.value;
-    const { token, index } = (start.case === "begin" ? start.value.call : undefined) ?? {};
-    if (token !== undefined && index !== undefined) return keyOf(token, index);
-    return start.case === "prevRecord"
+  /** The attempt of an Opened or a receipt, which need not be durable. */
+  attemptOf(record: Uint8Array): string | undefined {
+    const { body } = readRecord(record);
+    const { start } = body.case === "receipt" ? body.value : {};
+    const begin = body.case === "opened" ? body.value.begin : undefined;
+    const { call } = begin ?? (start?.case === "begin" ? start.value : {});
+    if (call !== undefined) return keyOf(call.token, call.index);
+    return start?.case === "prevRecord"
       ? this.#byRecord.get(toHex(start.value.hash))?.key
       : undefined;
   }

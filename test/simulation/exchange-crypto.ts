@@ -2,7 +2,7 @@
  * Signatures that cost a hash. Whoever knows the public key can make them: in a simulation nobody forges, and
  * what a signature is over still decides whether it verifies. Statements have real ones, which jose verifies.
  */
-import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
+import { concatBytes, equalBytes, parseBase64url, utf8 } from "../../src/base/bytes.ts";
 import { CausewayError } from "../../src/base/errors.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import type { RememberedSignatures } from "../../src/credential/remembered-signatures.ts";
@@ -30,12 +30,20 @@ export const fastVerifier: Verifier = {
     signature.length === 64 && equalBytes(mark(publicKey, message), signature.subarray(0, 32)),
 };
 
-/** In the place of what verifies a call token with jose: the same order of checks around it. */
+/** The key ids of token headers: a gateway writes the same into all of its tokens. */
+const keyIds = new Map<string, string>();
+
+/** In the place of what verifies a call token with jose, of which everything else is checked around it. */
 export function fastTokens(keyOf: (kid: string) => Uint8Array | undefined): RememberedSignatures {
   const once = async (text: string): Promise<void> => {
-    const { jws } = openCallToken(text);
-    const key = keyOf(jws.kid);
-    if (key !== undefined && fastVerifier.verify(key, jws.signingInput, jws.signature)) return;
+    const [header = "", payload, mac = ""] = text.split(".");
+    const kid = keyIds.get(header) ?? openCallToken(text).jws.kid;
+    keyIds.set(header, kid);
+    const key = keyOf(kid);
+    const signature = parseBase64url(mac);
+    if (key !== undefined && signature !== undefined) {
+      if (fastVerifier.verify(key, utf8(`${header}.${payload}`), signature)) return;
+    }
     throw new CausewayError("TOKEN_SIGNATURE_INVALID", "the signature does not verify");
   };
   return { once } as unknown as RememberedSignatures;

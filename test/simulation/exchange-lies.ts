@@ -2,6 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Finding, severityOf } from "../../src/audit/findings.ts";
 import { equalBytes, utf8 } from "../../src/base/bytes.ts";
+import { formatUuid } from "../../src/base/ids.ts";
 import type { FrameBody } from "../../src/exchange/ports.ts";
 import type { LocalTakings } from "../../src/exchange/recheck.ts";
 import { AnswerFrameSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
@@ -11,6 +12,7 @@ import type { Masks } from "../../src/policy/mask.ts";
 import { openCallStatement } from "../../src/record/call-tree.ts";
 import { encodeRecord, openRecord } from "../../src/record/record.ts";
 import { statusRecord } from "../support/ledger.ts";
+import { readAnswer } from "./exchange-answers.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
 import type { SimSealerOptions } from "./exchange-journal.ts";
 import type { SimProcess } from "./exchange-process.ts";
@@ -44,8 +46,8 @@ interface Liar {
   dares(): boolean;
   /** It has lied. */
   lied(): void;
-  /** It lies to whoever is shown this receipt. */
-  tells(receipt: Uint8Array): void;
+  /** It lies to whoever is shown this receipt, or what follows this Opened. */
+  tells(record: Uint8Array): void;
 }
 
 type Lie = (liar: Liar) => Made;
@@ -139,19 +141,7 @@ const providerLies: Readonly<Record<string, Lie>> = {
       },
       (receipt) => (isBoundByStatement(receipt) ? liar.lied() : liar.tells(receipt)),
     ),
-  "more than the mask lets through": (liar) => ({
-    masks: (honest) => ({
-      get: (options) => {
-        const mask = honest.get(options);
-        return {
-          apply: (bytes) => {
-            const masked = mask.apply(bytes);
-            return equalBytes(masked, bytes) || !once(liar) ? masked : bytes;
-          },
-        };
-      },
-    }),
-  }),
+  "more than the mask lets through": (liar) => leaking(liar),
   "receipts that it keeps from the ledger": (liar) => withholding("receipt", liar),
   "another record at the place of a receipt": (liar) => ({
     journal: () => ({
@@ -166,6 +156,48 @@ const providerLies: Readonly<Record<string, Lie>> = {
     }),
   }),
 };
+
+/** Answers leave whole. Each says of which exchange it is: its attempt stands in an Opened before, or in its receipt. */
+function leaking(liar: Liar): Made {
+  const begun = new Map<string, Uint8Array>();
+  const leaked = new Set<string>();
+  return {
+    masks: (honest) => ({
+      get: (options) => {
+        const mask = honest.get(options);
+        return {
+          apply: (bytes) => {
+            const masked = mask.apply(bytes);
+            const [xid = ""] = readAnswer({ path: options.method }, bytes).said.split(" ");
+            leaked.delete(xid);
+            if (equalBytes(masked, bytes) || !liar.dares()) return masked;
+            const opened = begun.get(xid);
+            if (opened === undefined) leaked.add(xid);
+            else liar.tells(opened);
+            return bytes;
+          },
+        };
+      },
+    }),
+    committed: (records) => {
+      for (const record of records) {
+        const xid = xidBegunBy(record);
+        if (xid === undefined) continue;
+        begun.set(xid, record);
+        if (leaked.delete(xid)) liar.tells(record);
+      }
+    },
+  };
+}
+
+/** The exchange of which an attempt begins with this record. */
+function xidBegunBy(record: Uint8Array): string | undefined {
+  const { body } = openRecord(record);
+  const { start } = body.case === "receipt" ? body.value : {};
+  const begin = body.case === "opened" ? body.value.begin : undefined;
+  const { call } = begin ?? (start?.case === "begin" ? start.value : {});
+  return call && formatUuid(openCallStatement(call.statement).xid);
+}
 
 /** From some record of this kind on nothing of it reaches the ledger. */
 function withholding(kind: "receipt" | "acknowledgement", liar: Liar): Made {
@@ -246,8 +278,8 @@ export function pickLies(gateway: SimGateway): Lies {
     lied: () => {
       lies.count += 1;
     },
-    tells: (receipt) => {
-      const attempt = gateway.sim.checker.attemptOf(receipt);
+    tells: (record) => {
+      const attempt = gateway.sim.checker.attemptOf(record);
       if (attempt !== undefined) lies.told.add(attempt);
     },
   };

@@ -5,6 +5,17 @@ import type { RegistryState, RegistryView } from "../../src/registry/state.ts";
 import { view } from "../../src/registry/view.ts";
 import type { SimLedger } from "./exchange-ledger.ts";
 
+/** What was looked at of a state, by the size that is final: all gateways look at the same, and all schedules begin alike. */
+const views = new WeakMap<RegistryState, Map<bigint, RegistryView>>();
+
+function viewOnce(state: RegistryState, seenSize: bigint): RegistryView {
+  const ofState = views.get(state) ?? new Map<bigint, RegistryView>();
+  views.set(state, ofState);
+  const known = ofState.get(seenSize) ?? view(state, seenSize);
+  ofState.set(seenSize, known);
+  return known;
+}
+
 /** On disk: it never goes back, and a restart does not make it younger. */
 export class Applied {
   readonly ledger: SimLedger;
@@ -25,8 +36,6 @@ export class SimReplica implements Replica {
   readonly #blobs: ReadonlyMap<string, Uint8Array>;
   readonly #onFinal = new Set<(checkpoint: FinalCheckpoint) => void>();
   readonly #onIncluded = new Set<(batch: IncludedBatch) => void>();
-  #view: RegistryView | undefined;
-  #viewOf = "";
 
   constructor(applied: Applied, blobs: ReadonlyMap<string, Uint8Array>) {
     this.#applied = applied;
@@ -53,13 +62,7 @@ export class SimReplica implements Replica {
   }
 
   view(): RegistryView {
-    const { size, final } = this.#applied;
-    const of = `${size} ${final.size}`;
-    if (this.#view === undefined || this.#viewOf !== of) {
-      this.#view = view(this.state(), final.size);
-      this.#viewOf = of;
-    }
-    return this.#view;
+    return viewOnce(this.state(), this.#applied.final.size);
   }
 
   final(): FinalCheckpoint {
