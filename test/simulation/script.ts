@@ -13,6 +13,8 @@ export interface Script {
   /** The first sequencer is its city's. */
   readonly lies?: Lies;
   readonly play: (stage: Stage) => void;
+  /** What is seen broken without the rule. */
+  readonly breaks: RegExp;
 }
 
 /** After it everybody follows, and nobody waits for anything. */
