@@ -2,6 +2,7 @@
  * What the provider's end has said of one attempt and was not looked at yet, in its order. An honest
  * provider has at most a window of segments under way, and one end of them.
  */
+import type { ReasonCode } from "../base/reasons.ts";
 import { failedFrame } from "./frames.ts";
 import type { FrameBody } from "./ports.ts";
 
@@ -9,7 +10,9 @@ export type Arrival =
   | Exclude<FrameBody, { case: "credit" }>
   /** So many more messages of the request are taken. */
   | { readonly case: "taken"; readonly messages: number }
-  | { readonly case: "lost" };
+  | { readonly case: "lost" }
+  /** This gateway has not opened what was to carry the attempt. */
+  | { readonly case: "unopened"; readonly reason: ReasonCode };
 
 /** Beside the segments: how the attempt ended, and that its link did. */
 const endsMax = 2;

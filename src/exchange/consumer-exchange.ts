@@ -93,8 +93,10 @@ export class ConsumerExchange implements CarriageListener {
     this.#arrive(body);
   }
 
-  onLost(): void {
-    this.#arrive({ case: "lost" });
+  onLost(unopened?: ReasonCode): void {
+    this.#arrive(
+      unopened === undefined ? { case: "lost" } : { case: "unopened", reason: unopened },
+    );
   }
 
   #step(event: ConsumerEvent): void {
@@ -168,6 +170,8 @@ export class ConsumerExchange implements CarriageListener {
       case "lost":
         this.#request?.hold();
         return this.#step({ kind: "link-lost", replayable });
+      case "unopened":
+        return this.#step({ kind: "unopened", reason: body.reason });
       case "answer":
         this.#answer = body.value;
         this.#request?.answered();

@@ -67,6 +67,8 @@ export type ConsumerEvent =
   | { readonly kind: "nonce-stale"; readonly replayable: boolean }
   | { readonly kind: "failed"; readonly reason: ReasonCode }
   | { readonly kind: "link-lost"; readonly replayable: boolean }
+  /** Nothing carries the attempt, by this gateway's own doing: its statement has not left. */
+  | { readonly kind: "unopened"; readonly reason: ReasonCode }
   | { readonly kind: "checked"; readonly result: CheckResult; readonly final: boolean }
   /** The proof itself does not verify: there is no receipt, or no refusal. */
   | { readonly kind: "proof-invalid" }
@@ -260,6 +262,8 @@ function called(state: ConsumerState, event: ConsumerEvent): Step {
       return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
     case "failed":
       return sealError(state, "peer", event.reason);
+    case "unopened":
+      return sealError(state, "gateway", event.reason);
     case "link-lost":
       return sealClosed(
         state,

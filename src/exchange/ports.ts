@@ -1,5 +1,6 @@
 /** What both sides of an exchange ask of the process around them. */
 import type { Clock, RandomBytes, Scheduler } from "../base/clock.ts";
+import type { ReasonCode } from "../base/reasons.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { AnswerFrame, Frame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Replica, Sealer } from "../ledger/ports.ts";
@@ -56,8 +57,11 @@ export interface Carriage {
 /** What an exchange hears of its carriage. */
 export interface CarriageListener {
   onFrame(body: FrameBody): void;
-  /** Called once, when the carriage or its link has ended before `close`. */
-  onLost(): void;
+  /**
+   * Called once, when the carriage or its link has ended before `close`. `unopened` says why this gateway did not
+   * open it: nothing of the exchange has left then.
+   */
+  onLost(unopened?: ReasonCode): void;
 }
 
 /** The value behind a commitment and its salt. */

@@ -439,6 +439,12 @@ describe("the consumer's machine", () => {
       "SHUTTING_DOWN",
     ],
     [
+      "it has no place itself for what would carry it",
+      [{ kind: "connected" }, { kind: "unopened", reason: "BUSY" }],
+      "gateway",
+      "BUSY",
+    ],
+    [
       "the caller cancels",
       [...checking, { kind: "interrupted", by: "cancelled" }],
       "caller",
@@ -456,7 +462,7 @@ describe("the consumer's machine", () => {
       const closed = effects.find((effect) => effect.kind === "seal-closed");
       assert.deepEqual([closed?.source, closed?.reason, closed?.nextAttempt], [source, reason, 0]);
       const isTold = effects.some(({ kind }) => kind === "send-cancel");
-      assert.equal(isTold, ["INTERNAL", "LEDGER_BEHIND", "CANCELLED"].includes(reason));
+      assert.equal(isTold, ["INTERNAL", "LEDGER_BEHIND", "BUSY", "CANCELLED"].includes(reason));
       assert.deepEqual(
         effects.slice(-2).map(({ kind }) => kind),
         ["fail", "forget"],

@@ -84,7 +84,7 @@ export function createStreamClient(options: StreamClientOptions): StreamClient {
   };
 }
 
-/** Stands for a stream that is not opened. */
+/** Stands for a stream that is not opened: its link has ended, or for the reason that it says. */
 class UnopenedCarriage implements Carriage {
   readonly link: LinkEnd;
   #listener: CarriageListener | undefined;
@@ -107,8 +107,7 @@ class UnopenedCarriage implements Carriage {
   }
 
   end(reason: ReasonCode | undefined): void {
-    if (reason !== undefined) this.#listener?.onFrame(failedFrame(reason));
-    this.#listener?.onLost();
+    this.#listener?.onLost(reason);
     this.#listener = undefined;
   }
 }
