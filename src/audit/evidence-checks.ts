@@ -9,7 +9,6 @@ import {
   type Begin,
   type CallStatement,
   type Decision,
-  type Fact,
   type Obligations,
   type Progress,
   Verdict,
@@ -38,6 +37,7 @@ import { findingAt, type Place, type Report } from "./findings.ts";
 import type { Quotas } from "./quotas.ts";
 import { contradicts, isOutcomeOf, refusalFault } from "./record-faults.ts";
 import type { RecordedCall, RecordedCalls } from "./recorded-calls.ts";
+import type { NamedRecheck, Rechecks } from "./rechecks.ts";
 import { fallenOf, type ReleaseGround } from "./stands.ts";
 
 /** The registry as a size below or at the folded one sees it. */
@@ -50,6 +50,7 @@ export interface EvidenceParts {
   /** Absent when decisions are not evaluated. */
   readonly decisions: Decisions | undefined;
   readonly quotas: Quotas;
+  readonly rechecks: Rechecks;
   readonly verifier: Verifier;
   readonly report: Report;
   /** Whose chain carried the revocation of a grant, by its `jti`. */
@@ -69,19 +70,11 @@ export interface EvidenceBatch {
   readonly isFinal: (size: bigint) => boolean;
 }
 
-/** A failed re-check whose fact may come on the ledger later. */
-export interface NamedRecheck {
-  readonly record: AttemptRecord;
-  readonly grantJti: string;
-  readonly fact: Fact;
-}
-
 /** Seconds that a provider may take to judge a call that waits for its replica. */
 const judgingMaxS = 5;
 
 export class EvidenceChecks {
   readonly #parts: EvidenceParts;
-  readonly rechecks: NamedRecheck[] = [];
 
   constructor(parts: EvidenceParts) {
     this.#parts = parts;
@@ -129,7 +122,7 @@ export class EvidenceChecks {
         this.#refusal(body.value, record, batch);
         return undefined;
       case "closed":
-        this.#closed(body.value, record, batch);
+        this.#closed(body.value, record);
         return undefined;
       case "receiptMissing":
         this.#receiptMissing(body.value, record.place, batch);
@@ -231,14 +224,19 @@ export class EvidenceChecks {
     if (decision !== undefined) {
       this.#decide(decision, undefined, recorded, place, batch, view);
       if (contradicts(refusal, decision)) report(findingAt(place, "REFUSAL_CONTRADICTS"));
-      if (recheck !== undefined)
-        this.#recheck(recheck, decision.grantJti, refusal.reason, record, batch);
+      if (recheck !== undefined) {
+        const { issuer: consumerGateway, statement } = recorded;
+        const { grantJti } = decision;
+        const { reason } = refusal;
+        const { service } = statement;
+        this.#recheck(recheck, { record, reason, grantJti, service, consumerGateway });
+      }
     }
     const attempt = attempts.begin(recorded, record);
     if (attempt !== undefined) attempts.refuse(attempt, record);
   }
 
-  #closed(closed: Closed, record: AttemptRecord, batch: EvidenceBatch): void {
+  #closed(closed: Closed, record: AttemptRecord): void {
     const { attempts, report } = this.#parts;
     const { place } = record;
     if (!isOutcomeOf(closed)) {
@@ -255,8 +253,10 @@ export class EvidenceChecks {
     }
     const { recheck, status } = closed;
     if (recheck !== undefined && attempt.foundation !== undefined) {
-      const { grantJti } = attempt.foundation;
-      this.#recheck(recheck, grantJti, status?.reason ?? "", record, batch);
+      const { issuer: consumerGateway } = attempt;
+      const { grantJti, service } = attempt.foundation;
+      const reason = status?.reason ?? "";
+      this.#recheck(recheck, { record, reason, grantJti, service, consumerGateway });
     }
     attempts.closeByProvider(attempt, closed, record);
   }
@@ -330,36 +330,14 @@ export class EvidenceChecks {
     }
   }
 
-  #recheck(
-    { seenSize, fact }: Recheck,
-    grantJti: string,
-    reason: string,
-    record: AttemptRecord,
-    { header }: EvidenceBatch,
-  ): void {
+  #recheck({ seenSize, fact }: Recheck, of: Omit<NamedRecheck, "fact">): void {
+    const { report, rechecks } = this.#parts;
+    const { place, header } = of.record;
     if (seenSize !== header.seenSize) {
-      this.#parts.report(findingAt(record.place, "RECORD_IMPLAUSIBLE", { member: "recheck" }));
+      report(findingAt(place, "RECORD_IMPLAUSIBLE", { member: "recheck" }));
     }
-    if (reason === "GRANT_REVOKED" && fact !== undefined) {
-      this.rechecks.push({ record, grantJti, fact });
-    }
+    rechecks.add({ ...of, fact });
   }
-}
-
-/** Whether the ledger holds the revocation that a failed re-check names. */
-export function isFounded({ grantJti, fact }: NamedRecheck, state: RegistryState): boolean {
-  const grant = state.grants.get(grantJti);
-  const until = grant?.standing.until;
-  if (grant === undefined || until === undefined) return false;
-  const { name } = fact;
-  if (name.case === "record") {
-    return grant.revocation !== undefined && equalBytes(name.value.hash, grant.revocation);
-  }
-  return (
-    name.case === "address" &&
-    name.value.index === until.index &&
-    name.value.position === until.position
-  );
 }
 
 /** What a release rests on; `undefined` when the statement names no grant or service of this ledger. */

@@ -12,7 +12,7 @@ import { type AttemptCounts, Attempts } from "./attempts.ts";
 import { BatchTimes, type TimeBounds } from "./batch-times.ts";
 import { Chains } from "./chains.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
-import { EvidenceChecks, isFounded } from "./evidence-checks.ts";
+import { EvidenceChecks } from "./evidence-checks.ts";
 import type { ExportEntry } from "./export-file.ts";
 import {
   type Finding,
@@ -29,6 +29,7 @@ import { type JudgedCheckpoint, judgeLaterCheckpoint } from "./later-checkpoint.
 import { PublishedBlobs } from "./published-blobs.ts";
 import { Quotas } from "./quotas.ts";
 import { RecordedCalls } from "./recorded-calls.ts";
+import { Rechecks } from "./rechecks.ts";
 import type { ReplayOptions } from "./replay-options.ts";
 import { judgeReportedCheckpoints } from "./reported-checkpoints.ts";
 
@@ -100,6 +101,7 @@ class Replay {
   readonly #blobs: PublishedBlobs;
   readonly #decisions: Decisions | undefined;
   readonly #quotas: Quotas;
+  readonly #rechecks = new Rechecks();
   readonly #evidence: EvidenceChecks;
   readonly #records: Record<string, number> = {};
   /** Whose chain carried each revocation. */
@@ -135,6 +137,7 @@ class Replay {
       chains: this.#chains,
       decisions: this.#decisions,
       quotas: this.#quotas,
+      rechecks: this.#rechecks,
       verifier,
       report,
       carrierOf: (jti) => this.#carriers.get(jti),
@@ -204,8 +207,10 @@ class Replay {
     this.#options.onBatch?.(index + 1n);
   }
 
-  #takeGovernance({ index, batch, applied }: FoldedBatch): void {
+  #takeGovernance(folded: FoldedBatch): void {
+    const { index, batch, applied } = folded;
     this.#views.clear();
+    this.#rechecks.takeGovernance(folded);
     const { gateway } = batch.header;
     for (const { results } of applied.effects.effects) {
       for (const { kind, subject } of results) {
@@ -333,10 +338,7 @@ class Replay {
       return start !== undefined && isOld(start);
     };
     this.#attempts.finish({ isOverdue, isRestarted });
-    for (const named of this.#evidence.rechecks) {
-      if (isFounded(named, state) || !isOverdue(named.record)) continue;
-      report(findingAt(named.record.place, "RECHECK_UNFOUNDED"));
-    }
+    this.#rechecks.finish({ state, isOverdue, report });
   }
 
   #notChecked(): readonly NotChecked[] {

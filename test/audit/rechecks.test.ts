@@ -1,0 +1,284 @@
+/** What a failed re-check names, and that an honest one is never convicted for it. */
+import assert from "node:assert/strict";
+import { before, describe, it } from "node:test";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { toHex, utf8 } from "../../src/base/bytes.ts";
+import type { ReasonCode } from "../../src/base/reasons.ts";
+import { sha256 } from "../../src/base/sha256.ts";
+import { FactSchema } from "../../src/gen/causeway/record/v1/parts_pb.ts";
+import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { encodeRecord, recordHash } from "../../src/record/record.ts";
+import { statusRecord } from "../support/ledger.ts";
+import type { SignedStatement, TestGateway } from "../support/network.ts";
+import { divisions, sayCity, sayOfAgency, sayRevocation } from "../support/statements.ts";
+import { AuditLedger, type TestCall, writeMethod } from "./audit-ledger.ts";
+
+let base: AuditLedger;
+
+before(async () => {
+  base = await AuditLedger.create("rechecks");
+});
+
+type FactName = NonNullable<MessageInitShape<typeof FactSchema>["name"]>;
+
+function at(index: bigint, position = 0): FactName {
+  return { case: "address", value: { index, position } };
+}
+
+function of(record: Uint8Array): FactName {
+  return { case: "record", value: { hash: recordHash(record) } };
+}
+
+interface Write {
+  readonly call: TestCall;
+  readonly opened: Uint8Array;
+}
+
+async function open(audit: AuditLedger): Promise<Write> {
+  const call = audit.call({ method: writeMethod });
+  const opened = audit.opened(call);
+  await audit.seal(audit.provider, [opened]);
+  return { call, opened };
+}
+
+interface Named {
+  readonly reason: ReasonCode;
+  readonly fact: FactName;
+  readonly seenSize?: bigint;
+}
+
+/** The provider closes what it has opened, for what it names; the consumer answers unless its chain is stopped. */
+async function revoke(
+  audit: AuditLedger,
+  { call, opened }: Write,
+  { reason, fact: name, seenSize = audit.ledger.size }: Named,
+): Promise<() => Promise<unknown>> {
+  const recheck = { reason, seenSize, fact: create(FactSchema, { name }) };
+  const { decision } = call;
+  const closed = audit.closed(call, opened, { outcome: "revoked", reason, decision, recheck });
+  const refusal = await audit.seal(audit.provider, [closed], { seenSize });
+  return () => audit.seal(audit.consumer, [audit.consumerClosed(call, "refused", { refusal })]);
+}
+
+/** The codes of all findings once everything young is old. */
+async function findings(audit: AuditLedger): Promise<readonly string[]> {
+  audit.ledger.nowMs += 3_600_000;
+  await audit.seal(audit.provider, [statusRecord()]);
+  await audit.seal(audit.provider, [statusRecord()]);
+  return (await audit.replay()).findings.map(({ code }) => code);
+}
+
+/** A proof against the consumer's chain. */
+async function contradiction(audit: AuditLedger): Promise<Uint8Array> {
+  const other = audit.ledger.seal(audit.consumer, [statusRecord(1)], { kind: "evidence" });
+  const { batch } = await audit.seal(audit.consumer, [statusRecord(2)]);
+  const value = {
+    proof: {
+      case: "headers" as const,
+      value: { firstLeaf: other.leaf, secondLeaf: batch.leaf },
+    },
+  };
+  return encodeRecord(create(RecordSchema, { body: { case: "equivocationReported", value } }));
+}
+
+async function newEpoch(audit: AuditLedger, gateway: TestGateway): Promise<bigint> {
+  const tip = audit.ledger.state.chains.get(gateway.id);
+  assert.ok(tip !== undefined);
+  const last = { epoch: Number(tip.epoch), seq: Number(tip.seq), leaf: toHex(tip.leafHash) };
+  const body = { epoch: 1, last, reason: "disk-lost", lost_from: 1, lost_to: 2 };
+  const epoch = sayOfAgency(audit.network, "epoch", audit.network.consumer, {
+    sub: gateway.id,
+    body,
+  });
+  const place = { epoch: 1n, seq: 0n, prev: tip.leafHash };
+  return (await audit.govern(gateway, [epoch], [], place)).index;
+}
+
+describe("a failed re-check that names what froze a chain", () => {
+  async function frozen(): Promise<{
+    readonly audit: AuditLedger;
+    readonly write: Write;
+    readonly proof: Uint8Array;
+    readonly index: bigint;
+  }> {
+    const audit = base.fork();
+    const write = await open(audit);
+    const proof = await contradiction(audit);
+    const { index } = await audit.govern(audit.provider, [proof]);
+    return { audit, write, proof, index };
+  }
+
+  for (const by of ["address", "record"] as const) {
+    it(`by its ${by} stands`, async () => {
+      const { audit, write, proof, index } = await frozen();
+      const fact = by === "address" ? at(index) : of(proof);
+      const seenSize = by === "address" ? audit.ledger.size : index;
+      const answer = await revoke(audit, write, { reason: "CHAIN_FROZEN", fact, seenSize });
+      await newEpoch(audit, audit.consumer);
+      await answer();
+      assert.deepEqual(await findings(audit), ["EQUIVOCATION"]);
+    });
+  }
+
+  it("stands when another proof was included before it", async () => {
+    const { audit, write, index } = await frozen();
+    const again = await contradictionOf(audit);
+    const answer = await revoke(audit, write, {
+      reason: "CHAIN_FROZEN",
+      fact: of(again),
+      seenSize: index,
+    });
+    await audit.govern(audit.provider, [again]);
+    await newEpoch(audit, audit.consumer);
+    await answer();
+    const codes = await findings(audit);
+    assert.ok(!codes.includes("RECHECK_UNFOUNDED"), codes.join());
+  });
+
+  it("is unfounded when a new epoch was seen behind it", async () => {
+    const { audit, write, index } = await frozen();
+    await newEpoch(audit, audit.consumer);
+    const answer = await revoke(audit, write, { reason: "CHAIN_FROZEN", fact: at(index) });
+    await answer();
+    assert.deepEqual(await findings(audit), ["EQUIVOCATION", "RECHECK_UNFOUNDED"]);
+  });
+
+  it("stands when the new epoch behind it was not seen", async () => {
+    const { audit, write, index } = await frozen();
+    const epoch = await newEpoch(audit, audit.consumer);
+    const named = { reason: "CHAIN_FROZEN", fact: at(index), seenSize: epoch } as const;
+    await (await revoke(audit, write, named))();
+    assert.deepEqual(await findings(audit), ["EQUIVOCATION"]);
+  });
+
+  it("is unfounded when nothing has frozen a chain of the call", async () => {
+    const audit = base.fork();
+    const write = await open(audit);
+    const fact = at(audit.grant.index);
+    await (await revoke(audit, write, { reason: "CHAIN_FROZEN", fact }))();
+    assert.deepEqual(await findings(audit), ["RECHECK_UNFOUNDED"]);
+  });
+});
+
+/** The same two leaves the other way round: another record of the same fact. */
+async function contradictionOf(audit: AuditLedger): Promise<Uint8Array> {
+  const tip = audit.ledger.batches.findLast(({ header }) => header.gateway === audit.consumer.id);
+  assert.ok(tip !== undefined);
+  const { epoch, seq, prev } = tip.header;
+  const place = { kind: "evidence", epoch, seq, prev } as const;
+  const other = audit.ledger.seal(audit.consumer, [statusRecord(3)], place);
+  const value = {
+    proof: {
+      case: "headers" as const,
+      value: { firstLeaf: tip.leaf, secondLeaf: other.leaf },
+    },
+  };
+  return encodeRecord(create(RecordSchema, { body: { case: "equivocationReported", value } }));
+}
+
+describe("a failed re-check that names what suspended", () => {
+  type Suspends = (audit: AuditLedger) => SignedStatement;
+  const subjects: readonly (readonly [string, ReasonCode, Suspends])[] = [
+    [
+      "the consumer's gateway",
+      "MEMBER_NOT_ACTIVE",
+      ({ network, consumer }) =>
+        sayOfAgency(network, "suspension", network.consumer, {
+          sub: consumer.id,
+          body: { what: "gateway", reason: "under-inquiry" },
+        }),
+    ],
+    [
+      "the service",
+      "SERVICE_UNKNOWN",
+      ({ network }) =>
+        sayOfAgency(network, "suspension", network.provider, {
+          sub: divisions(network),
+          body: { what: "service", reason: "under-inquiry" },
+        }),
+    ],
+    [
+      "the consumer's agency",
+      "MEMBER_NOT_ACTIVE",
+      ({ network }) => {
+        const { consumer, cities } = network;
+        const city = cities.find(({ id }) => consumer.id.startsWith(`${id}/`));
+        assert.ok(city !== undefined);
+        return sayCity(network, "suspension", city, {
+          sub: consumer.id,
+          body: { what: "agency", reason: "under-inquiry" },
+        });
+      },
+    ],
+  ];
+
+  for (const [name, reason, suspends] of subjects) {
+    it(`${name} stands, by its address and by its record`, async () => {
+      const audit = base.fork();
+      const writes = [await open(audit), await open(audit)] as const;
+      const early = audit.ledger.size;
+      const suspension = suspends(audit);
+      const { index } = await audit.govern(audit.provider, [suspension]);
+      const byRecord = { reason, fact: of(suspension.record), seenSize: early };
+      await (await revoke(audit, writes[0], byRecord))();
+      await (await revoke(audit, writes[1], { reason, fact: at(index) }))();
+      assert.deepEqual(await findings(audit), []);
+    });
+
+    it(`${name} is unfounded when it names a fact that stands`, async () => {
+      const audit = base.fork();
+      const write = await open(audit);
+      await (await revoke(audit, write, { reason, fact: at(1n) }))();
+      assert.deepEqual(await findings(audit), ["RECHECK_UNFOUNDED"]);
+    });
+  }
+
+  it("is unfounded when it is of somebody else", async () => {
+    const audit = base.fork();
+    const write = await open(audit);
+    const published = audit.ledger.batches[1]?.records[0] as Uint8Array;
+    const named = { reason: "MEMBER_NOT_ACTIVE", fact: of(published) } as const;
+    await (await revoke(audit, write, named))();
+    assert.deepEqual(await findings(audit), ["RECHECK_UNFOUNDED"]);
+  });
+});
+
+describe("a failed re-check that names a revocation", () => {
+  it("stands when another one of the same grant was included before it", async () => {
+    const audit = base.fork();
+    const write = await open(audit);
+    const [first, second] = [0, 1].map(() => sayRevocation(audit.network, audit.grantSaid));
+    assert.ok(first !== undefined && second !== undefined);
+    const fact = of(second.record);
+    await (await revoke(audit, write, { reason: "GRANT_REVOKED", fact }))();
+    await audit.govern(audit.consumer, [first]);
+    await audit.govern(audit.provider, [second]);
+    assert.deepEqual(await findings(audit), []);
+  });
+
+  it("is unfounded when it is of another grant, or of none", async () => {
+    for (const hash of [sha256(utf8("nobody's")), undefined]) {
+      const audit = base.fork();
+      const write = await open(audit);
+      const fact: FactName =
+        hash === undefined ? at(audit.grant.index) : { case: "record", value: { hash } };
+      await (await revoke(audit, write, { reason: "GRANT_REVOKED", fact }))();
+      assert.deepEqual(await findings(audit), ["RECHECK_UNFOUNDED"]);
+    }
+  });
+});
+
+describe("a failed re-check that says the grant has expired", () => {
+  it("is unfounded before its end, and stands from it on", async () => {
+    for (const afterMs of [-1000, 0]) {
+      const audit = base.fork();
+      audit.ledger.nowMs = (audit.grantSaid.claims.exp as number) * 1000 - 5000;
+      await audit.seal(audit.provider, [statusRecord()]);
+      const write = await open(audit);
+      audit.ledger.nowMs = (audit.grantSaid.claims.exp as number) * 1000 + afterMs;
+      const fact = at(audit.grant.index);
+      await (await revoke(audit, write, { reason: "GRANT_EXPIRED", fact }))();
+      assert.deepEqual(await findings(audit), afterMs < 0 ? ["RECHECK_UNFOUNDED"] : []);
+    }
+  });
+});
