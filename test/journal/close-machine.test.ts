@@ -271,6 +271,24 @@ describe("the close machine", () => {
     assert.equal(harness.closed[1]?.records[0]?.replaced, true);
   });
 
+  it("seals governance before the evidence that has waited longer, and rests on it", () => {
+    const harness = new Harness();
+    for (const kind of ["evidence", "evidence", "governance", "evidence"] as const) {
+      harness.put({ ...standing, kind, bytes: 1 });
+    }
+    harness.turn();
+    harness.sealed();
+    harness.turn();
+    const tickets = harness.closed.map(({ kind, records }) => [
+      kind,
+      ...records.map(({ ticket }) => ticket),
+    ]);
+    assert.deepEqual(tickets, [
+      ["governance", 2],
+      ["evidence", 0, 1, 3],
+    ]);
+  });
+
   it("refuses a replacement that fits no batch", () => {
     const harness = new Harness();
     const recheck = (): Recheck => ({ kind: "replaced", record: new Uint8Array(41), states: [] });

@@ -71,7 +71,6 @@ export type CloseEffect<Ticket, Result> =
   | { readonly kind: "stopped" };
 
 interface Waiting<Ticket> {
-  readonly arrival: number;
   readonly queued: QueuedRecord;
   readonly ticket: Ticket;
   readonly replaced: boolean;
@@ -83,7 +82,6 @@ export interface CloseState<Ticket> {
   readonly waiting: Readonly<Record<RecordKind, Fifo<Waiting<Ticket>>>>;
   readonly halts: Set<ReasonCode>;
   waitingBytes: number;
-  arrivals: number;
   outstanding: ClosedBatch<Ticket> | undefined;
   /** The greatest reading of the clock that anything here rests on. */
   clockMs: number;
@@ -103,7 +101,6 @@ export function createCloseState<Ticket>(options: {
     waiting: { governance: new Fifo(), evidence: new Fifo() },
     halts: new Set(),
     waitingBytes: 0,
-    arrivals: 0,
     outstanding: undefined,
     clockMs: options.sealedAtMs ?? 0,
     seen: options.seen,
@@ -178,8 +175,7 @@ function enqueue<Ticket>(
   if (state.waitingBytes + bytes > state.limits.queueBytesMax) return refuse("BUSY");
   state.clockMs = Math.max(state.clockMs, nowMs, record.decidedAtMs);
   state.waitingBytes += bytes;
-  const arrival = state.arrivals++;
-  state.waiting[record.kind].push({ arrival, queued: record, ticket, replaced: false });
+  state.waiting[record.kind].push({ queued: record, ticket, replaced: false });
   return [];
 }
 
@@ -204,13 +200,13 @@ function closeBatch<Ticket>(
   return effects;
 }
 
-/** Takes records of the kind that has waited longest. `undefined` when none of them is left to seal. */
+/** Takes records of one kind. `undefined` when none of them is left to seal. */
 function takeBatch<Ticket>(
   state: CloseState<Ticket>,
   seen: Seen,
   effects: CloseEffect<Ticket, never>[],
 ): ClosedBatch<Ticket> | undefined {
-  const kind = oldestKind(state);
+  const kind = nextKind(state);
   const queue = state.waiting[kind];
   const { recordsMax, bytesMax } = state.limits;
   const sealedAtMs = state.clockMs;
@@ -277,7 +273,7 @@ function rejectWaiting<Ticket>(
 ): CloseEffect<Ticket, never>[] {
   const effects: CloseEffect<Ticket, never>[] = [];
   while (waitingCount(state) > 0) {
-    const next = state.waiting[oldestKind(state)].shift();
+    const next = state.waiting[nextKind(state)].shift();
     assertInvariant(next !== undefined, "a queue that holds records gave none");
     effects.push({ kind: "reject", ticket: next.ticket, error: refusal(code) });
   }
@@ -300,11 +296,12 @@ function waitingCount<Ticket>(state: CloseState<Ticket>): number {
   return state.waiting.governance.count + state.waiting.evidence.count;
 }
 
-/** The kind whose oldest record has waited longest. */
-function oldestKind<Ticket>(state: CloseState<Ticket>): RecordKind {
-  const governance = state.waiting.governance.peek()?.arrival ?? Number.POSITIVE_INFINITY;
-  const evidence = state.waiting.evidence.peek()?.arrival ?? Number.POSITIVE_INFINITY;
-  return governance < evidence ? "governance" : "evidence";
+/**
+ * Governance goes first. A revocation acts from before it is queued: what is refused for it stands behind it in
+ * the chain, and no loss of this process leaves a refusal that names a revocation which the ledger never gets.
+ */
+function nextKind<Ticket>({ waiting }: CloseState<Ticket>): RecordKind {
+  return waiting.governance.count > 0 ? "governance" : "evidence";
 }
 
 function waitingBytesOf(record: QueuedRecord): number {
