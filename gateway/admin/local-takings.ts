@@ -57,20 +57,23 @@ export class LocalTakings {
     return this.#taken.get(grantJti)?.[0];
   }
 
-  /** Takes note of a verified statement before it is queued. What takes no own grant away is none. */
-  accept(verified: VerifiedStatement, record: Uint8Array): void {
-    const seenSize = this.#replica.final()?.size ?? 0n;
-    this.#accept(verified, record, { seenSize, sealedAtMs: this.#clock.nowMs() });
-  }
-
-  #accept(verified: VerifiedStatement, record: Uint8Array, sealed: Sealed): void {
+  /**
+   * Takes note of a verified statement, before it is queued and, where it took nothing then, in the turn that closes
+   * its batch, with what the header will say. Returns whether it takes an own grant away.
+   */
+  accept(verified: VerifiedStatement, record: Uint8Array, sealed: Sealed = this.#now()): boolean {
     const { statement } = verified;
-    if (statement.name !== "revocation" || statement.claims.iss !== this.#agency) return;
+    if (statement.name !== "revocation" || statement.claims.iss !== this.#agency) return false;
     const hash = recordHash(record);
     // A statement that would be void takes nothing, so that it must not do so early either.
-    if (this.#isVoid(verified, hash, sealed)) return;
+    if (this.#isVoid(verified, hash, sealed)) return false;
     const { grant } = statement.body;
     this.#taken.set(grant, [...(this.#taken.get(grant) ?? []), hash]);
+    return true;
+  }
+
+  #now(): Sealed {
+    return { seenSize: this.#replica.final()?.size ?? 0n, sealedAtMs: this.#clock.nowMs() };
   }
 
   #isVoid(verified: VerifiedStatement, hash: Uint8Array, sealed: Sealed): boolean {
@@ -104,7 +107,7 @@ export class LocalTakings {
     try {
       const { statement, payload, signatures } = openStatement(body.value.jws);
       const signers = signatures.map(({ kid }) => kid);
-      this.#accept({ statement, payload, signers }, record, sealed);
+      this.accept({ statement, payload, signers }, record, sealed);
     } catch (error) {
       if (!(error instanceof CausewayError)) throw error;
     }

@@ -9,7 +9,7 @@ import type { VerifiedStatement } from "../../src/credential/statements.ts";
 import type { Verifier } from "../../src/crypto/ports.ts";
 import { thumbprint } from "../../src/crypto/thumbprint.ts";
 import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
-import type { Replica, SealedRecord, Sealer } from "../../src/ledger/ports.ts";
+import type { Recheck, Replica, SealedRecord, Sealer, Seen } from "../../src/ledger/ports.ts";
 import { encodeRecord } from "../../src/record/record.ts";
 import { speaksFor } from "../../src/registry/authority.ts";
 import { keyOfThumbprint } from "../../src/registry/keys.ts";
@@ -84,10 +84,15 @@ export async function submitStatement(
     create(RecordSchema, { body: { case: "statement", value: { jws: [...jws] } } }),
   );
   // An early fact before it is queued: what closes later counts it.
-  ports.localTakings.accept(verified, record);
+  let takes = ports.localTakings.accept(verified, record);
+  // What it takes may have become final since: then it acts from its own batch on.
+  const recheck = ({ size }: Seen, sealedAtMs: number): Recheck => {
+    takes ||= ports.localTakings.accept(verified, record, { seenSize: size, sealedAtMs });
+    return { kind: "stands" };
+  };
   const decidedAtMs = ports.clock.nowMs();
   const sealed = await ports.sealer
-    .seal({ kind: "governance", record, decidedAtMs, states: [] })
+    .seal({ kind: "governance", record, decidedAtMs, states: [], recheck })
     .catch((error: unknown) => {
       ports.localTakings.withdraw(record);
       throw error;
