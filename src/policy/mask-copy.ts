@@ -4,7 +4,6 @@
  * only the bits pass that a decoder takes: what it leaves out is a place to hide data. Of what only one value can stand for, only the value that a decoder
  * would show is copied, and parts of one submessage are joined as a decoder joins them.
  */
-import { concatBytes } from "../base/bytes.ts";
 import type { FieldPlan, MessagePlan } from "./mask-plan.ts";
 import {
   assertDepth,
@@ -109,7 +108,13 @@ function settled(occurrences: readonly Occurrence[]): readonly Occurrence[] {
 function joined(parts: readonly Occurrence[]): Occurrence {
   const [first] = parts as readonly [Occurrence];
   if (parts.length === 1) return first;
-  const bytes = concatBytes(...parts.map((part) => part.bytes.subarray(part.from, part.to)));
+  // Not as arguments of one call: an answer may hold more parts than those can be.
+  const bytes = new Uint8Array(parts.reduce((sum, { from, to }) => sum + to - from, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part.bytes.subarray(part.from, part.to), at);
+    at += part.to - part.from;
+  }
   return { field: first.field, wire: first.wire, bytes, from: 0, to: bytes.length };
 }
 

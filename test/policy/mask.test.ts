@@ -283,6 +283,12 @@ describe("a mask", () => {
     assert.equal(masked(["node.title"], ...parts), hex(node(sized(1, "b"))));
   });
 
+  test("joins more parts of a submessage than a call has arguments", () => {
+    const part = node(sized(1, "a"));
+    const parts = Buffer.alloc(300_000 * part.length, part);
+    assert.equal(masked(["node.title"], parts), hex(part));
+  });
+
   test("drops an allowed member of a oneof that an excluded one has replaced", () => {
     assert.equal(
       masked(["node.text"], node(sized(9, "text"), sized(10, sized(1, "n")))),
