@@ -1,6 +1,6 @@
 /** Openings of this side, for an administrator: shown one exchange at a time, and erased for good. */
 import { create } from "@bufbuild/protobuf";
-import { concatBytes, equalBytes, u64be } from "../src/base/bytes.ts";
+import { concatBytes, u64be } from "../src/base/bytes.ts";
 import type { Clock, RandomBytes } from "../src/base/clock.ts";
 import { erasedTogetherMax } from "../src/base/limits.ts";
 import { RecordSchema } from "../src/gen/causeway/record/v1/record_pb.ts";
@@ -30,9 +30,10 @@ export interface ErasedOpenings {
 }
 
 export interface AdminOpenings {
-  /** What opens the commitments of an exchange here; all labels when `label` is empty. */
-  show(xid: Uint8Array, label: string): Promise<readonly ShownOpening[]>;
-  erase(xid: Uint8Array): Promise<ErasedOpenings>;
+  /** What opens the commitments of an exchange here, or of one attempt of it; all labels when `label` is empty. */
+  show(id: Uint8Array, label: string): Promise<readonly ShownOpening[]>;
+  /** Of an exchange, or of one attempt of it. */
+  erase(id: Uint8Array): Promise<ErasedOpenings>;
   /** Of all exchanges whose id is of an earlier Unix time in milliseconds. */
   eraseBefore(beforeMs: number): Promise<ErasedOpenings>;
   /** Seals the record of what an earlier start erased and did not record. */
@@ -70,26 +71,30 @@ export function createAdminOpenings(options: AdminOpeningsOptions): AdminOpening
     }
   };
   return {
-    show: (xid, label) => show(openings, xid, label),
-    erase: (xid) => inTurn(() => erase(xid, concatBytes(xid, new Uint8Array(8).fill(0xff)))),
+    show: (id, label) => show(openings, id, label),
+    erase: (id) => inTurn(() => erase(id, endOf(id))),
     eraseBefore: (beforeMs) =>
       inTurn(() => erase(new Uint8Array(), u64be(BigInt(Math.max(0, beforeMs))).slice(2))),
     catchUp: () => inTurn(async () => void (await sealErasures(options))),
   };
 }
 
+/** Behind all names of openings that begin with this one. */
+function endOf(id: Uint8Array): Uint8Array {
+  return concatBytes(id, new Uint8Array(8).fill(0xff));
+}
+
 async function show(
   openings: Openings,
-  xid: Uint8Array,
+  of: Uint8Array,
   asked: string,
 ): Promise<readonly ShownOpening[]> {
-  const to = concatBytes(xid, new Uint8Array(8).fill(0xff));
-  const ids = await openings.find({ from: xid, to, countMax: attemptsMax });
+  const ids = await openings.find({ from: of, to: endOf(of), countMax: attemptsMax });
   const shown: ShownOpening[] = [];
   for (const id of ids) {
     const named = namedByOpeningId(id);
     const opening = await openings.get(id);
-    if (named === undefined || opening === undefined || !equalBytes(named.xid, xid)) continue;
+    if (named === undefined || opening === undefined) continue;
     const { attempt, side } = named;
     for (const [label, salt] of opening.salts) {
       const value = opening.values.get(label);

@@ -45,7 +45,12 @@ export function openingId({
   attempt,
   side,
 }: Pick<AttemptOpenings, "xid" | "attempt" | "side">): Uint8Array {
-  return concatBytes(xid, u32be(attempt), Uint8Array.of(side === "consumer" ? 1 : 2));
+  return concatBytes(attemptPrefix(xid, attempt), Uint8Array.of(side === "consumer" ? 1 : 2));
+}
+
+/** What the ids of one attempt begin with, on either side. */
+export function attemptPrefix(xid: Uint8Array, attempt: number): Uint8Array {
+  return concatBytes(xid, u32be(attempt));
 }
 
 /** What an id of `openingId` names; `undefined` for any other bytes. */

@@ -63,6 +63,7 @@ export function encodeRefusalOf(refused: {
     atMs,
     call: call === undefined ? utf8(refused.token) : undefined,
     method: hidden ? utf8(statement.method) : undefined,
+    named: statement && { xid: statement.xid, attempt: statement.attempt },
   });
   const record = encodeProviderRefusal({
     ...denial,

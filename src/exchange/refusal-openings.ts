@@ -1,7 +1,8 @@
 /**
- * What opens the commitments of a refusal that holds no call that verified, or no method of the catalogue. It
- * belongs to no attempt: it is kept under an id of its own, made of the second of the refusal and of what stands in
- * the record. So it is found by the record alone, and is erased with exchanges of its time.
+ * What opens the commitments of a refusal that holds no call that verified, or no method of the catalogue. With a
+ * call it is kept with its attempt. Without one it belongs to none: it is kept under an id of its own, made of the
+ * second of the refusal and of what stands in the record. So it is found by the record alone, and is erased with
+ * exchanges of its time.
  */
 import { createUuidV7 } from "../base/ids.ts";
 import { refusedValueBytesMax } from "../base/limits.ts";
@@ -13,7 +14,7 @@ import type { AttemptOpenings, OpeningItem } from "./ports.ts";
 /** The attempt that such openings are kept as: those of calls begin at 1. */
 export const refusedAttempt: number = 0;
 
-type Commitments = Pick<Refusal, "callCommitment" | "methodCommitment">;
+type Commitments = Pick<Refusal, "call" | "callCommitment" | "methodCommitment">;
 
 /** What a refusal commits to, and what is kept to open it. */
 export interface CommittedRefusal {
@@ -31,8 +32,10 @@ export function commitToRefused(refused: {
   readonly atMs: number;
   readonly call: Uint8Array | undefined;
   readonly method: Uint8Array | undefined;
+  /** What the call names itself, where the record holds it. */
+  readonly named?: Pick<AttemptOpenings, "xid" | "attempt"> | undefined;
 }): CommittedRefusal {
-  const { side, seed, atMs } = refused;
+  const { side, seed, atMs, named } = refused;
   const items: OpeningItem[] = [];
   const commitTo = (label: "call" | "method"): Uint8Array | undefined => {
     const value = refused[label];
@@ -47,20 +50,25 @@ export function commitToRefused(refused: {
   const openings =
     commitment === undefined || items.length === 0
       ? undefined
-      : { xid: refusalId(commitment, atMs), attempt: refusedAttempt, side, seed, items };
+      : {
+          ...(named ?? { xid: refusalId(commitment, atMs), attempt: refusedAttempt }),
+          side,
+          seed,
+          items,
+        };
   return { callCommitment, methodCommitment, openings };
 }
 
 /** Seconds before the seal in which a refusal is looked for: far longer than one waits to be sealed. */
 const sealingMaxS = 120;
 
-/** The ids under which the openings of a recorded refusal may be kept; none of one that commits to nothing. */
+/** The ids under which the openings of a recorded refusal without a call may be kept; none of any other. */
 export function refusalIds(
-  { callCommitment, methodCommitment }: Commitments,
+  { call, callCommitment, methodCommitment }: Commitments,
   { firstAt, sealedAt }: Pick<Header, "firstAt" | "sealedAt">,
 ): readonly Uint8Array[] {
   const commitment = callCommitment.length > 0 ? callCommitment : methodCommitment;
-  if (commitment.length === 0) return [];
+  if (call !== undefined || commitment.length === 0) return [];
   const lastS = Math.floor(Number(sealedAt) / 1000);
   // The id may be of the second before the one in which the record was queued.
   const firstS = Math.max(Math.floor(Number(firstAt) / 1000) - 1, lastS - sealingMaxS, 0);

@@ -107,6 +107,18 @@ describe("the provider's side of calls on a link", () => {
     assert.equal(provider.expected.count(), 0);
   });
 
+  it("expects no receipt where what is being sealed is a refusal", async () => {
+    const provider = new TestProvider();
+    provider.call(1n, stream);
+    await settle();
+    provider.seals = [];
+    const listener = provider.listener as UpstreamListener;
+    listener.onFailed(new CausewayError("MESSAGE_TOO_LARGE", "as the test has it"));
+    await settle();
+    assert.deepEqual([provider.seals.length, provider.expected.count()], [1, 0]);
+    assert.equal(provider.records().at(-1)?.case, "refusal");
+  });
+
   it("keeps nothing of an attempt until its last receipt is acknowledged", async () => {
     const provider = new TestProvider();
     provider.call(1n, unary);
@@ -188,8 +200,11 @@ describe("the provider's side of calls on a link", () => {
       const { label, salt, value } = item as OpeningItem;
       assert.deepEqual([label, new TextDecoder().decode(value)], ["method", unary]);
       assert.deepEqual(commit({ label: "method", salt, value }), refusal.methodCommitment);
-      const ids = refusalIds(refusal, sealedNow());
-      assert.ok(ids.some((id) => equalBytes(id, provider.kept[0]?.xid as Uint8Array)));
+      // The record says which attempt it is: what opens it is shown and erased with that.
+      const statement = openCallStatement(refusal.call?.statement as Uint8Array);
+      const [kept] = provider.kept;
+      assert.deepEqual([kept?.xid, kept?.attempt], [statement.xid, statement.attempt]);
+      assert.deepEqual(refusalIds(refusal, sealedNow()), []);
     });
 
     it("but nothing of what is larger than a call token is, or of what is only counted", async () => {

@@ -61,7 +61,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 async function submitted(finalSize: bigint): Promise<{
   readonly taken: () => Uint8Array | undefined;
   /** The turn that closes its batch, at this seen size. */
-  close(size: bigint): void;
+  readonly close: (size: bigint) => void;
   readonly hash: Uint8Array;
 }> {
   const revocation = sayRevocation(audit.network, audit.grantSaid);
