@@ -159,7 +159,7 @@ export class ProviderAttempt implements CarriageListener {
     this.#state = state;
     for (const effect of effects) this.#execute(effect);
     // What is to be sealed of the answer is queued by now, or there will be nothing.
-    if (this.#state.sealing !== undefined || this.#state.phase === "ended") this.#arrived?.();
+    if (this.#state.sealing !== undefined || this.#state.phase !== "calling") this.#arrived?.();
   }
 
   #execute(effect: ProviderEffect): void {
