@@ -33,6 +33,8 @@ export type JsonRequest = IncomingMessage | Http2ServerRequest;
 /** Responses of both versions, as far as they are used here. */
 export interface JsonResponse {
   readonly headersSent: boolean;
+  /** Of HTTP/2, what stands for it; none once the response is over. */
+  readonly socket: { readonly destroyed: boolean } | null | undefined;
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
   write(data: string | Uint8Array, left?: (error?: Error | null) => void): boolean;
   addTrailers(trailers: OutgoingHttpHeaders): unknown;
@@ -145,10 +147,10 @@ export class JsonCall implements IncomingCall {
     const { response } = this.#options;
     const { contentType, data } = this.#bodyOf(message);
     this.#beginStream(this.#isRaw ? contentType : linesType);
-    // A copy: a response that was destroyed may say of bytes that they have left while it holds them.
+    // A copy: a connection that was destroyed says of all bytes that they have left, and may hold them still.
     const line = this.#isRaw ? Buffer.from(data) : `{"result":${String(data)}}\n`;
     const left = (error?: Error | null): void => {
-      if (!error) written?.();
+      if (!error && response.socket?.destroyed === false) written?.();
     };
     if (response.write(line, left)) return;
     await new Promise<void>((resolve) => {

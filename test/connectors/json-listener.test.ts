@@ -506,6 +506,31 @@ describe("the listener for HTTP/JSON callers", () => {
       const response = await fetch(`${base}/v1/shelves/s/watch`);
       assert.deepEqual([response.status, await reasonOf(response)], [403, "GRANT_REVOKED"]);
     });
+    test("says of each message that it has left, and of none that a caller who has gone was not sent", async () => {
+      const count = 3000;
+      let left = 0;
+      let gone: () => void = () => undefined;
+      const message = library.encode("Book", { title: "x".repeat(9000) });
+      serving = consumer((call) => {
+        call.onCancelled(() => gone());
+        for (let i = 0; i < count; i++) void call.sendMessage(message, () => left++);
+      });
+      const reading = connect(listener.port, "127.0.0.1");
+      reading.write("GET /v1/shelves/s/watch HTTP/1.1\r\nhost: a\r\n\r\n");
+      for await (const _chunk of reading) if (left === count) break;
+      assert.equal(left, count);
+      left = 0;
+      const caller = connect(listener.port, "127.0.0.1");
+      const hasGone = new Promise<void>((resolve) => (gone = resolve));
+      caller.write("GET /v1/shelves/s/watch HTTP/1.1\r\nhost: a\r\n\r\n");
+      await once(caller, "readable");
+      // Until nothing more fits between the two.
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      caller.destroy();
+      await hasGone;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      assert.ok(left < count, `${left} messages have left`);
+    });
     test("waits for a caller who does not read", async () => {
       let sent = 0;
       let all: () => void = () => undefined;
