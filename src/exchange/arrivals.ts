@@ -52,7 +52,10 @@ export class Arrivals {
     return "taken";
   }
 
-  shift(): Arrival | undefined {
+  /** What is next; with `segmentOnly` nothing that ends the attempt. */
+  shift(segmentOnly = false): Arrival | undefined {
+    const kind = this.#queue[0]?.case;
+    if (segmentOnly && kind !== "answer" && kind !== "taken") return undefined;
     const next = this.#queue.shift();
     if (next !== undefined && next.case !== "taken") this.#counted -= 1;
     return next;

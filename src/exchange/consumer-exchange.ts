@@ -125,9 +125,7 @@ export class ConsumerExchange implements CarriageListener {
           receipt: this.#receipt,
         });
       case "hand-over":
-        return void this.#handOver(effect.last).catch((error: unknown) =>
-          this.#internalError(error),
-        );
+        return void this.#handOver(effect.last).catch((error: unknown) => this.#notHanded(error));
       case "fail":
         return this.#fail(effect.reason);
       case "forget":
@@ -157,7 +155,8 @@ export class ConsumerExchange implements CarriageListener {
 
   #next(): void {
     while (this.#state.phase === "called") {
-      const arrival = this.#arrivals.shift();
+      // The next segment is checked while the caller takes one; an end waits until it has all.
+      const arrival = this.#arrivals.shift(this.#state.handing);
       if (arrival === undefined) return;
       this.#arrived(arrival, this.#request?.replayable ?? true);
     }
@@ -357,8 +356,7 @@ export class ConsumerExchange implements CarriageListener {
   /** The trailers that say where the evidence of the exchange is. */
   #trailers(received: Parameters<typeof exchangeTrailers>[0]): ReturnType<typeof exchangeTrailers> {
     const receipt = this.#receipt;
-    const handle =
-      receipt === undefined ? undefined : formatHandle(receipt.leafHash, receipt.position);
+    const handle = receipt && formatHandle(receipt.leafHash, receipt.position);
     return exchangeTrailers(received, this.#xid, handle);
   }
 
@@ -386,10 +384,17 @@ export class ConsumerExchange implements CarriageListener {
   }
 
   #internalError(error: unknown): void {
-    this.#o.ports.events.internalError({ error, errorId: toHex(this.#o.ports.random(8)) });
+    this.#report(error);
+    this.#step({ kind: "proof-invalid" });
+  }
+
+  #notHanded(error: unknown): void {
+    this.#report(error);
     if (this.#state.phase === "ended") this.#o.incoming.end(statusOf("INTERNAL"));
-    else if (this.#state.phase === "handing") {
-      this.#step({ kind: "not-handed-over", reason: "INTERNAL" });
-    } else this.#step({ kind: "proof-invalid" });
+    else this.#step({ kind: "not-handed-over", reason: "INTERNAL" });
+  }
+
+  #report(error: unknown): void {
+    this.#o.ports.events.internalError({ error, errorId: toHex(this.#o.ports.random(8)) });
   }
 }

@@ -38,8 +38,8 @@ export type ConsumerPhase =
   | "called"
   | "checking"
   | "sealing"
-  /** The caller is taking what was handed over. */
-  | "handing"
+  /** What follows waits until the caller has taken the segment before. */
+  | "behind"
   | "ended";
 
 export interface ConsumerState {
@@ -54,6 +54,10 @@ export interface ConsumerState {
   readonly interruption: "cancelled" | "deadline" | undefined;
   /** The caller has something of the answer: it is not asked for again. */
   readonly handedOver: boolean;
+  /** The caller is taking a segment; the next one may be checked and acknowledged meanwhile. */
+  readonly handing: boolean;
+  /** Why the segment could not be given to the caller, while a record is being sealed. */
+  readonly undelivered: ReasonCode | undefined;
   /** What follows when the record that is being sealed is durable. */
   readonly then: "hand-over" | "hand-over-last" | "retry" | "fail" | undefined;
 }
@@ -120,6 +124,8 @@ export function initialConsumerState(writes: boolean): ConsumerState {
     answered: false,
     interruption: undefined,
     handedOver: false,
+    handing: false,
+    undelivered: undefined,
     then: undefined,
   };
 }
@@ -141,6 +147,8 @@ const checkReasons: Readonly<Record<Exclude<CheckResult, "match">, ReasonCode>> 
   "grant-taken": "GRANT_TAKEN",
   "mask-violation": "MASK_VIOLATION",
 };
+
+const reasonOfInterruption = { cancelled: "CANCELLED", deadline: "DEADLINE" } as const;
 
 /** The reason that a failed check gives to the caller. */
 export function reasonOfCheck(result: Exclude<CheckResult, "match">): ReasonCode {
@@ -204,7 +212,7 @@ function mayRetry(state: ConsumerState, safe: boolean): boolean {
 function interrupted(
   state: ConsumerState,
   by: "cancelled" | "deadline",
-  reason: ReasonCode = by === "cancelled" ? "CANCELLED" : "DEADLINE",
+  reason: ReasonCode = reasonOfInterruption[by],
 ): Step {
   const marked: ConsumerState = { ...state, interruption: by };
   switch (state.phase) {
@@ -213,8 +221,12 @@ function interrupted(
       return ended(marked, [{ kind: "fail", reason }]);
     case "called":
     case "checking":
-    case "handing":
       return sealClosed(marked, by, reason, "fail", [{ kind: "send-cancel" }]);
+    case "behind":
+      if (state.then === "hand-over")
+        return sealClosed(marked, by, reason, "fail", [{ kind: "send-cancel" }]);
+      // The attempt is closed on record; its caller takes nothing more.
+      return ended(marked, [{ kind: "fail", reason }]);
     case "sealing":
     case "ended":
       return stay(marked);
@@ -222,18 +234,32 @@ function interrupted(
 }
 
 function sealed(state: ConsumerState): Step {
-  const handing: ConsumerState = { ...state, handedOver: true, then: undefined };
-  if (state.then === "hand-over-last") return ended(handing, [{ kind: "hand-over", last: true }]);
-  if (state.then === "hand-over") {
-    const { interruption } = state;
-    if (interruption !== undefined)
-      return interrupted({ ...handing, phase: "called" }, interruption);
-    return {
-      state: { ...handing, phase: "handing" },
-      effects: [{ kind: "hand-over", last: false }],
-    };
+  if (state.then === "retry") return tryAgain(state);
+  const { handing, interruption, then, undelivered } = state;
+  const handed: ConsumerState = { ...state, handedOver: true, then: undefined };
+  if (then === "hand-over" && interruption !== undefined) {
+    return interrupted({ ...handed, phase: "called" }, interruption);
   }
-  if (state.then === "fail") return ended(state, [{ kind: "fail", reason: undefined }]);
+  if (handing) {
+    // What the caller is taking still goes before this; one that has given up takes no more.
+    return interruption === undefined
+      ? stay({ ...state, phase: "behind" })
+      : ended(state, [{ kind: "fail", reason: reasonOfInterruption[interruption] }]);
+  }
+  if (undelivered !== undefined) {
+    return then === "hand-over"
+      ? sealError(handed, "gateway", undelivered)
+      : ended(state, [{ kind: "fail", reason: undelivered }]);
+  }
+  if (then === "hand-over-last") return ended(handed, [{ kind: "hand-over", last: true }]);
+  if (then === "fail") return ended(state, [{ kind: "fail", reason: undefined }]);
+  return {
+    state: { ...handed, phase: "called", handing: true },
+    effects: [{ kind: "hand-over", last: false }],
+  };
+}
+
+function tryAgain(state: ConsumerState): Step {
   const next: ConsumerState = {
     ...state,
     phase: "connecting",
@@ -242,6 +268,14 @@ function sealed(state: ConsumerState): Step {
   };
   if (state.interruption !== undefined) return interrupted(next, state.interruption);
   return { state: next, effects: [{ kind: "connect" }] };
+}
+
+/** Without a record there is nothing more to say; the caller takes what was acknowledged before. */
+function sealFailed(state: ConsumerState, reason: ReasonCode): Step {
+  if (!state.handing || state.interruption !== undefined) {
+    return ended(state, [{ kind: "fail", reason }]);
+  }
+  return stay({ ...state, phase: "behind", then: "fail", undelivered: reason });
 }
 
 function called(state: ConsumerState, event: ConsumerEvent): Step {
@@ -287,9 +321,25 @@ function checked(state: ConsumerState, result: CheckResult, final: boolean): Ste
   };
 }
 
+/** The caller has taken the segment: what waits behind it goes on. */
+function handedOver(state: ConsumerState): Step {
+  const taken: ConsumerState = { ...state, handing: false };
+  return state.phase === "behind" ? sealed({ ...taken, phase: "sealing" }) : stay(taken);
+}
+
+function notHandedOver(state: ConsumerState, reason: ReasonCode): Step {
+  const { phase } = state;
+  const failed: ConsumerState = { ...state, handing: false };
+  if (phase === "called" || phase === "checking") return sealError(failed, "gateway", reason);
+  const marked: ConsumerState = { ...failed, undelivered: reason };
+  return phase === "behind" ? sealed({ ...marked, phase: "sealing" }) : stay(marked);
+}
+
 /** One step. An event that the phase does not expect changes nothing: it comes from a race that was lost. */
 export function stepConsumer(state: ConsumerState, event: ConsumerEvent): Step {
   if (event.kind === "interrupted") return interrupted(state, event.by, event.reason);
+  if (state.handing && event.kind === "handed-over") return handedOver(state);
+  if (state.handing && event.kind === "not-handed-over") return notHandedOver(state, event.reason);
   switch (state.phase) {
     case "connecting":
       if (event.kind === "connected") {
@@ -305,16 +355,10 @@ export function stepConsumer(state: ConsumerState, event: ConsumerEvent): Step {
         return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
       if (event.kind === "ledger-behind") return sealError(state, "gateway", "LEDGER_BEHIND");
       return event.kind === "checked" ? checked(state, event.result, event.final) : stay(state);
-    case "handing":
-      if (event.kind === "handed-over") return stay({ ...state, phase: "called" });
-      return event.kind === "not-handed-over"
-        ? sealError(state, "gateway", event.reason)
-        : stay(state);
     case "sealing":
       if (event.kind === "sealed") return sealed(state);
-      if (event.kind === "seal-failed")
-        return ended(state, [{ kind: "fail", reason: event.reason }]);
-      return stay(state);
+      return event.kind === "seal-failed" ? sealFailed(state, event.reason) : stay(state);
+    case "behind":
     case "ended":
       return stay(state);
   }

@@ -394,6 +394,74 @@ describe("the consumer's machine", () => {
     );
   });
 
+  it("hands nothing over while the caller takes a segment, in any schedule", () => {
+    fc.assert(
+      fc.property(fc.boolean(), fc.array(consumerEvents, { maxLength: 60 }), (writes, events) => {
+        let state = initialConsumerState(writes);
+        let isTaking = false;
+        for (const event of events) {
+          if (event.kind === "handed-over" || event.kind === "not-handed-over") isTaking = false;
+          const step = stepConsumer(state, event);
+          state = step.state;
+          for (const effect of step.effects) {
+            if (effect.kind !== "hand-over") continue;
+            assert.ok(!isTaking);
+            isTaking = true;
+          }
+        }
+      }),
+    );
+  });
+
+  it("ends once its caller has given up and what is being sealed is durable, in any schedule", () => {
+    fc.assert(
+      fc.property(fc.boolean(), fc.array(consumerEvents, { maxLength: 60 }), (writes, events) => {
+        const effects = runConsumer(writes, [
+          ...events,
+          { kind: "interrupted", by: "deadline" },
+          { kind: "sealed" },
+          { kind: "sealed" },
+        ]);
+        assert.equal(effects.filter(({ kind }) => kind === "forget").length, 1);
+      }),
+    );
+  });
+
+  it("acknowledges a segment while the caller takes the one before, and hands it over behind that", () => {
+    const first: ConsumerEvent[] = [
+      { kind: "connected" },
+      { kind: "answer" },
+      { kind: "checked", result: "match", final: false },
+      { kind: "sealed" },
+    ];
+    const next: ConsumerEvent[] = [
+      { kind: "answer" },
+      { kind: "checked", result: "match", final: true },
+      { kind: "sealed" },
+    ];
+    const kinds = (events: readonly ConsumerEvent[]): string[] =>
+      runConsumer(false, events)
+        .map(({ kind }) => kind)
+        .slice(2);
+    const both = ["seal-acknowledgement", "hand-over", "check-answer", "seal-acknowledgement"];
+    assert.deepEqual(kinds([...first, ...next]), both);
+    assert.deepEqual(kinds([...first, ...next, { kind: "handed-over" }]), [
+      ...both,
+      "hand-over",
+      "forget",
+    ]);
+    const lost: ConsumerEvent = { kind: "not-handed-over", reason: "INTERNAL" };
+    assert.deepEqual(kinds([...first, ...next, lost]), [...both, "fail", "forget"]);
+    const away: ConsumerEvent = { kind: "interrupted", by: "deadline" };
+    assert.deepEqual(kinds([...first, ...next, away]), [...both, "fail", "forget"]);
+    const unsealed: ConsumerEvent = { kind: "seal-failed", reason: "SHUTTING_DOWN" };
+    assert.deepEqual(kinds([...first, ...next.slice(0, 2), unsealed, { kind: "handed-over" }]), [
+      ...both,
+      "fail",
+      "forget",
+    ]);
+  });
+
   it("never tries again what was handed over in part, or cannot be sent again", () => {
     const segment: ConsumerEvent[] = [
       { kind: "connected" },
