@@ -116,6 +116,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
         remembered,
       }),
   });
+  ports.replica.onIncluded((batch) => provider.onIncluded(batch));
   const known = new KnownAttempts();
   known.load(journal.states("consumer/"));
   const ownTokenKeys = (): readonly Uint8Array[] => [

@@ -24,7 +24,7 @@ import { AttemptTrace } from "./attempt-trace.ts";
 import { type Credit, creditOf, OpenRequest } from "./open-request.ts";
 import type { CarriageListener, FrameBody } from "./ports.ts";
 import { ProviderAttemptRecords } from "./provider-attempt-records.ts";
-import { createJudged, judgeCall, type Judged } from "./provider-judge.ts";
+import { judgeCall, type Judged } from "./provider-judge.ts";
 import {
   initialProviderState,
   type Interruption,
@@ -45,7 +45,7 @@ export class ProviderAttempt implements CarriageListener {
   readonly #trace: AttemptTrace;
   readonly #timeoutMs: number | undefined;
   readonly #abort = new AbortController();
-  readonly #judged: Judged = createJudged();
+  readonly #judged: Judged;
   readonly #records: ProviderAttemptRecords;
   readonly #sealing: ProviderSealing;
   #state: ProviderState = initialProviderState;
@@ -65,6 +65,7 @@ export class ProviderAttempt implements CarriageListener {
     const { clock, random, scheduler } = options.ports;
     const { carriage, frame } = options;
     this.#o = options;
+    this.#judged = options.judged;
     const { link } = carriage;
     this.#records = new ProviderAttemptRecords({
       judged: this.#judged,

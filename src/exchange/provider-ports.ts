@@ -5,7 +5,7 @@ import type { SealedRecord } from "../ledger/ports.ts";
 import type { JoinedCalls } from "./joined-calls.ts";
 import type { Carriage } from "./ports.ts";
 import type { Holding } from "./peer-memory.ts";
-import type { JudgePorts } from "./provider-judge.ts";
+import type { Judged, JudgePorts } from "./provider-judge.ts";
 import type { RefusalLimiter } from "./refusal-limiter.ts";
 import type { UpstreamConnector } from "./transport/ports.ts";
 import type { UnacknowledgedReceipts } from "./unacknowledged.ts";
@@ -23,6 +23,8 @@ export interface ProviderPorts extends JudgePorts {
 
 export interface AttemptOptions {
   readonly ports: ProviderPorts;
+  /** Nothing is judged yet. */
+  readonly judged: Judged;
   readonly used: UsedAttempts;
   readonly limiter: RefusalLimiter;
   readonly carriage: Carriage;

@@ -5,6 +5,8 @@ import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { CallFrame, Frame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { exchangeHeldBytes, linkExchangesMax, linkRequestBytesMax } from "../base/limits.ts";
 import { encodeMessage } from "../base/wire-writer.ts";
+import type { IncludedBatch } from "../ledger/ports.ts";
+import { attemptsClosedIn } from "./consumer-closings.ts";
 import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
 import { LeafCache } from "./leaf-cache.ts";
@@ -13,6 +15,7 @@ import { type LinkCarriage, linkCarriage } from "./link-carriage.ts";
 import { Holding, PeerMemories } from "./peer-memory.ts";
 import type { Carriage, CarriageListener, LinkEnd } from "./ports.ts";
 import { ProviderAttempt } from "./provider-attempt.ts";
+import { createJudged, type Judged } from "./provider-judge.ts";
 import type { ProviderPorts } from "./provider-ports.ts";
 import { encodeProviderClosed } from "./provider-records.ts";
 import { RefusalLimiter } from "./refusal-limiter.ts";
@@ -48,7 +51,8 @@ export class ProviderSide {
   readonly #ports: ProviderPorts;
   readonly #used = new UsedAttempts();
   readonly #limiter = new RefusalLimiter();
-  readonly #open = new Set<ProviderAttempt>();
+  /** What is under way, with the peer's gateway and how far the call is judged. */
+  readonly #open = new Map<ProviderAttempt, { readonly peer: string; readonly judged: Judged }>();
   readonly #tlsKeys = new Map<string, Uint8Array>();
   readonly #leaves: LeafCache;
   readonly #memories: PeerMemories;
@@ -146,8 +150,10 @@ export class ProviderSide {
     const holding = new Holding(this.#memories.of(link.peer));
     const bytes = exchangeHeldBytes + frame.headers.length + frame.message.length;
     const hasRoom = hasPlace && holding.take(bytes);
+    const judged = createJudged();
     const attempt = new ProviderAttempt({
       ports: this.#ports,
+      judged,
       used: this.#used,
       limiter: this.#limiter,
       carriage,
@@ -165,7 +171,7 @@ export class ProviderSide {
         carriage.close();
       },
     });
-    this.#open.add(attempt);
+    this.#open.set(attempt, { peer: link.peer, judged });
     return attempt;
   }
 
@@ -177,9 +183,21 @@ export class ProviderSide {
     }
   }
 
+  /**
+   * A batch was included. What its gateway has closed there and is open here ends: that gateway waits for nothing
+   * more, whatever became of its cancellation, and what it has closed is to be closed on this side too.
+   */
+  onIncluded({ header, records }: Pick<IncludedBatch, "header" | "records">): void {
+    const closed = attemptsClosedIn(records);
+    if (closed.size === 0) return;
+    for (const [attempt, { peer, judged }] of [...this.#open]) {
+      if (peer === header.gateway && closed.has(judged.key)) attempt.interrupt("peer-lost");
+    }
+  }
+
   /** Ends every attempt that is still open, at shutdown. */
   interruptAll(): void {
-    for (const attempt of [...this.#open]) attempt.interrupt("shutdown");
+    for (const attempt of [...this.#open.keys()]) attempt.interrupt("shutdown");
   }
 
   /** Seals what the refusals of the past window counted; to be called twice a second. */

@@ -11,7 +11,14 @@ import { refusalIds } from "../../src/exchange/refusal-openings.ts";
 import type { UpstreamListener } from "../../src/exchange/transport/ports.ts";
 import { MetadataSchema, StatusFrameSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import { Durability } from "../../src/gen/causeway/record/v1/parts_pb.ts";
-import { Outcome, type Refusal } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import type { Header } from "../../src/gen/causeway/record/v1/header_pb.ts";
+import {
+  Outcome,
+  RecordSchema,
+  type Refusal,
+  Side,
+} from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { encodeRecord } from "../../src/record/record.ts";
 import { openCallStatement } from "../../src/record/call-tree.ts";
 import {
   answered,
@@ -278,6 +285,71 @@ describe("the provider's side of calls on a link", () => {
       provider.sent(1n).map(({ case: kind }) => kind),
       ["answer", "answer", "answer", "answer", "answer", "refused"],
     );
+  });
+
+  describe("whose consumer has closed the attempt on the ledger", () => {
+    /** An upstream has failed behind a closed window, and nobody acknowledges or cancels. */
+    async function waiting(): Promise<TestProvider> {
+      const provider = new TestProvider();
+      provider.call(1n, stream);
+      await settle();
+      const listener = provider.listener as UpstreamListener;
+      listener.onHeaders(create(MetadataSchema));
+      await settle();
+      for (let released = 1; released <= 4; released++) {
+        listener.onMessage(bytes(10));
+        await settle();
+      }
+      listener.onFailed(new CausewayError("UPSTREAM_UNAVAILABLE", "its connection has ended"));
+      await settle();
+      assert.equal(provider.records().length, 4);
+      return provider;
+    }
+
+    function closing(
+      provider: TestProvider,
+      change: { side?: Side; index?: number } = {},
+    ): Uint8Array {
+      const [begun] = provider.records();
+      assert.ok(begun?.case === "receipt" && begun.value.start.case === "begin");
+      const { call } = begun.value.start.value;
+      assert.ok(call !== undefined);
+      const value = {
+        side: change.side ?? Side.CONSUMER,
+        xid: new Uint8Array(16),
+        attempt: 1,
+        tokenDigest: Buffer.from(call.token, "base64url"),
+        index: change.index ?? call.index,
+        outcome: Outcome.CANCELLED,
+      };
+      return encodeRecord(create(RecordSchema, { body: { case: "closed", value } }));
+    }
+
+    const include = (provider: TestProvider, record: Uint8Array, gateway: string): void =>
+      provider.side.onIncluded({ header: { gateway } as Header, records: [record] });
+
+    it("closes it too", async () => {
+      const provider = await waiting();
+      include(provider, closing(provider), provider.link.peer);
+      await settle();
+      const closed = provider.records().at(-1);
+      assert.ok(closed?.case === "closed");
+      assert.equal(closed.value.outcome, Outcome.PEER_LOST);
+      assert.equal(provider.side.openAttempts, 0);
+      include(provider, closing(provider), provider.link.peer);
+      await settle();
+      assert.equal(provider.records().length, 5);
+    });
+
+    it("but not for what another gateway, another attempt or the other side closes", async () => {
+      const provider = await waiting();
+      include(provider, closing(provider), "shenzhen/other/gw1");
+      include(provider, closing(provider, { index: 63 }), provider.link.peer);
+      include(provider, closing(provider, { side: Side.PROVIDER }), provider.link.peer);
+      await settle();
+      assert.equal(provider.side.openAttempts, 1);
+      assert.equal(provider.records().length, 4);
+    });
   });
 
   for (const when of ["once it is durable", "while it is sealed"]) {
