@@ -108,7 +108,7 @@ export async function createHeldEvidence(options: HeldEvidenceOptions): Promise<
   const saveUnanswered = (): void => {
     if (clock.nowMs() < saveAtMs) return;
     saveAtMs = clock.nowMs() + saveEveryMs;
-    const change = unansweredState(journal, unacknowledged.oldest);
+    const change = unansweredState(journal, unacknowledged);
     if (change !== undefined) options.journal.saveStates([change]);
   };
   const stopIncluded = replica.onIncluded((batch) => {

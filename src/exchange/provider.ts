@@ -151,6 +151,7 @@ export class ProviderSide {
     const bytes = exchangeHeldBytes + frame.headers.length + frame.message.length;
     const hasRoom = hasPlace && holding.take(bytes);
     const judged = createJudged();
+    const over = this.#ports.unacknowledged.begun();
     const attempt = new ProviderAttempt({
       ports: this.#ports,
       judged,
@@ -167,6 +168,7 @@ export class ProviderSide {
       unsealed: (key) => this.#unsealed.add(openStateKey(key)),
       done: () => {
         this.#open.delete(attempt);
+        over();
         holding.end();
         carriage.close();
       },

@@ -60,6 +60,9 @@ export class UnacknowledgedReceipts {
   /** Receipts answered in-band, by the leaf of their acknowledgement, until that is final. */
   readonly #answered = new Map<string, Released[]>();
   readonly #listener: HeldLeafListener;
+  /** Attempts under way, each with how far the journal had come when it was last looked at before; the least first. */
+  readonly #underWay = new Map<symbol, number>();
+  #batchesSeen = 0;
   #reading: Promise<void> | undefined;
   #isClosed = false;
 
@@ -85,6 +88,26 @@ export class UnacknowledgedReceipts {
       }
     }
     return oldest;
+  }
+
+  /**
+   * An attempt has begun: receipts of it may be sealed before they are released, and wait from then on. Returns how to
+   * say that it is over.
+   */
+  begun(): () => void {
+    const name = Symbol("attempt");
+    this.#underWay.set(name, this.#batchesSeen);
+    return () => void this.#underWay.delete(name);
+  }
+
+  /**
+   * The journal has so many batches. Returns below which of them no attempt that is under way has a record: that
+   * number where there is none.
+   */
+  underWayFrom(batches: number): number {
+    const [first = batches] = this.#underWay.values();
+    this.#batchesSeen = batches;
+    return first;
   }
 
   /** Receipts without an answer. */

@@ -46,15 +46,17 @@ const batchesBetweenTurns = 16;
 
 /**
  * What the saved state has to be: the batch of the oldest receipt without an answer, or the next one to be
- * sealed; `undefined` when it is that already.
+ * sealed, or an earlier one where an attempt is under way; `undefined` when it is that already.
  */
 export function unansweredState(
   journal: UnansweredPorts["journal"],
-  oldest: { readonly leaf: Uint8Array } | undefined,
+  waits: Pick<UnacknowledgedReceipts, "oldest" | "underWayFrom">,
 ): StateChange | undefined {
+  const { oldest } = waits;
   const place = oldest === undefined ? undefined : openLeaf(oldest.leaf).header;
-  const number = (place && journal.batchAt(place)?.number) ?? journal.batchCount();
-  const value = u64be(BigInt(number));
+  const count = journal.batchCount();
+  const number = (place && journal.batchAt(place)?.number) ?? count;
+  const value = u64be(BigInt(Math.min(number, waits.underWayFrom(count))));
   const saved = journal.state(stateKey);
   return saved !== undefined && equalBytes(saved, value) ? undefined : { key: stateKey, value };
 }
@@ -62,10 +64,11 @@ export function unansweredState(
 /** Gives `unacknowledged` what nothing on the ledger answers, in the order of the seals. */
 export async function restoreUnanswered(
   ports: UnansweredPorts,
-  unacknowledged: Pick<UnacknowledgedReceipts, "restored">,
+  unacknowledged: Pick<UnacknowledgedReceipts, "restored" | "underWayFrom">,
 ): Promise<void> {
   const { journal, replica, turn } = ports;
   const count = journal.batchCount();
+  unacknowledged.underWayFrom(count);
   const saved = journal.state(stateKey);
   const from = saved === undefined ? 0 : Number(new DataView(saved.slice().buffer).getBigUint64(0));
   const reader = new SealedReceipts();

@@ -137,7 +137,10 @@ describe("receipts of an earlier start", () => {
       },
     } as unknown as UnansweredPorts["replica"];
     const ports = { journal, replica, turn: () => Promise.resolve() };
-    await restoreUnanswered(ports, { restored: (_peer, handle) => handles.push(handle) });
+    await restoreUnanswered(ports, {
+      restored: (_peer, handle) => handles.push(handle),
+      underWayFrom: (batches) => batches,
+    });
     return handles;
   }
 
@@ -151,9 +154,12 @@ describe("receipts of an earlier start", () => {
 
   it("are looked for from the oldest on that waited, when the journal says which one that was", async () => {
     const handles = [0, 1, 2].map(receipt);
-    saved = unansweredState(journal, own[1]);
+    const underWayFrom = (batches: number): number => batches;
+    saved = unansweredState(journal, { oldest: own[1], underWayFrom });
     assert.deepEqual(await restored(), handles.slice(1));
-    saved = unansweredState(journal, undefined);
+    saved = unansweredState(journal, { oldest: undefined, underWayFrom });
     assert.deepEqual(await restored(), []);
+    saved = unansweredState(journal, { oldest: own[2], underWayFrom: () => 1 });
+    assert.deepEqual(await restored(), handles.slice(1), "an attempt is under way since then");
   });
 });

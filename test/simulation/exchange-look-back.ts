@@ -39,7 +39,7 @@ export class LookBack {
     if (gateway.nowMs < this.#saveAtMs) return;
     this.#saveAtMs = gateway.nowMs + saveEveryMs;
     const { disk } = gateway;
-    const change = unansweredState(disk.reader, this.#waits.oldest);
+    const change = unansweredState(disk.reader, this.#waits);
     if (change === undefined) return;
     const lookedBack = sim.checker.owed.now(disk.batches.length);
     this.#process.after(sim.world.random.between(1, 300), () => {

@@ -107,8 +107,15 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
   lookedBackFromTheOldest: [
     {
       file: "unanswered-receipts.js",
-      from: "(place && journal.batchAt(place)?.number) ?? journal.batchCount()",
-      to: "journal.batchCount()",
+      from: "(place && journal.batchAt(place)?.number) ?? count",
+      to: "count",
+    },
+  ],
+  lookedBackFromWhatIsUnderWay: [
+    {
+      file: "unanswered-receipts.js",
+      from: "Math.min(number, waits.underWayFrom(count))",
+      to: "number",
     },
   ],
   answersPassTheMask: [
@@ -168,7 +175,8 @@ export const sourceProofs: Readonly<Record<string, number>> = {
   answersPassTheMask: 0,
   earlierAttemptsAreNotHeard: 0,
   lookedBackAfterRestart: 10,
-  lookedBackFromTheOldest: 39,
+  lookedBackFromTheOldest: 32,
+  lookedBackFromWhatIsUnderWay: 39,
   partsUnderCredit: 0,
   creditIsGiven: 0,
 };

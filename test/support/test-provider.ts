@@ -224,6 +224,7 @@ export class TestProvider {
       localTakings: { get: () => undefined },
       expected: this.expected,
       unacknowledged: {
+        begun: () => () => undefined,
         overdue: () => false,
         released: (_peer: string, _sealed: SealedRecord, acknowledged?: () => void) => {
           this.acknowledged = acknowledged;
