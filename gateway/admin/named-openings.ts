@@ -42,7 +42,7 @@ export function openingsOfRecord(name: string, ports: FindPorts): NamedOpenings 
   const naming = namingRecord(opened, leaf, ports);
   const xid = naming === undefined ? undefined : attemptOf(naming)?.xid;
   const ids = xid === undefined ? own : [...own, xid];
-  if (ids.length > 0) return { name, ids };
+  if (ids.length > 0 || opened.body.case === "refusal") return { name, ids };
   throw new CausewayError("RECORD_UNKNOWN", `${name} is a record of no exchange`, {
     fields: { name },
   });
