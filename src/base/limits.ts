@@ -307,7 +307,7 @@ export const attributeBytesMax: number = 4096;
 export const exchangeStreamWindowBytes: number = 2 * 1024 * 1024;
 /** HTTP/2 flow-control window of the connection below such streams. */
 export const exchangeSessionWindowBytes: number = 16 * 1024 * 1024;
-/** Bytes of frames in part that the streams of one connection may hold together: four of the largest. */
+/** Bytes of frames in part that the streams of one peer may hold together: four of the largest. */
 export const exchangePartialBytesMax: number = 4 * exchangeFrameBytesMax;
 /** Bytes of a buffer for frames that is used again: that of a full segment, with room to spare. */
 export const frameBufferBytes: number = 2 * 1024 * 1024;

@@ -97,7 +97,9 @@ interface Side {
   readonly busy: LinkEnd[];
 }
 
-async function serve(options: { linked?: readonly Identity[] } = {}): Promise<Side> {
+async function serve(
+  options: { linked?: readonly Identity[]; partialBytesMax?: number } = {},
+): Promise<Side> {
   const link = linkEnd("hangzhou/market/gw1");
   const linked = options.linked ?? [consumer];
   const served: Heard[] = [];
@@ -115,6 +117,7 @@ async function serve(options: { linked?: readonly Identity[] } = {}): Promise<Si
     },
     busy: (beside) => busy.push(beside),
     onRefused: (error) => refused.push(error),
+    ...(options.partialBytesMax === undefined ? {} : { partialBytesMax: options.partialBytesMax }),
   });
   const grpc = new Server(grpcServerOptions);
   const listener = await listenForPeers({
@@ -656,6 +659,28 @@ describe("a stream whose other side breaks the protocol", () => {
     stream.on("error", () => undefined);
     assert.equal(await reasonOf(stream), "12");
     assert.equal(side.served.length, 0);
+  });
+
+  it("holds no more of frames in part than the limit, on however many connections", async () => {
+    const side = await serve({ partialBytesMax: 1_000_000 });
+    const part = wholeFrame(request(2_000_000)).subarray(0, 600_000);
+    const first = rawSession(side.port);
+    rawStream(first).write(part);
+    await until(() => side.served.length === 1, "the stream");
+    const other = rawStream(rawSession(side.port));
+    other.write(part);
+    assert.equal(await reasonOf(other), "BUSY");
+    assert.equal(side.refused[0]?.code, "BUSY");
+    // What has gone with its connection is room again.
+    first.destroy();
+    await until(() => servedOf(side).lost === 1, "the loss");
+    const third = rawStream(rawSession(side.port));
+    third.write(part);
+    third.write(part);
+    assert.equal(await reasonOf(third), "BUSY");
+    const last = rawStream(rawSession(side.port));
+    last.write(wholeFrame(request(600_000)));
+    await until(() => side.served.at(-1)?.cases[0] === "request", "a frame that fits");
   });
 
   it("has no more streams open than the limit, on however many connections", async () => {

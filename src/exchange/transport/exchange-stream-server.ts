@@ -34,6 +34,8 @@ export interface StreamServerOptions {
   busy(link: LinkEnd): void;
   /** A stream that was not taken, or that broke the protocol, for telemetry. */
   readonly onRefused: (error: CausewayError) => void;
+  /** Bytes of frames in part that the holder of one certificate may have here; four of the largest by default. */
+  readonly partialBytesMax?: number;
 }
 
 export interface StreamServer {
@@ -60,6 +62,21 @@ export function createStreamServer(options: StreamServerOptions): StreamServer {
   const streams = new Map<LinkEnd, Set<ExchangeStream>>();
   /** Streams by certificate: a peer may have several links and connections. */
   const counts = new Map<string, number>();
+  /** What they share: a peer holds no more memory by more connections. */
+  const budgets = new Map<string, { readonly partial: PartialBudget; connections: number }>();
+
+  const budgetFor = (session: ServerHttp2Session, certificate: Uint8Array): PartialBudget => {
+    const key = mapKey(certificate);
+    const partial = createPartialBudget(options.partialBytesMax);
+    const budget = budgets.get(key) ?? { partial, connections: 0 };
+    budgets.set(key, budget);
+    budget.connections += 1;
+    session.once("close", () => {
+      budget.connections -= 1;
+      if (budget.connections === 0) budgets.delete(key);
+    });
+    return budget.partial;
+  };
 
   const add = (link: LinkEnd, key: string, carriage: ExchangeStream): (() => void) => {
     const beside = streams.get(link) ?? new Set();
@@ -108,7 +125,7 @@ export function createStreamServer(options: StreamServerOptions): StreamServer {
       if (!socket.authorized || raw === undefined) return void socket.destroy();
       const certificate = new Uint8Array(raw);
       const session = performServerHandshake(socket, exchangeSessionOptions);
-      const partial = createPartialBudget();
+      const partial = budgetFor(session, certificate);
       connections.set(session, certificate);
       session.on("error", ignore);
       session.once("close", () => connections.delete(session));

@@ -47,8 +47,8 @@ export function tendSession(session: Http2Session, scheduler: Scheduler): void {
   wait();
 }
 
-export function createPartialBudget(): PartialBudget {
-  let left = exchangePartialBytesMax;
+export function createPartialBudget(bytesMax: number = exchangePartialBytesMax): PartialBudget {
+  let left = bytesMax;
   return {
     hold: (bytes) => {
       if (bytes > left) return false;

@@ -14,7 +14,7 @@ import {
 import type { FrameBuffers } from "./frame-buffers.ts";
 import { MessageReader } from "./framing.ts";
 
-/** The memory that the streams of one connection share for frames that have come in part. */
+/** The memory that the streams of one peer share for frames that have come in part. */
 export interface PartialBudget {
   /** Whether so many more bytes may be held; they count if so. */
   hold(bytes: number): boolean;
@@ -151,7 +151,7 @@ export class ExchangeStream implements Carriage {
   #hold(completed: readonly Uint8Array[], chunk: Buffer): void {
     if (completed.length > 0) this.#releaseHeld();
     if (!this.#o.partial.hold(chunk.length)) {
-      throw new CausewayError("BUSY", "too many large frames are under way on this connection");
+      throw new CausewayError("BUSY", "too many large frames of this peer are under way");
     }
     this.#heldBytes += chunk.length;
   }
