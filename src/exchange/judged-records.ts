@@ -63,7 +63,7 @@ export function encodeRefusalOf(refused: {
     atMs,
     call: call === undefined ? utf8(refused.token) : undefined,
     method: hidden ? utf8(statement.method) : undefined,
-    named: statement && { xid: statement.xid, attempt: statement.attempt },
+    xid: statement?.xid,
   });
   const record = encodeProviderRefusal({
     ...denial,

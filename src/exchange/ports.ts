@@ -74,7 +74,7 @@ export interface OpeningItem {
 /** What one side keeps so that it can reveal a value later, or erase it. */
 export interface AttemptOpenings {
   readonly xid: Uint8Array;
-  /** From 1; 0 for a refusal, whose `xid` is an id of its own. */
+  /** From 1; 0 for a refusal, whose `xid` is an id of its own where its record holds no call. */
   readonly attempt: number;
   readonly side: "consumer" | "provider";
   readonly seed: Uint8Array;

@@ -1,8 +1,8 @@
 /**
  * What opens the commitments of a refusal that holds no call that verified, or no method of the catalogue. With a
- * call it is kept with its attempt. Without one it belongs to none: it is kept under an id of its own, made of the
- * second of the refusal and of what stands in the record. So it is found by the record alone, and is erased with
- * exchanges of its time.
+ * call it is kept with its exchange, beside the attempts. Without one it belongs to none: it is kept under an id of
+ * its own, made of the second of the refusal and of what stands in the record. So it is found by the record alone,
+ * and is erased with exchanges of its time.
  */
 import { createUuidV7 } from "../base/ids.ts";
 import { refusedValueBytesMax } from "../base/limits.ts";
@@ -32,10 +32,10 @@ export function commitToRefused(refused: {
   readonly atMs: number;
   readonly call: Uint8Array | undefined;
   readonly method: Uint8Array | undefined;
-  /** What the call names itself, where the record holds it. */
-  readonly named?: Pick<AttemptOpenings, "xid" | "attempt"> | undefined;
+  /** Of the call, where the record holds it. */
+  readonly xid?: Uint8Array | undefined;
 }): CommittedRefusal {
-  const { side, seed, atMs, named } = refused;
+  const { side, seed, atMs, xid } = refused;
   const items: OpeningItem[] = [];
   const commitTo = (label: "call" | "method"): Uint8Array | undefined => {
     const value = refused[label];
@@ -51,7 +51,8 @@ export function commitToRefused(refused: {
     commitment === undefined || items.length === 0
       ? undefined
       : {
-          ...(named ?? { xid: refusalId(commitment, atMs), attempt: refusedAttempt }),
+          xid: xid ?? refusalId(commitment, atMs),
+          attempt: refusedAttempt,
           side,
           seed,
           items,

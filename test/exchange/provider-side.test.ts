@@ -207,10 +207,10 @@ describe("the provider's side of calls on a link", () => {
       const { label, salt, value } = item as OpeningItem;
       assert.deepEqual([label, new TextDecoder().decode(value)], ["method", unary]);
       assert.deepEqual(commit({ label: "method", salt, value }), refusal.methodCommitment);
-      // The record says which attempt it is: what opens it is shown and erased with that.
+      // The record says which exchange it is: what opens it is shown and erased with that.
       const statement = openCallStatement(refusal.call?.statement as Uint8Array);
       const [kept] = provider.kept;
-      assert.deepEqual([kept?.xid, kept?.attempt], [statement.xid, statement.attempt]);
+      assert.deepEqual([kept?.xid, kept?.attempt], [statement.xid, 0]);
       assert.deepEqual(refusalIds(refusal, sealedNow()), []);
     });
 
