@@ -34,6 +34,7 @@ const consumer = createIdentity("hangzhou/market/gw1");
 const agency = createIdentity("hangzhou/market/system");
 const callPath = "/city.v1.Registry/Follow";
 const messageBytesMax = 4 * 1024 * 1024;
+const pauseBytes = 128 * 1024;
 /** Segments under way and not acknowledged. */
 const windowSegments = 4;
 
@@ -53,7 +54,7 @@ interface Shape {
   readonly gzip: boolean;
   /** Milliseconds in which the consumer's gateway checks and seals a segment. */
   readonly sealMs: number;
-  /** Milliseconds that the caller takes no bytes after each chunk of them. */
+  /** Milliseconds that the caller takes no bytes after each `pauseBytes`. */
   readonly pauseMs: number;
   /** Bytes after which the caller goes away, and how. */
   readonly leavesAfter: number | undefined;
@@ -315,7 +316,8 @@ async function follow(
     checked = checked.then(check);
     bytes += chunk.length;
     if (shape.leavesAfter !== undefined && bytes >= shape.leavesAfter) leave(shape.leaves, stream);
-    if (shape.pauseMs === 0) return;
+    const isPassed = bytes % pauseBytes < chunk.length;
+    if (shape.pauseMs === 0 || !isPassed) return;
     stream.pause();
     setTimeout(() => stream.resume(), shape.pauseMs);
   });
@@ -358,7 +360,7 @@ function shapesOf(sizes: fc.Arbitrary<number[]>, segmentsMax: number): fc.Arbitr
     segments: fc.array(sizes, { minLength: 1, maxLength: segmentsMax }),
     gzip: fc.oneof({ weight: 3, arbitrary: fc.constant(false) }, fc.constant(true)),
     sealMs: fc.constantFrom(0, 1, 4),
-    pauseMs: fc.oneof(fc.constant(0), fc.constantFrom(0, 1, 3)),
+    pauseMs: fc.constantFrom(0, 0, 1, 10),
     leavesAfter: fc.option(fc.nat(1_500_000), { nil: undefined }),
     leaves,
   });
@@ -378,6 +380,15 @@ describe("a message that lies in a buffer that is used again", () => {
   });
   after(() => mock.restoreAll());
 
+  it("lies in one that was given back, when its stream goes on", async () => {
+    const gateways = await startGateways();
+    given = 0;
+    const segments = Array.from({ length: 8 }, () => [100_000, 200_000]);
+    const steady = { sealMs: 4, pauseMs: 0, gzip: false, leavesAfter: undefined } as const;
+    await run(gateways, [{ ...steady, segments, leaves: "reset" }]);
+    assert.ok(given >= segments.length - windowSegments, `${given} were given back`);
+  });
+
   it("reaches its caller as it was sent, whoever reads slowly or leaves meanwhile", async () => {
     const gateways = await startGateways();
     // Segments just so long that their buffers are used again.
@@ -388,13 +399,11 @@ describe("a message that lies in a buffer that is used again", () => {
       fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 12 }),
     );
     const shapes = fc.array(shapesOf(sizes, 4), { minLength: 1, maxLength: 5 });
-    given = 0;
     const numRuns = Number(process.env["CAUSEWAY_SCHEDULES"] ?? 60);
     await fc.assert(
       fc.asyncProperty(shapes, (of) => run(gateways, of)),
       { numRuns, endOnFailure: true },
     );
-    assert.ok(given > numRuns / 4, `${given} buffers were given back`);
   });
 
   it("reaches its caller as it was sent, of 1 byte to 4 MiB", async () => {
@@ -403,13 +412,11 @@ describe("a message that lies in a buffer that is used again", () => {
       { weight: 4, arbitrary: fc.array(fc.integer({ min: 1, max: 250_000 }), { maxLength: 8 }) },
       fc.integer({ min: 1, max: messageBytesMax - 1 }).map((size) => [size]),
     );
-    const shapes = fc.array(shapesOf(sizes, 10), { minLength: 12, maxLength: 16 });
-    given = 0;
+    const shapes = fc.array(shapesOf(sizes, 6), { minLength: 8, maxLength: 12 });
     const numRuns = Number(process.env["CAUSEWAY_ROUNDS"] ?? 2);
     await fc.assert(
       fc.asyncProperty(shapes, (of) => run(gateways, of)),
       { numRuns, endOnFailure: true },
     );
-    assert.ok(given > 0, "no buffer was given back");
   });
 });
