@@ -213,6 +213,7 @@ async function build(
     halt,
     ports,
   });
+  localTakings.whenTaken(() => sides.provider.recheckOpen());
   const rotation = createTlsRotation({ identity, replica, links: sides.links, scheduler, logger });
   reloader.add(rotation);
   let closing: Promise<void> | undefined;

@@ -28,6 +28,7 @@ export class LocalTakings {
   /** Hashes of the records by `jti` of the grant: one for each submission, the oldest first. */
   readonly #taken = new Map<string, readonly Uint8Array[]>();
   readonly #stopListening: () => void;
+  #onTaken: () => void = () => undefined;
 
   constructor(options: {
     readonly agency: string;
@@ -52,6 +53,11 @@ export class LocalTakings {
     });
   }
 
+  /** Called when a grant is taken away. */
+  whenTaken(listener: () => void): void {
+    this.#onTaken = listener;
+  }
+
   /** The record hash of the revocation of this grant, if one was accepted. */
   get(grantJti: string): Uint8Array | undefined {
     return this.#taken.get(grantJti)?.[0];
@@ -69,6 +75,7 @@ export class LocalTakings {
     if (this.#isVoid(verified, hash, sealed)) return false;
     const { grant } = statement.body;
     this.#taken.set(grant, [...(this.#taken.get(grant) ?? []), hash]);
+    this.#onTaken();
     return true;
   }
 

@@ -5,12 +5,13 @@ import { agencyOf } from "../base/ids.ts";
 import { requestCreditBytes, timerMsMax } from "../base/limits.ts";
 import { type ReasonCode, reason } from "../base/reasons.ts";
 import { encodeMessage } from "../base/wire-writer.ts";
-import { defaultBounds, type ServiceMethod } from "../credential/statements.ts";
+import type { ServiceMethod } from "../credential/statements.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { CallStatement, Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
 import { type AnswerMask, answerFilter } from "./answer-mask.ts";
-import { type AnswerBounds, AnswerSegments, segmentBytesOf } from "./answer-segments.ts";
+import { boundsOf, maskOf } from "./answer-limits.ts";
+import { AnswerSegments } from "./answer-segments.ts";
 import {
   answerFrame,
   creditFrame,
@@ -140,6 +141,14 @@ export class ProviderAttempt implements CarriageListener {
     this.interrupt("peer-lost");
   }
 
+  /** Something was taken away: an attempt that rests on it ends, before there is anything to seal of it. */
+  recheck(): void {
+    const { phase } = this.#state;
+    if (phase !== "opening" && phase !== "calling") return;
+    const reason = this.#sealing.taken();
+    if (reason !== undefined) this.#step({ kind: "taken", reason });
+  }
+
   onFrame(body: FrameBody): void {
     switch (body.case) {
       case "cancel":
@@ -177,6 +186,8 @@ export class ProviderAttempt implements CarriageListener {
         return this.#sealing.sealRefusal(this.#denialOf(effect.reason));
       case "seal-closed":
         return this.#sealing.sealClosed(effect.outcome, effect.reason);
+      case "seal-taken":
+        return this.#sealing.sealTaken();
       case "release":
         return this.#release();
       case "send-failed":
@@ -200,6 +211,8 @@ export class ProviderAttempt implements CarriageListener {
     this.#trace.permitted(this.#judged);
     if (!streaming) this.#request = undefined;
     this.#step({ kind: "permitted", writes, streaming, window: Math.max(1, window) });
+    // It was decided by what is final: a stream may have nothing to seal for long.
+    if (streaming) this.recheck();
   }
 
   #denied(stage: DenialStage, reason: ReasonCode): void {
@@ -263,11 +276,11 @@ export class ProviderAttempt implements CarriageListener {
     const elapsedMs = Math.round(this.#trace.elapsedMs);
     let mask: AnswerMask | undefined;
     try {
-      mask = this.#mask();
+      mask = maskOf(this.#judged, ports.masks);
     } catch (error) {
       return this.#upstreamFailed(error);
     }
-    const bounds = this.#bounds(obligations as Obligations);
+    const bounds = boundsOf(obligations as Obligations, ports);
     this.#segments = new AnswerSegments(answerFilter(mask), bounds, this.#o.holding);
     const streaming = isStreaming(method as ServiceMethod);
     this.#arrived = ports.expected.expect();
@@ -303,26 +316,6 @@ export class ProviderAttempt implements CarriageListener {
     const agency = agencyOf(carriage.link.peer);
     const { method } = statement;
     return { calls: ports.joined, name: { agency, grantJti: decision.grantJti, method, key } };
-  }
-
-  #mask(): AnswerMask | undefined {
-    const { decision, method, obligations } = this.#judged;
-    if (decision === undefined || method === undefined || !obligations?.maskDigest.length) {
-      return undefined;
-    }
-    const { maskPaths: paths, metadataAllowed: metadata } = obligations;
-    const descriptor = decision.descriptorDigest;
-    return {
-      messages: this.#o.ports.masks.get({ descriptor, method: method.path, paths }),
-      metadata,
-    };
-  }
-
-  #bounds({ messagesMax, bytesMax }: Obligations): AnswerBounds {
-    const bounds = this.#o.ports.replica.view().network?.bounds ?? defaultBounds;
-    const { segment_messages: segmentMessages } = bounds;
-    const segmentBytes = segmentBytesOf(bounds.segment_bytes, this.#o.ports.messageBytesMax);
-    return { messagesMax, bytesMax, segmentMessages, segmentBytes };
   }
 
   #progressed(): void {

@@ -63,6 +63,8 @@ export type ProviderEvent =
   /** The upstream's status. */
   | { readonly kind: "answered" }
   | { readonly kind: "answer-unusable"; readonly reason: ReasonCode }
+  /** What the attempt rests on is taken away. */
+  | { readonly kind: "taken"; readonly reason: ReasonCode }
   | { readonly kind: "upstream-failed"; readonly reason: ReasonCode }
   /** The consumer has acknowledged a segment. */
   | { readonly kind: "acknowledged" }
@@ -81,7 +83,13 @@ export type ProviderEffect =
   | { readonly kind: "seal-receipt"; readonly final: boolean }
   /** Seal a Refusal: the attempt has no record yet. Without a reason it is the one judged. */
   | { readonly kind: "seal-refusal"; readonly reason: ReasonCode | undefined }
-  | { readonly kind: "seal-closed"; readonly outcome: ClosedOutcome; readonly reason: ReasonCode }
+  | {
+      readonly kind: "seal-closed";
+      readonly outcome: Exclude<ClosedOutcome, "revoked">;
+      readonly reason: ReasonCode;
+    }
+  /** Seal what says that authority was taken away: a refusal when the attempt has no record yet, else its closing. */
+  | { readonly kind: "seal-taken" }
   /** Send what was sealed, in-band: a segment with its receipt, or the refusal or closing. */
   | { readonly kind: "release" }
   | { readonly kind: "send-failed"; readonly reason: ReasonCode }
@@ -94,7 +102,8 @@ export type ClosedOutcome =
   | "cancelled"
   | "deadline"
   | "peer-lost"
-  | "shutdown";
+  | "shutdown"
+  | "revoked";
 
 export const initialProviderState: ProviderState = {
   phase: "judging",
@@ -139,11 +148,12 @@ function abandon(
   { outcome, reason }: Ending,
   before: readonly ProviderEffect[] = [],
 ): Step {
+  const closing: ProviderState = { ...state, phase: "closing", sealing: undefined };
+  if (outcome === "revoked") {
+    return { state: closing, effects: [...before, { kind: "seal-taken" }] };
+  }
   if (!state.onRecord) return ended(state, [...before, { kind: "send-failed", reason }]);
-  return {
-    state: { ...state, phase: "closing", sealing: undefined },
-    effects: [...before, { kind: "seal-closed", outcome, reason }],
-  };
+  return { state: closing, effects: [...before, { kind: "seal-closed", outcome, reason }] };
 }
 
 /** Begins the next receipt, or the closing, when nothing is under way. */
@@ -250,6 +260,12 @@ function calling(state: ProviderState, event: ProviderEvent): Step {
         effects: [cancel, { kind: "seal-refusal", reason: event.reason }],
       };
     }
+    case "taken": {
+      // The turn that closes the batch decides of what is in it.
+      if (state.sealing === "final") return stay(state);
+      const ending: Ending = { outcome: "revoked", reason: event.reason };
+      return proceed({ ...state, pending: false, ending }, [{ kind: "cancel-upstream" }]);
+    }
     case "sealed":
       return state.sealing === undefined ? stay(state) : sealedSegment(state, event.replaced);
     case "withheld":
@@ -299,6 +315,9 @@ export function stepProvider(state: ProviderState, event: ProviderEvent): Step {
     case "opening":
       if (event.kind === "opened") return opened(state);
       if (event.kind === "answer-unusable") return stay(unusableEarly(state, event.reason));
+      if (event.kind === "taken") {
+        return stay({ ...state, ending: { outcome: "revoked", reason: event.reason } });
+      }
       // The recheck refused it: that refusal is durable and closes the attempt.
       if (event.kind === "sealed") return ended(state, [{ kind: "release" }]);
       if (event.kind === "seal-failed")

@@ -4,6 +4,7 @@ import type { ReasonCode } from "../base/reasons.ts";
 import type { StatusFrame } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import { Durability } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { QueuedRecord, Recheck, SealedRecord, Seen } from "../ledger/ports.ts";
+import { emptyRoot } from "../merkle/hash.ts";
 import type { Segment } from "./answer-segments.ts";
 import { awaitFinal } from "./await-final.ts";
 import { type Denial, foundationsOf } from "./judged-records.ts";
@@ -11,9 +12,11 @@ import type { ProviderAttemptRecords } from "./provider-attempt-records.ts";
 import type { Judged } from "./provider-judge.ts";
 import type { ClosedOutcome, ProviderEvent, ProviderState } from "./provider-machine.ts";
 import type { AttemptOptions } from "./provider-ports.ts";
-import type { BuiltReceipt } from "./provider-records.ts";
+import type { BuiltReceipt, FailedRecheck } from "./provider-records.ts";
 import { recheck } from "./recheck.ts";
 import { statusOf } from "./status.ts";
+
+const nothingSeen: Seen = { size: 0n, root: emptyRoot };
 
 /** A segment that is sealed, or is being sealed. */
 export interface SealedSegment {
@@ -104,7 +107,41 @@ export class ProviderSealing {
     if (openings !== undefined) this.#o.attempt.ports.openings.put(openings);
   }
 
-  sealClosed(outcome: ClosedOutcome, reason: ReasonCode): void {
+  /**
+   * Ends an attempt that rests on what was taken away. What the turn of its seal says of that goes on record; if that
+   * is nothing by then, because what took it away found no way into the journal, the attempt has ended all the same.
+   */
+  sealTaken(): void {
+    const { records, state } = this.#o;
+    const { onRecord, upstreamCalled } = state();
+    const reason = "INTERNAL";
+    this.closingReason = reason;
+    const standing = onRecord
+      ? records.closed({
+          outcome: "gateway-error",
+          reason,
+          recheck: undefined,
+          upstreamCalled,
+          status: this.status(reason),
+        })
+      : {
+          record: records.refusal({ stage: "limit", reason }, undefined, upstreamCalled),
+          states: [],
+        };
+    this.#seal({ ...standing, recheck: (seen, at) => this.#recheck(seen, at) }, (sealed) => {
+      this.#keepRecordOpenings();
+      this.#closed(sealed);
+    });
+  }
+
+  /** Why what the attempt rests on does not stand any more, if it was taken away. */
+  taken(): ReasonCode | undefined {
+    const { clock, replica } = this.#o.attempt.ports;
+    const failed = this.#failed(replica.final() ?? nothingSeen, clock.nowMs());
+    return failed?.reason === "STALE_REPLICA" ? undefined : failed?.reason;
+  }
+
+  sealClosed(outcome: Exclude<ClosedOutcome, "revoked">, reason: ReasonCode): void {
     this.closingReason = reason;
     const { upstreamCalled } = this.#o.state();
     const status = this.status(reason);
@@ -162,15 +199,8 @@ export class ProviderSealing {
 
   /** In the turn that closes the batch: whether Opened or receipt stands, or what takes its place. */
   #recheck(seen: Seen, closedAtMs: number): Recheck {
-    const { attempt, judged, records } = this.#o;
-    const { replica, localTakings, self } = attempt.ports;
-    const failed = recheck({
-      foundations: foundationsOf(judged, attempt.carriage.link.peer, self.gateway),
-      replica,
-      localTakings,
-      seen,
-      closedAtMs,
-    });
+    const { records } = this.#o;
+    const failed = this.#failed(seen, closedAtMs);
     if (failed === undefined) return { kind: "stands" };
     const { reason } = failed;
     this.closingReason = reason;
@@ -185,5 +215,12 @@ export class ProviderSealing {
     const status = this.status(reason);
     const closed = records.closed({ outcome, reason, recheck: failed, upstreamCalled, status });
     return { kind: "replaced", ...closed };
+  }
+
+  #failed(seen: Seen, closedAtMs: number): FailedRecheck | undefined {
+    const { attempt, judged } = this.#o;
+    const { replica, localTakings, self } = attempt.ports;
+    const foundations = foundationsOf(judged, attempt.carriage.link.peer, self.gateway);
+    return recheck({ foundations, replica, localTakings, seen, closedAtMs });
   }
 }

@@ -6,6 +6,7 @@ import type { CallFrame, Frame, Proof } from "../gen/causeway/exchange/v1/link_p
 import { exchangeHeldBytes, linkExchangesMax, linkRequestBytesMax } from "../base/limits.ts";
 import { encodeMessage } from "../base/wire-writer.ts";
 import type { IncludedBatch } from "../ledger/ports.ts";
+import { kindOfBatch } from "../record/batch.ts";
 import { attemptsClosedIn } from "./consumer-closings.ts";
 import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
@@ -187,14 +188,21 @@ export class ProviderSide {
 
   /**
    * A batch was included. What its gateway has closed there and is open here ends: that gateway waits for nothing
-   * more, whatever became of its cancellation, and what it has closed is to be closed on this side too.
+   * more, whatever became of its cancellation, and what it has closed is to be closed on this side too. What rests on
+   * something that was taken away there ends as well.
    */
   onIncluded({ header, records }: Pick<IncludedBatch, "header" | "records">): void {
+    if (kindOfBatch(header) === "governance") this.recheckOpen();
     const closed = attemptsClosedIn(records);
     if (closed.size === 0) return;
     for (const [attempt, { peer, judged }] of [...this.#open]) {
       if (peer === header.gateway && closed.has(judged.key)) attempt.interrupt("peer-lost");
     }
+  }
+
+  /** Authority was taken away, here or on the ledger: what is open and rests on it ends. */
+  recheckOpen(): void {
+    for (const attempt of [...this.#open.keys()]) attempt.recheck();
   }
 
   /** Ends every attempt that is still open, at shutdown. */

@@ -16,7 +16,7 @@ import {
 
 function isClosing(effect: ProviderEffect): boolean {
   if (effect.kind === "seal-receipt") return effect.final;
-  return effect.kind === "seal-refusal" || effect.kind === "seal-closed";
+  return ["seal-refusal", "seal-closed", "seal-taken"].includes(effect.kind);
 }
 
 function permitted(writes: boolean, streaming = false): ProviderEvent {
@@ -44,6 +44,7 @@ const providerEvents: fc.Arbitrary<ProviderEvent> = fc.oneof(
     kind: fc.constant("answer-unusable" as const),
     reason: fc.constant("MESSAGE_TOO_LARGE" as const),
   }),
+  fc.record({ kind: fc.constant("taken" as const), reason: fc.constant("GRANT_REVOKED" as const) }),
   fc.record({
     kind: fc.constant("upstream-failed" as const),
     reason: fc.constant("UPSTREAM_UNAVAILABLE" as const),
@@ -114,6 +115,27 @@ describe("the provider's machine", () => {
     assert.deepEqual(queued.effects, [{ kind: "seal-opened" }]);
     const durable = stepProvider(queued.state, { kind: "opened" });
     assert.deepEqual(durable.effects, [{ kind: "call-upstream" }]);
+  });
+
+  it("ends an attempt that rests on what was taken away, whatever is under way of it", () => {
+    const taken: ProviderEvent = { kind: "taken", reason: "GRANT_REVOKED" };
+    const kinds = (events: readonly ProviderEvent[]): string[] =>
+      runProvider(events).map(({ kind }) => kind);
+    const called = [permitted(false, true)];
+    assert.deepEqual(kinds([...called, taken]), ["call-upstream", "cancel-upstream", "seal-taken"]);
+    const progressed: ProviderEvent = { kind: "progressed" };
+    const sealed: ProviderEvent = { kind: "sealed", replaced: false };
+    assert.deepEqual(kinds([...called, progressed, taken, sealed]), [
+      "call-upstream",
+      "seal-receipt",
+      "cancel-upstream",
+      "release",
+      "seal-taken",
+    ]);
+    assert.deepEqual(kinds([permitted(true), taken, { kind: "opened" }]), [
+      "seal-opened",
+      "seal-taken",
+    ]);
   });
 
   it("closes a cancelled write with Closed and a cancelled read with nothing", () => {

@@ -287,6 +287,73 @@ describe("the provider's side of calls on a link", () => {
     );
   });
 
+  describe("whose grant is revoked", () => {
+    async function silent(messages: number): Promise<TestProvider> {
+      const provider = new TestProvider();
+      provider.call(1n, stream);
+      await settle();
+      const listener = provider.listener as UpstreamListener;
+      if (messages > 0) listener.onHeaders(create(MetadataSchema));
+      for (let sent = 0; sent < messages; sent++) listener.onMessage(bytes(10));
+      await settle();
+      return provider;
+    }
+
+    it("closes a silent stream REVOKED, naming the revocation", async () => {
+      const provider = await silent(1);
+      provider.side.recheckOpen();
+      await settle();
+      assert.equal(provider.side.openAttempts, 1);
+      provider.taken = bytes(32);
+      provider.side.recheckOpen();
+      await settle();
+      const closed = provider.records().at(-1);
+      assert.ok(closed?.case === "closed");
+      assert.equal(closed.value.outcome, Outcome.REVOKED);
+      assert.deepEqual(closed.value.recheck?.fact?.name.value, {
+        ...closed.value.recheck?.fact?.name.value,
+        hash: provider.taken,
+      });
+      assert.equal(provider.sent(1n).at(-1)?.case, "refused");
+      assert.equal(provider.side.openAttempts, 0);
+    });
+
+    it("refuses a stream without a record, and says that its upstream was called", async () => {
+      const provider = await silent(0);
+      provider.taken = bytes(32);
+      provider.side.recheckOpen();
+      await settle();
+      const refusal = provider.records().at(-1);
+      assert.ok(refusal?.case === "refusal");
+      assert.equal(refusal.value.reason, "GRANT_REVOKED");
+      assert.equal(refusal.value.upstreamCalled, true);
+      assert.equal(provider.side.openAttempts, 0);
+    });
+
+    it("ends a stream that was decided before what it rests on was taken away", async () => {
+      const provider = new TestProvider();
+      provider.taken = bytes(32);
+      provider.call(1n, stream);
+      await settle();
+      assert.equal(provider.side.openAttempts, 0);
+      assert.equal(provider.records().at(-1)?.case, "refusal");
+    });
+
+    it("ends a stream also when the revocation found no way into the journal meanwhile", async () => {
+      const provider = await silent(1);
+      let asked = 0;
+      Object.defineProperty(provider, "taken", {
+        get: () => (asked++ === 0 ? bytes(32) : undefined),
+      });
+      provider.side.recheckOpen();
+      await settle();
+      const closed = provider.records().at(-1);
+      assert.ok(closed?.case === "closed");
+      assert.equal(closed.value.outcome, Outcome.GATEWAY_ERROR);
+      assert.equal(provider.side.openAttempts, 0);
+    });
+  });
+
   describe("whose consumer has closed the attempt on the ledger", () => {
     /** An upstream has failed behind a closed window, and nobody acknowledges or cancels. */
     async function waiting(): Promise<TestProvider> {

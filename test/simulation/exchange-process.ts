@@ -204,7 +204,9 @@ export class SimProcess {
     replica.onIncluded((batch) => {
       this.leaves.onIncluded(batch);
       this.unacknowledged.onIncluded(batch);
+      this.provider.onIncluded(batch);
     });
+    this.localTakings.whenTaken(() => this.provider.recheckOpen());
     replica.onFinal((final) => {
       for (const link of sim.links) {
         if (link.consumer.process === this) link.consumer.push(final);

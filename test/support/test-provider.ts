@@ -42,7 +42,7 @@ import {
 } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import type { CallFacts } from "../../src/policy/call-attributes.ts";
 import { ExpectedRecords } from "../../src/ledger/journal/expected-records.ts";
-import type { QueuedRecord, SealedRecord } from "../../src/ledger/ports.ts";
+import type { QueuedRecord, SealedRecord, Seen } from "../../src/ledger/ports.ts";
 import { callPaths, encodeCallStatement } from "../../src/record/call-tree.ts";
 import { openRecord } from "../../src/record/record.ts";
 import type { ServiceFact } from "../../src/registry/state.ts";
@@ -68,8 +68,11 @@ export function publishedAt(index: bigint, body: Partial<ServiceBody> = {}): Ser
   return fact as unknown as ServiceFact;
 }
 
-const standing = { address: { index: 1n, position: 0 }, nbf: 0, exp: 2 ** 40 };
+const seen: Seen = { size: 100n, root: new Uint8Array(32) };
+const standing = { address: { index: 1n, position: 0 }, since: 1n, nbf: 0, exp: 2 ** 40 };
 const member = { standing };
+/** Everything of any id stands. */
+const members = { get: () => [member] };
 const grantFact = {
   jti: "a grant",
   standing,
@@ -93,6 +96,8 @@ export class TestProvider {
   /** What is sealed next is durable when one of these is called; without, in the next turn. */
   seals: (() => void)[] | undefined;
   reserved = 0;
+  /** The revocation of the grant that was accepted here. */
+  taken: Uint8Array | undefined;
   readonly expected: ExpectedRecords = new ExpectedRecords({ monotonicMs: () => 0 });
   /** What it keeps to open commitments. */
   readonly kept: AttemptOpenings[] = [];
@@ -167,8 +172,13 @@ export class TestProvider {
       random: bytes,
       replica: {
         view: () => view,
-        state: () => ({ chainStops: new Map() }),
-        final: () => ({ size: 100n, timeMs: Date.now() }),
+        state: () => ({
+          size: 100n,
+          chainStops: new Map(),
+          grants: { get: () => grantFact },
+          ...{ cities: members, agencies: members, gateways: members, services: members },
+        }),
+        final: () => ({ ...seen, timeMs: Date.now() }),
         indexOfLeaf: () => (this.isFinal ? 1n : undefined),
         onFinal: () => () => undefined,
       },
@@ -221,7 +231,7 @@ export class TestProvider {
           reservation: isDenied ? undefined : { end: () => (this.reserved -= 1) },
         };
       },
-      localTakings: { get: () => undefined },
+      localTakings: { get: () => this.taken },
       expected: this.expected,
       unacknowledged: {
         begun: () => () => undefined,
@@ -238,12 +248,14 @@ export class TestProvider {
 
   #root: Uint8Array = new Uint8Array(32);
 
-  async #seal({ record }: QueuedRecord): Promise<SealedRecord> {
+  async #seal({ record: queued, recheck }: QueuedRecord): Promise<SealedRecord> {
+    const verdict = recheck?.(seen, Date.now()) ?? { kind: "stands" };
+    const replaced = verdict.kind === "replaced";
+    const record = replaced ? verdict.record : queued;
     this.sealed.push(record);
     const { seals } = this;
     await (seals === undefined ? turn() : new Promise<void>((resolve) => seals.push(resolve)));
-    const leaf = bytes(200);
-    return { record, replaced: false, position: 0, path: [], leaf, leafHash: bytes(32) };
+    return { record, replaced, position: 0, path: [], leaf: bytes(200), leafHash: bytes(32) };
   }
 
   /** Sends a body as the consumer's frame. */
