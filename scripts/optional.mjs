@@ -150,7 +150,10 @@ function go() {
   fresh("go", { facts: [version, programs], inputs: [others] }, (folder) => {
     for (const [name, path] of Object.entries(programs)) {
       say(`building ${name}`);
-      run("go", ["build", "-trimpath", "-o", join(folder, name), path], { cwd: others, env: goEnv });
+      run("go", ["build", "-trimpath", "-o", join(folder, name), path], {
+        cwd: others,
+        env: goEnv,
+      });
     }
   });
 }

@@ -47,11 +47,7 @@ export class LedgerFold {
   #digestsDiverge = false;
 
   /** `networkId` is all that is trusted; `verify` is how a batch is verified before it is folded. */
-  constructor(
-    networkId: Uint8Array,
-    verifier: Verifier,
-    verify: typeof verifyBatch = verifyBatch,
-  ) {
+  constructor(networkId: Uint8Array, verifier: Verifier, verify: typeof verifyBatch = verifyBatch) {
     this.#networkId = networkId;
     this.#verifier = verifier;
     this.#verifyBatch = verify;

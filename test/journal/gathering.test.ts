@@ -10,9 +10,9 @@ interface Gathered {
   readonly journal: Journal;
   readonly clock: SetClock;
   /** Ends the waiting for more records. */
-  endWait(): void;
+  readonly endWait: () => void;
   readonly waits: () => number;
-  seal(kind?: "evidence" | "governance"): Promise<SealedRecord | undefined>;
+  readonly seal: (kind?: "evidence" | "governance") => Promise<SealedRecord | undefined>;
 }
 
 /** A journal whose waiting for more records ends when the test says so. */

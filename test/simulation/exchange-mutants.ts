@@ -144,7 +144,7 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
 export const portProofs: Readonly<Partial<Record<keyof ExchangeRules, number>>> = {
   receiptsDurable: 0,
   acknowledgementsDurable: 0,
-  rechecked: 24,
+  rechecked: 235,
   openKept: 4,
   answersAwaited: 0,
   nonceChecked: 5,
@@ -169,7 +169,7 @@ export const sourceProofs: Readonly<Record<string, number>> = {
   handedOverIsCounted: 38,
   providerClosesOnce: 1,
   consumerClosesOnce: 133,
-  nothingFollowsWhatIsReplaced: 24,
+  nothingFollowsWhatIsReplaced: 561,
   staleIsNotReleased: 235,
   closedBeforeItsReceipt: 53,
   answersPassTheMask: 0,

@@ -248,10 +248,10 @@ export class TestProvider {
 
   #root: Uint8Array = new Uint8Array(32);
 
-  async #seal({ record: queued, recheck }: QueuedRecord): Promise<SealedRecord> {
-    const verdict = recheck?.(seen, Date.now()) ?? { kind: "stands" };
+  async #seal(queued: QueuedRecord): Promise<SealedRecord> {
+    const verdict = queued.recheck?.(seen, Date.now()) ?? { kind: "stands" };
     const replaced = verdict.kind === "replaced";
-    const record = replaced ? verdict.record : queued;
+    const { record } = replaced ? verdict : queued;
     this.sealed.push(record);
     const { seals } = this;
     await (seals === undefined ? turn() : new Promise<void>((resolve) => seals.push(resolve)));
