@@ -190,7 +190,7 @@ const rows = {
 
   // Administration.
   CONFIG_INVALID: ["INVALID_ARGUMENT", "The configuration is not valid.", "配置无效。", "Correct the line that is named.", "请更正所指出的行。"],
-  USAGE_INVALID: ["INVALID_ARGUMENT", "The command line is not right.", "命令行有误。", "Ask `causeway <command> --help` what the command takes.", "请用 `causeway <command> --help` 查看用法。"],
+  USAGE_INVALID: ["INVALID_ARGUMENT", "The command line is not right.", "命令行有误。", "Ask the command with --help what it takes.", "请用该命令的 --help 查看用法。"],
   LISTENER_FAILED: ["FAILED_PRECONDITION", "A listener cannot be opened.", "无法打开监听地址。", "Free the address, or give the listener another one in the configuration.", "请释放该地址，或在配置中换一个地址。"],
   KEY_LOCKED: ["FAILED_PRECONDITION", "The key file cannot be opened with this passphrase.", "无法用该口令打开密钥。", "Give the passphrase of the folder.", "请提供该目录的口令。"],
   CARD_INVALID: ["INVALID_ARGUMENT", "The public card is malformed or is not of these keys.", "公开卡片格式错误或与密钥不符。", "Send the card that init printed.", "请发送 init 输出的卡片。"],

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { create, fromBinary } from "@bufbuild/protobuf";
+import { CausewayError } from "../../src/base/errors.ts";
 import { requestCreditBytes } from "../../src/base/limits.ts";
 import { commit } from "../../src/crypto/commitments.ts";
 import { transcriptOf } from "../../src/crypto/transcript.ts";
@@ -19,6 +20,7 @@ import { statedReason } from "../../src/exchange/received-proof.ts";
 import { StatusFrameSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import { type AnswerFrame, FrameSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import { Outcome, type Receipt, Stage } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import type { Engine } from "../../src/ledger/ports.ts";
 import { type LedgerRecord, openRecord } from "../../src/record/record.ts";
 import { causeway } from "../cli/support.ts";
 import { eventually } from "../support/admin-client.ts";
@@ -44,8 +46,21 @@ describe("a provider whose consumer lies on a stream", () => {
   let rogue: RogueLink;
   let caller: RogueCaller;
 
+  /** The consumer's own gateway would close on the ledger what it has not signed. */
+  let isCutOff = false;
+  const wrapEngine = (engine: Engine): Engine => ({
+    submit: async (batch) => {
+      if (isCutOff) throw new CausewayError("LEDGER_UNAVAILABLE", "cut off by the test");
+      return engine.submit(batch);
+    },
+    putBlob: (content) => engine.putBlob(content),
+  });
+
   before(async () => {
-    running = await startStreams({ bounds: { segment_messages: segmentMessages } });
+    running = await startStreams({
+      bounds: { segment_messages: segmentMessages },
+      overrides: { provider: { wrapEngine } },
+    });
     const { cities, provider } = running;
     records = recordReader(cities.provider);
     const [grant] = (await provider.records()).filter(({ kind }) => kind === "statement");
@@ -56,6 +71,7 @@ describe("a provider whose consumer lies on a stream", () => {
       grant: { index, position },
     });
     caller = new RogueCaller(rogue, cities);
+    isCutOff = true;
   });
 
   after(async () => {
@@ -354,6 +370,7 @@ describe("a provider whose consumer lies on a stream", () => {
   it("is convicted of nothing: all that is found is the consumer's", async () => {
     caller.close();
     rogue.close();
+    isCutOff = false;
     const { http } = running.cities.provider.addresses;
     await eventually("no attempt is open", async () => {
       const metrics = await (await fetch(`http://${http}/metrics`)).text();

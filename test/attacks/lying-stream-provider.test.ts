@@ -361,7 +361,8 @@ describe("a consumer whose provider lies in a stream", () => {
     const last = told.said.at(-1)?.body;
     assert.ok(last?.case === "closed", last?.case);
     assert.equal(last.value.outcome, Outcome.GATEWAY_ERROR);
-    assert.equal(last.value.frames, BigInt(1 + acknowledged.length));
+    // What has left by the time of the closing: its caller may have more of what was acknowledged, and nothing else.
+    assert.ok(last.value.frames <= BigInt(1 + acknowledged.length));
     assert.ok(told.messages.length <= acknowledged.length);
   });
 

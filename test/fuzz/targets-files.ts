@@ -206,7 +206,7 @@ export const fileTargets: readonly Target[] = [
     samples: [utf8(audit.network.idHex)],
     text: true,
     read: (input) => parseNetworkId(textOf(input)),
-    reasons: ["CONFIG_INVALID"],
+    reasons: ["USAGE_INVALID"],
   },
   {
     name: "the end of a chain",
@@ -214,7 +214,7 @@ export const fileTargets: readonly Target[] = [
     samples: [utf8(`0/12/${audit.network.idHex}`)],
     text: true,
     read: (input) => parseChainEnd(textOf(input)),
-    reasons: ["CONFIG_INVALID"],
+    reasons: ["USAGE_INVALID"],
   },
   {
     name: "a policy set",

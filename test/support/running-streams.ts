@@ -89,6 +89,7 @@ export async function startStreams(
     readonly detail?: Partial<AuthorizationDetail>;
     /** Opens proxies before the provider's gateway, at the addresses that it publishes. */
     readonly proxies?: (provider: Member) => Promise<void>;
+    readonly overrides?: Parameters<typeof startGateways>[1];
   } = {},
 ): Promise<RunningStreams> {
   const upstream = await startStreamUpstream();
@@ -99,7 +100,7 @@ export async function startStreams(
     proxied: proxies !== undefined,
   });
   await proxies?.(cities.provider);
-  const running = await startGateways(cities);
+  const running = await startGateways(cities, options.overrides);
   const grant = await grantStreams(cities, running, detail);
   const client = new Client(cities.consumer.addresses.agency, credentials.createInsecure(), {
     "grpc.enable_retries": 0,
