@@ -63,15 +63,19 @@ export function aliasFaults(
   document: Document.Parsed,
 ): readonly { readonly offset: number; readonly text: string }[] {
   const faults: { offset: number; text: string }[] = [];
+  // An alias that resolves itself looks through the whole document, each time.
+  const named = new Map<string, Node>();
   visit(document, {
-    Alias: (_key, alias, above) => {
-      const named = alias.resolve(document);
-      const offset = alias.range?.[0] ?? 0;
-      const what = `*${alias.source}`;
-      if (named === undefined)
-        faults.push({ offset, text: `${what}: no such anchor is before it` });
-      else if (above.includes(named))
-        faults.push({ offset, text: `${what} stands in what it names` });
+    Node: (_key, node, above) => {
+      if (!isAlias(node)) {
+        if (node.anchor !== undefined) named.set(node.anchor, node);
+        return;
+      }
+      const what = `*${node.source}`;
+      const of = named.get(node.source);
+      const offset = node.range?.[0] ?? 0;
+      if (of === undefined) faults.push({ offset, text: `${what}: no such anchor is before it` });
+      else if (above.includes(of)) faults.push({ offset, text: `${what} stands in what it names` });
     },
   });
   return faults;

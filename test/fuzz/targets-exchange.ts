@@ -232,15 +232,26 @@ const rawTrailers = utf8(
 const ofMetadata: readonly ReasonCode[] = ["METADATA_TOO_LARGE", "PROTOCOL_ERROR"];
 
 /** What the reader makes of bytes that come in pieces of 7 and then whole. */
-function readFramed(input: Uint8Array, encoding: string | undefined): readonly Uint8Array[] {
+/** Takes a chunk and gives what it completes; a long compressed message takes another turn. */
+async function framedIn(reader: MessageReader, chunk: Uint8Array): Promise<readonly Uint8Array[]> {
+  const messages: Uint8Array[] = [];
+  reader.add(chunk);
+  while (reader.waiting) messages.push(((await reader.next()) as Uint8Array).slice());
+  return messages;
+}
+
+async function readFramed(
+  input: Uint8Array,
+  encoding: string | undefined,
+): Promise<readonly Uint8Array[]> {
   const pieces = new MessageReader({ messageBytesMax, encoding });
   const found: Uint8Array[] = [];
   for (let at = 0; at < input.length; at += 7) {
-    found.push(...pieces.push(input.subarray(at, at + 7)).map((one) => one.slice()));
+    found.push(...(await framedIn(pieces, input.subarray(at, at + 7))));
   }
   pieces.finish();
   const whole = new MessageReader({ messageBytesMax, encoding });
-  const atOnce = whole.push(input);
+  const atOnce = await framedIn(whole, input);
   if (atOnce.length !== found.length) throw new Error("the cut of the bytes made a difference");
   return found;
 }
