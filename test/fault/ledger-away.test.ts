@@ -101,6 +101,7 @@ describe("an engine of the ledger that stands still for minutes", () => {
     assert.deepEqual(closed(chat), ["closed stale | closed refused"]);
     assert.deepEqual(closed(refused), ["refusal STALE_REPLICA | closed refused"]);
     for (const call of whole) assert.deepEqual(closed(call), ["receipt | match"]);
-    await assertReplays(network);
+    // Minutes pass by the clock while nothing is final: what another city sealed later may be final first.
+    await assertReplays(network, { but: ["LATE"] });
   });
 });

@@ -434,11 +434,17 @@ async function nextAnswer(client: AgencyClient): Promise<Answer<unknown>> {
 
 export async function ready(gateways: readonly GatewayProcess[]): Promise<void> {
   for (const gateway of gateways) {
-    await eventually(
-      "the gateway is ready",
-      async () => (await gateway.health())?.length === 0,
-      startMsMax,
-    );
+    let reasons: readonly string[] | undefined;
+    const isReady = async (): Promise<boolean> => {
+      reasons = await gateway.health();
+      return reasons?.length === 0;
+    };
+    await eventually("the gateway is ready", isReady, startMsMax).catch((cause: unknown) => {
+      const says = reasons?.join(", ") ?? "nothing";
+      throw new Error(`${gateway.member.gateway.card.id} is not ready, and says ${says}`, {
+        cause,
+      });
+    });
   }
 }
 
