@@ -207,11 +207,14 @@ function wrapLedger(store: LedgerWriter): LedgerWriter {
       standAt("after truncation");
     },
     setHead: (head) => {
+      // Of each term that this process comes to know: it may live through several.
+      const isFirst = isTermNew;
       standAt("before head");
-      if (isTermNew) standAt("before first head");
+      if (isFirst) standAt("before first head");
       store.setHead(head);
+      isTermNew = false;
       standAt("after head");
-      if (isTermNew) standAt("after first head");
+      if (isFirst) standAt("after first head");
     },
   });
 }
