@@ -117,13 +117,7 @@ export class ProviderSealing {
     const reason = "INTERNAL";
     this.closingReason = reason;
     const standing = onRecord
-      ? records.closed({
-          outcome: "gateway-error",
-          reason,
-          recheck: undefined,
-          upstreamCalled,
-          status: this.status(reason),
-        })
+      ? this.#closing("gateway-error", reason)
       : {
           record: records.refusal({ stage: "limit", reason }, undefined, upstreamCalled),
           states: [],
@@ -143,10 +137,17 @@ export class ProviderSealing {
 
   sealClosed(outcome: Exclude<ClosedOutcome, "revoked">, reason: ReasonCode): void {
     this.closingReason = reason;
+    this.#seal(this.#closing(outcome, reason), (sealed) => this.#closed(sealed));
+  }
+
+  /** A closing that no re-check has caused. */
+  #closing(
+    outcome: Exclude<ClosedOutcome, "revoked">,
+    reason: ReasonCode,
+  ): ReturnType<ProviderAttemptRecords["closed"]> {
     const { upstreamCalled } = this.#o.state();
     const status = this.status(reason);
-    const common = { outcome, reason, recheck: undefined, upstreamCalled, status };
-    this.#seal(this.#o.records.closed(common), (sealed) => this.#closed(sealed));
+    return this.#o.records.closed({ outcome, reason, recheck: undefined, upstreamCalled, status });
   }
 
   /** Where the grant asks for it a receipt counts as durable once it is final. */

@@ -22,7 +22,7 @@ import {
 } from "../../src/exchange/frames.ts";
 import { LeafCache } from "../../src/exchange/leaf-cache.ts";
 import { formatOpenAttempt, parseOpenAttempt } from "../../src/exchange/open-attempts.ts";
-import type { FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
+import type { FrameBody } from "../../src/exchange/ports.ts";
 import { checkProof, checkSeen } from "../../src/exchange/proof-check.ts";
 import { checkReceipt, responseSalt } from "../../src/exchange/receipt-check.ts";
 import { checkSentValues, readCallStatement } from "../../src/exchange/received-call.ts";
@@ -71,6 +71,7 @@ import { callPaths, encodeCallStatement } from "../../src/record/call-tree.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { proveRecord } from "../../src/record/proof.ts";
 import { openRecord } from "../../src/record/record.ts";
+import { linkEnd } from "../support/link-end.ts";
 import { wholeAnswer, wholeSegment } from "../support/answers.ts";
 import { metadata } from "../transport/support.ts";
 import { audit } from "./samples.ts";
@@ -99,18 +100,6 @@ const replica: Replica = {
   onFinal: () => () => undefined,
   onIncluded: () => () => undefined,
 };
-
-function linkTo(peer: string): LinkEnd {
-  return {
-    peer,
-    peerTlsKey: new Uint8Array(32),
-    peerBoot: new Uint8Array(16),
-    renewBoot: () => undefined,
-    lost: false,
-    shownRoot: () => undefined,
-    send: () => undefined,
-  };
-}
 
 const proofs: readonly Proof[] = ledger.batches.flatMap((batch) =>
   batch.records.map((_, at) => {
@@ -329,7 +318,7 @@ export const exchangeTargets: readonly Target[] = [
     read: (input) => {
       const proof = decodeMessage(ProofSchema, input);
       const leaves = new LeafCache(network.verifier);
-      const link = linkTo(audit.provider.id);
+      const link = linkEnd(audit.provider.id);
       readOpened(proof, { link, replica, leaves });
       const checked = checkProof(proof, link.peer, replica, leaves);
       if (checked.kind === "invalid") return undefined;
@@ -350,7 +339,7 @@ export const exchangeTargets: readonly Target[] = [
     read: (input) => {
       const frame = decodeMessage(RefusedFrameSchema, input);
       const leaves = new LeafCache(network.verifier);
-      const context = { link: linkTo(audit.provider.id), replica, leaves };
+      const context = { link: linkEnd(audit.provider.id), replica, leaves };
       const gateway = audit.consumer.id;
       return denials
         .map(({ call }) => readRefusal(frame, context, { call, gateway, previous: undefined }))

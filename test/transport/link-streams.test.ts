@@ -42,6 +42,7 @@ import {
   ProofSchema,
   RequestFrameSchema,
 } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
+import { linkEnd } from "../support/link-end.ts";
 import { createIdentity, type Identity, peerTls, scheduler, within } from "./support.ts";
 
 const provider = createIdentity("shenzhen/tax/gw1");
@@ -53,18 +54,6 @@ const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
-
-function linkEnd(peer: string): LinkEnd {
-  return {
-    peer,
-    peerTlsKey: new Uint8Array(32),
-    peerBoot: new Uint8Array(16),
-    renewBoot: () => undefined,
-    lost: false,
-    shownRoot: () => undefined,
-    send: () => undefined,
-  };
-}
 
 /** What one end of a stream has heard. */
 class Heard implements CarriageListener {

@@ -7,7 +7,7 @@ import * as fc from "fast-check";
 import { emptyBytes } from "../../src/base/bytes.ts";
 import { acknowledgementFrame, cancelFrame } from "../../src/exchange/frames.ts";
 import { handOver } from "../../src/exchange/hand-over.ts";
-import type { Carriage, CarriageListener, FrameBody, LinkEnd } from "../../src/exchange/ports.ts";
+import type { Carriage, CarriageListener, FrameBody } from "../../src/exchange/ports.ts";
 import {
   createStreamClient,
   type StreamClient,
@@ -27,6 +27,7 @@ import {
   ProofSchema,
   RequestFrameSchema,
 } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
+import { linkEnd } from "../support/link-end.ts";
 import { createIdentity, peerTls, scheduler, statusFrame, within } from "./support.ts";
 
 const provider = createIdentity("shenzhen/tax/gw1");
@@ -71,18 +72,6 @@ const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
-
-function linkEnd(peer: string): LinkEnd {
-  return {
-    peer,
-    peerTlsKey: new Uint8Array(32),
-    peerBoot: new Uint8Array(16),
-    renewBoot: () => undefined,
-    lost: false,
-    shownRoot: () => undefined,
-    send: () => undefined,
-  };
-}
 
 /** The provider's end of a stream: sends what the shape of this number says, a window at a time. */
 class Sender implements CarriageListener {
