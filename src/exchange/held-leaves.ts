@@ -27,12 +27,14 @@ export interface HeldLeaf {
   readonly sealedAtMs: number;
 }
 
-/** What is told of a leaf. After `final` and `forked` it is not held any more; `overdue` comes once before them. */
+/** What is told of a leaf. `overdue` comes once and before the others, after which it is not held any more. */
 export interface HeldLeafListener {
   final(held: HeldLeaf): void;
   /** Another leaf is final at its place. */
   forked(held: HeldLeaf): void;
   overdue(held: HeldLeaf, sinceMs: number): void;
+  /** There was no room to hold it for longer. */
+  forgotten?(held: HeldLeaf): void;
 }
 
 export interface HeldLeavesPorts {
@@ -103,7 +105,10 @@ export class HeldLeaves {
       told: false,
     };
     const [oldest] = this.#byHash.values();
-    if (oldest !== undefined && this.#byHash.size >= this.#max) this.#forget(oldest);
+    if (oldest !== undefined && this.#byHash.size >= this.#max) {
+      this.#forget(oldest);
+      for (const listener of oldest.listeners) listener.forgotten?.(oldest);
+    }
     this.#byHash.set(key, held);
     const place = formatPlace(held.place);
     const there = this.#byPlace.get(place);

@@ -10,6 +10,7 @@ import { kindOfBatch } from "../record/batch.ts";
 import { attemptsClosedIn } from "./consumer-closings.ts";
 import { encodeAggregate } from "./consumer-records.ts";
 import { failedFrame } from "./frames.ts";
+import { ExpiryWatch } from "./expiry-watch.ts";
 import { LeafCache } from "./leaf-cache.ts";
 import { isOpenStateKey, openStateKey, parseOpenAttempt } from "./open-attempts.ts";
 import { type LinkCarriage, linkCarriage } from "./link-carriage.ts";
@@ -59,11 +60,13 @@ export class ProviderSide {
   readonly #memories: PeerMemories;
   /** State keys of attempts of this start whose closing could not be sealed. */
   readonly #unsealed = new Set<string>();
+  readonly #expiry: ExpiryWatch;
 
   constructor(ports: ProviderPorts, memories: PeerMemories = new PeerMemories()) {
     this.#ports = ports;
     this.#memories = memories;
     this.#leaves = new LeafCache(ports.verifier);
+    this.#expiry = new ExpiryWatch(ports, () => this.recheckOpen());
   }
 
   /** Receipts that were released and are not acknowledged. */
@@ -152,7 +155,7 @@ export class ProviderSide {
     const bytes = exchangeHeldBytes + frame.headers.length + frame.message.length;
     const hasRoom = hasPlace && holding.take(bytes);
     const judged = createJudged();
-    const over = this.#ports.unacknowledged.begun();
+    const waits = this.#ports.unacknowledged.begun(link.peer);
     const attempt = new ProviderAttempt({
       ports: this.#ports,
       judged,
@@ -163,13 +166,13 @@ export class ProviderSide {
       requestBytesMax,
       hasRoom,
       holding,
-      released: (sealed, key, acknowledged) =>
-        this.#ports.unacknowledged.released(link.peer, sealed, acknowledged, key),
+      released: (sealed, key, acknowledged) => waits.released(sealed, key, acknowledged),
       acknowledged: (proof) => this.#acknowledged(link, proof),
       unsealed: (key) => this.#unsealed.add(openStateKey(key)),
+      standsUntil: (endsAtS) => this.#expiry.add(endsAtS),
       done: () => {
         this.#open.delete(attempt);
-        over();
+        waits.over();
         holding.end();
         carriage.close();
       },
@@ -200,7 +203,7 @@ export class ProviderSide {
     }
   }
 
-  /** Authority was taken away, here or on the ledger: what is open and rests on it ends. */
+  /** Authority was taken away, here or on the ledger, or its time is over: what is open and rests on it ends. */
   recheckOpen(): void {
     for (const attempt of [...this.#open.keys()]) attempt.recheck();
   }
@@ -208,6 +211,11 @@ export class ProviderSide {
   /** Ends every attempt that is still open, at shutdown. */
   interruptAll(): void {
     for (const attempt of [...this.#open.keys()]) attempt.interrupt("shutdown");
+  }
+
+  /** Watches no more over what is open. */
+  close(): void {
+    this.#expiry.close();
   }
 
   /** Seals what the refusals of the past window counted; to be called twice a second. */

@@ -9,21 +9,21 @@
  */
 import { equalBytes, toHex } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
-import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
 import {
   acknowledgementsWaitingMax,
   acknowledgementWaitingBytesMax,
   receiptsUnansweredMax,
 } from "../base/limits.ts";
-import { callTokenDigest } from "../credential/call-token.ts";
 import type { Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Acknowledgement } from "../gen/causeway/record/v1/record_pb.ts";
-import { Outcome, Side } from "../gen/causeway/record/v1/record_pb.ts";
+import { Outcome } from "../gen/causeway/record/v1/record_pb.ts";
 import type { IncludedBatch, Replica, SealedRecord } from "../ledger/ports.ts";
 import { formatHandle } from "../record/handle.ts";
 import { openRecord, recordHash } from "../record/record.ts";
+import { attemptClosedBy } from "./consumer-closings.ts";
 import type { HeldLeaf, HeldLeafListener, HeldLeaves } from "./held-leaves.ts";
+import { JournalPlaces } from "./journal-places.ts";
 import type { LinkEnd } from "./ports.ts";
 import { checkProof, type ProofCheck } from "./proof-check.ts";
 import {
@@ -46,6 +46,17 @@ export interface UnacknowledgedPorts {
   onForked(held: HeldLeaf): void;
 }
 
+/** An attempt under way: receipts of it may be sealed long before they are released. */
+export interface BegunAttempt {
+  /**
+   * A receipt was sent to the consumer. `onAcknowledged` is called once, when it is acknowledged in-band or on the
+   * ledger. `attempt` is its `attemptKey`, by which a consumer's closing finds it.
+   */
+  released(receipt: SealedRecord, attempt: string, onAcknowledged?: () => void): void;
+  /** No further receipt of it is released. */
+  over(): void;
+}
+
 /** Batches that are read before everything else has its turn. */
 const batchesBetweenTurns = 16;
 
@@ -60,9 +71,8 @@ export class UnacknowledgedReceipts {
   /** Receipts answered in-band, by the leaf of their acknowledgement, until that is final. */
   readonly #answered = new Map<string, Released[]>();
   readonly #listener: HeldLeafListener;
-  /** Attempts under way, each with how far the journal had come when it was last looked at before; the least first. */
-  readonly #underWay = new Map<symbol, number>();
-  #batchesSeen = 0;
+  /** Held by attempts under way, receipts without an answer, and answers that are not final. */
+  readonly #places = new JournalPlaces();
   #reading: Promise<void> | undefined;
   #isClosed = false;
 
@@ -70,64 +80,40 @@ export class UnacknowledgedReceipts {
     this.#ports = ports;
     this.#waitingMax = waitingMax;
     this.#listener = {
-      final: ({ key }) => this.#answered.delete(key),
+      final: (held) => this.#takeAnswered(held),
       forked: (held) => {
         this.#unanswer(held);
         ports.onForked(held);
       },
       overdue: (held) => this.#unanswer(held),
+      forgotten: (held) => this.#takeAnswered(held),
     };
   }
 
-  /** The one that has waited longest. */
-  get oldest(): { readonly leaf: Uint8Array } | undefined {
-    let oldest: Released | undefined;
-    for (const { first } of this.#byAgency.values()) {
-      if (first !== undefined && first.releasedAtMs < (oldest?.releasedAtMs ?? Infinity)) {
-        oldest = first;
-      }
-    }
-    return oldest;
+  /** An attempt of this gateway has begun. */
+  begun(peer: string): BegunAttempt {
+    const from = this.#places.hold();
+    return {
+      released: ({ leaf, leafHash, position, record }, attempt, onAcknowledged) => {
+        const handle = formatHandle(leafHash, position);
+        const releasedAtMs = this.#ports.clock.nowMs();
+        this.#wait({ handle, leaf, peer, record, releasedAtMs, attempt, from, onAcknowledged });
+      },
+      over: () => this.#places.letGo(from),
+    };
   }
 
   /**
-   * An attempt has begun: receipts of it may be sealed before they are released, and wait from then on. Returns how to
-   * say that it is over.
+   * The journal has so many batches. Returns from which of them on a start would have to look back, for the records of
+   * all that waits or is under way: that number where there is nothing.
    */
-  begun(): () => void {
-    const name = Symbol("attempt");
-    this.#underWay.set(name, this.#batchesSeen);
-    return () => void this.#underWay.delete(name);
-  }
-
-  /**
-   * The journal has so many batches. Returns below which of them no attempt that is under way has a record: that
-   * number where there is none.
-   */
-  underWayFrom(batches: number): number {
-    const [first = batches] = this.#underWay.values();
-    this.#batchesSeen = batches;
-    return first;
+  lookBackFrom(batches: number): number {
+    return this.#places.from(batches);
   }
 
   /** Receipts without an answer. */
   get count(): number {
     return this.#byHandle.size;
-  }
-
-  /**
-   * A receipt was sent to `peer`. `onAcknowledged` is called once, when it is acknowledged in-band or on the
-   * ledger. `attempt` is its `attemptKey`, by which a consumer's closing finds it.
-   */
-  released(
-    peer: string,
-    { leaf, leafHash, position, record }: SealedRecord,
-    onAcknowledged?: () => void,
-    attempt?: string,
-  ): void {
-    const handle = formatHandle(leafHash, position);
-    const releasedAtMs = this.#ports.clock.nowMs();
-    this.#wait({ handle, leaf, peer, record, releasedAtMs, attempt, onAcknowledged });
   }
 
   /** A receipt of an earlier start that nothing on the ledger answers. */
@@ -139,10 +125,12 @@ export class UnacknowledgedReceipts {
       readonly record: Uint8Array;
       readonly sealedAtMs: number;
       readonly attempt: string;
+      /** Number of the batch in which the attempt begins. */
+      readonly from: number;
     },
   ): void {
-    const { leaf, record, sealedAtMs: releasedAtMs, attempt } = receipt;
-    this.#wait({ handle, leaf, peer, record, releasedAtMs, attempt, onAcknowledged: undefined });
+    const { sealedAtMs: releasedAtMs, ...rest } = receipt;
+    this.#wait({ handle, peer, releasedAtMs, onAcknowledged: undefined, ...rest });
   }
 
   /**
@@ -170,6 +158,7 @@ export class UnacknowledgedReceipts {
     const answered = this.#answered.get(leaf.key);
     if (answered === undefined) this.#answered.set(leaf.key, [named]);
     else answered.push(named);
+    this.#places.hold(named.from);
     this.#answer(named, true);
     return true;
   }
@@ -267,12 +256,14 @@ export class UnacknowledgedReceipts {
         const named = this.#named(body.value);
         if (named !== undefined && isAnswer(named, body.value, header.gateway))
           this.#answer(named, true);
-      } else if (body.case === "closed" && body.value.side === Side.CONSUMER) {
-        const { tokenDigest, index, outcome } = body.value;
-        const attempt = attemptKey(tokenDigest, index);
-        this.#closed(attempt, header.gateway);
-        // What the provider itself has ended has no receipt to come.
-        if (outcome !== Outcome.REFUSED) unanswered.closed(header.gateway, attempt, includedAtMs);
+        continue;
+      }
+      const closed = attemptClosedBy(body);
+      if (closed === undefined) continue;
+      this.#closed(closed.attempt, header.gateway);
+      // What the provider itself has ended has no receipt to come.
+      if (closed.outcome !== Outcome.REFUSED) {
+        unanswered.closed(header.gateway, closed.attempt, includedAtMs);
       }
     }
   }
@@ -285,36 +276,41 @@ export class UnacknowledgedReceipts {
   }
 
   #wait(released: Released): void {
-    const attempt = released.attempt ?? attemptOf(released.record);
-    const waiting = { ...released, attempt };
-    const agency = agencyOf(released.peer);
-    const unanswered = this.#unansweredOf(agency);
-    if (attempt !== undefined && unanswered.isClosed(released.peer, attempt)) return;
-    this.#byHandle.set(released.handle, waiting);
-    unanswered.fresh.set(released.handle, waiting);
-    if (attempt === undefined) return;
+    const { attempt, from, handle, peer } = released;
+    const unanswered = this.#unansweredOf(agencyOf(peer));
+    if (unanswered.isClosed(peer, attempt)) return;
+    this.#places.hold(from);
+    this.#byHandle.set(handle, released);
+    unanswered.fresh.set(handle, released);
     const handles = this.#byAttempt.get(attempt);
-    if (handles === undefined) this.#byAttempt.set(attempt, new Set([released.handle]));
-    else handles.add(released.handle);
+    if (handles === undefined) this.#byAttempt.set(attempt, new Set([handle]));
+    else handles.add(handle);
   }
 
   #answer(released: Released, isAcknowledged: boolean): void {
-    const { handle, attempt, peer } = released;
+    const { attempt, from, handle, peer } = released;
     if (!this.#byHandle.delete(handle)) return;
+    this.#places.letGo(from);
     this.#byAgency.get(agencyOf(peer))?.take(handle);
-    if (attempt !== undefined) {
-      const handles = this.#byAttempt.get(attempt);
-      handles?.delete(handle);
-      if (handles?.size === 0) this.#byAttempt.delete(attempt);
-    }
+    const handles = this.#byAttempt.get(attempt);
+    handles?.delete(handle);
+    if (handles?.size === 0) this.#byAttempt.delete(attempt);
     if (isAcknowledged) released.onAcknowledged?.();
   }
 
   /** The acknowledgements of this leaf are nothing that the ledger bears out. */
-  #unanswer({ key }: HeldLeaf): void {
+  #unanswer(held: HeldLeaf): void {
+    for (const released of this.#takeAnswered(held)) {
+      this.#wait({ ...released, onAcknowledged: undefined });
+    }
+  }
+
+  /** The acknowledgements of this leaf are waited for no longer. */
+  #takeAnswered({ key }: HeldLeaf): readonly Released[] {
     const answered = this.#answered.get(key) ?? [];
     this.#answered.delete(key);
-    for (const released of answered) this.#wait({ ...released, onAcknowledged: undefined });
+    for (const { from } of answered) this.#places.letGo(from);
+    return answered;
   }
 
   #named({ receipt }: Acknowledgement): Released | undefined {
@@ -324,7 +320,7 @@ export class UnacknowledgedReceipts {
   }
 }
 
-/** Whether an acknowledgement is of this very receipt, and of its attempt as far as that is known here. */
+/** Whether an acknowledgement is of this very receipt and its attempt. */
 function isAnswer(
   { attempt, peer, record }: Released,
   { index, receiptRecord, tokenDigest }: Acknowledgement,
@@ -332,22 +328,7 @@ function isAnswer(
 ): boolean {
   return (
     peer === gateway &&
-    (attempt === undefined || attempt === attemptKey(tokenDigest, index)) &&
+    attempt === attemptKey(tokenDigest, index) &&
     equalBytes(recordHash(record), receiptRecord)
   );
-}
-
-/** The attempt of a receipt that holds its call; of one that follows another record it is not known here. */
-function attemptOf(record: Uint8Array): string | undefined {
-  try {
-    const { body } = openRecord(record);
-    const call =
-      body.case === "receipt" && body.value.start.case === "begin"
-        ? body.value.start.value.call
-        : undefined;
-    return call && attemptKey(callTokenDigest(call.token), call.index);
-  } catch (error) {
-    if (error instanceof CausewayError) return undefined;
-    throw error;
-  }
 }

@@ -2,8 +2,8 @@
  * Which receipts of earlier starts still wait for an answer: worked out again from the own journal and the
  * ledger, so that a restart forgives no agency what it has left unacknowledged.
  *
- * The journal's own state says from which batch on there may be one. It is saved now and then; what it is
- * behind by is looked at again. Of a stream whose first record lies before that batch nothing is restored.
+ * The journal's own state says from which batch on there may be one, with the first record of its attempt. It is
+ * saved now and then; what it is behind by is looked at again.
  */
 import { equalBytes, toHex, u64be } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
@@ -11,12 +11,13 @@ import { unansweredBatchesMax } from "../base/limits.ts";
 import { callTokenDigest, openCallToken } from "../credential/call-token.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import type { Begin } from "../gen/causeway/record/v1/parts_pb.ts";
-import { type Receipt, Side } from "../gen/causeway/record/v1/record_pb.ts";
+import type { Receipt } from "../gen/causeway/record/v1/record_pb.ts";
 import type { JournalBatch, JournalReader } from "../ledger/journal/store.ts";
 import type { Replica, StateChange } from "../ledger/ports.ts";
 import { formatHandle } from "../record/handle.ts";
 import { openLeaf } from "../record/leaf.ts";
 import { openRecord, recordHash } from "../record/record.ts";
+import { attemptClosedBy } from "./consumer-closings.ts";
 import type { UnacknowledgedReceipts } from "./unacknowledged.ts";
 import { closedBeforeMs } from "./unanswered.ts";
 import { attemptKey } from "./used-attempts.ts";
@@ -24,7 +25,7 @@ import { attemptKey } from "./used-attempts.ts";
 const stateKey = "provider/unanswered";
 
 export interface UnansweredPorts {
-  readonly journal: Pick<JournalReader, "batch" | "batchAt" | "batchCount" | "state">;
+  readonly journal: Pick<JournalReader, "batch" | "batchCount" | "state">;
   readonly replica: Pick<Replica, "batch" | "state">;
   /** Lets everything else have its turn. */
   readonly turn: () => Promise<void>;
@@ -33,6 +34,8 @@ export interface UnansweredPorts {
 interface Attempt {
   readonly key: string;
   readonly peer: string;
+  /** Number of the batch in which it begins. */
+  readonly from: number;
 }
 
 interface Waiting extends Attempt {
@@ -44,19 +47,12 @@ interface Waiting extends Attempt {
 /** Batches that are read before everything else has its turn. */
 const batchesBetweenTurns = 16;
 
-/**
- * What the saved state has to be: the batch of the oldest receipt without an answer, or the next one to be
- * sealed, or an earlier one where an attempt is under way; `undefined` when it is that already.
- */
+/** What the saved state has to be; `undefined` when it is that already. */
 export function unansweredState(
-  journal: UnansweredPorts["journal"],
-  waits: Pick<UnacknowledgedReceipts, "oldest" | "underWayFrom">,
+  journal: Pick<JournalReader, "batchCount" | "state">,
+  waits: Pick<UnacknowledgedReceipts, "lookBackFrom">,
 ): StateChange | undefined {
-  const { oldest } = waits;
-  const place = oldest === undefined ? undefined : openLeaf(oldest.leaf).header;
-  const count = journal.batchCount();
-  const number = (place && journal.batchAt(place)?.number) ?? count;
-  const value = u64be(BigInt(Math.min(number, waits.underWayFrom(count))));
+  const value = u64be(BigInt(waits.lookBackFrom(journal.batchCount())));
   const saved = journal.state(stateKey);
   return saved !== undefined && equalBytes(saved, value) ? undefined : { key: stateKey, value };
 }
@@ -64,11 +60,11 @@ export function unansweredState(
 /** Gives `unacknowledged` what nothing on the ledger answers, in the order of the seals. */
 export async function restoreUnanswered(
   ports: UnansweredPorts,
-  unacknowledged: Pick<UnacknowledgedReceipts, "restored" | "underWayFrom">,
+  unacknowledged: Pick<UnacknowledgedReceipts, "restored" | "lookBackFrom">,
 ): Promise<void> {
   const { journal, replica, turn } = ports;
   const count = journal.batchCount();
-  unacknowledged.underWayFrom(count);
+  unacknowledged.lookBackFrom(count);
   const saved = journal.state(stateKey);
   const from = saved === undefined ? 0 : Number(new DataView(saved.slice().buffer).getBigUint64(0));
   const reader = new SealedReceipts();
@@ -91,8 +87,8 @@ export async function restoreUnanswered(
     for (const bytes of batch.records) takeAnswer(bytes, batch.header.gateway, waiting);
     if (index % BigInt(batchesBetweenTurns) === 0n) await turn();
   }
-  for (const [handle, { peer, key, leaf, record, sealedAtMs }] of waiting) {
-    unacknowledged.restored(peer, handle, { leaf, record, sealedAtMs, attempt: key });
+  for (const [handle, { peer, key: attempt, ...receipt }] of waiting) {
+    unacknowledged.restored(peer, handle, { ...receipt, attempt });
   }
 }
 
@@ -119,13 +115,13 @@ class SealedReceipts {
   /** Attempts by the record hash of their newest record. */
   readonly #attempts = new Map<string, Attempt>();
 
-  read({ leaf, leafHash, records }: JournalBatch): void {
+  read({ leaf, leafHash, number, records }: JournalBatch): void {
     const sealedAtMs = Number(openLeaf(leaf).header.sealedAt);
     for (const [position, record] of records.entries()) {
       const { body } = openRecord(record);
-      if (body.case === "opened") this.#follow(record, attemptOf(body.value.begin));
+      if (body.case === "opened") this.#follow(record, attemptOf(body.value.begin, number));
       if (body.case !== "receipt") continue;
-      const attempt = this.#attemptOf(body.value);
+      const attempt = this.#attemptOf(body.value, number);
       if (attempt === undefined) continue;
       if (!body.value.final) this.#follow(record, attempt);
       this.waiting.set(formatHandle(leafHash, position), { ...attempt, leaf, record, sealedAtMs });
@@ -136,8 +132,8 @@ class SealedReceipts {
     if (attempt !== undefined) this.#attempts.set(toHex(recordHash(record)), attempt);
   }
 
-  #attemptOf({ start }: Receipt): Attempt | undefined {
-    if (start.case === "begin") return attemptOf(start.value);
+  #attemptOf({ start }: Receipt, number: number): Attempt | undefined {
+    if (start.case === "begin") return attemptOf(start.value, number);
     if (start.case !== "prevRecord") return undefined;
     const before = toHex(start.value.hash);
     const attempt = this.#attempts.get(before);
@@ -146,12 +142,12 @@ class SealedReceipts {
   }
 }
 
-function attemptOf(begin: Begin | undefined): Attempt | undefined {
+function attemptOf(begin: Begin | undefined, from: number): Attempt | undefined {
   const call = begin?.call;
   if (call === undefined) return undefined;
   try {
     const key = attemptKey(callTokenDigest(call.token), call.index);
-    return { key, peer: openCallToken(call.token).claims.iss };
+    return { key, peer: openCallToken(call.token).claims.iss, from };
   } catch (error) {
     if (error instanceof CausewayError) return undefined;
     throw error;
@@ -163,10 +159,11 @@ function takeAnswer(bytes: Uint8Array, gateway: string, waiting: Map<string, Wai
   if (body.case === "acknowledgement" && body.value.receipt !== undefined) {
     const handle = formatHandle(body.value.receipt.leafHash, body.value.receipt.position);
     if (waiting.get(handle)?.peer === gateway) waiting.delete(handle);
-  } else if (body.case === "closed" && body.value.side === Side.CONSUMER) {
-    const closed = attemptKey(body.value.tokenDigest, body.value.index);
-    for (const [handle, { key, peer }] of waiting) {
-      if (key === closed && peer === gateway) waiting.delete(handle);
-    }
+    return;
+  }
+  const closed = attemptClosedBy(body)?.attempt;
+  if (closed === undefined) return;
+  for (const [handle, { key, peer }] of waiting) {
+    if (key === closed && peer === gateway) waiting.delete(handle);
   }
 }

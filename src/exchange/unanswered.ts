@@ -29,7 +29,10 @@ export interface Released {
   readonly peer: string;
   readonly record: Uint8Array;
   readonly releasedAtMs: number;
-  readonly attempt: string | undefined;
+  /** As `attemptKey` names it. */
+  readonly attempt: string;
+  /** Batches of the own journal before the first record of the attempt, at the most. */
+  readonly from: number;
   readonly onAcknowledged: (() => void) | undefined;
 }
 

@@ -8,13 +8,14 @@ import { acknowledgementWaitingBytesMax } from "../../src/base/limits.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { HeldLeaves } from "../../src/exchange/held-leaves.ts";
 import { LeafCache } from "../../src/exchange/leaf-cache.ts";
-import { UnacknowledgedReceipts } from "../../src/exchange/unacknowledged.ts";
+import { type BegunAttempt, UnacknowledgedReceipts } from "../../src/exchange/unacknowledged.ts";
 import { closedBeforeMs, Unanswered } from "../../src/exchange/unanswered.ts";
 import { attemptKey } from "../../src/exchange/used-attempts.ts";
 import { type Proof, ProofSchema } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
 import { Check, Outcome, RecordSchema, Side } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { IncludedBatch, Replica, SealedRecord } from "../../src/ledger/ports.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
+import { formatHandle } from "../../src/record/handle.ts";
 import { proveRecord } from "../../src/record/proof.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { encodeRecord, recordHash } from "../../src/record/record.ts";
@@ -29,6 +30,7 @@ const zeros = new Uint8Array(32);
 const tokenDigest = sha256(new Uint8Array(1));
 const key = attemptKey(tokenDigest, 3);
 const waitingMax = 5;
+const leavesMax = 8;
 
 /** A released receipt: of its record only the bytes count here. */
 function receipt(number: number): SealedRecord {
@@ -86,7 +88,7 @@ describe("receipts that wait for an answer", () => {
     nowMs = ledger.nowMs;
     included = [];
     at = undefined;
-    leaves = new HeldLeaves({ leafAt: () => at, inclusionBoundMs: () => 60_000 });
+    leaves = new HeldLeaves({ leafAt: () => at, inclusionBoundMs: () => 60_000 }, leavesMax);
     waiting = new UnacknowledgedReceipts(
       {
         clock: { nowMs: () => nowMs },
@@ -110,6 +112,10 @@ describe("receipts that wait for an answer", () => {
     return create(ProofSchema, { record, position: 0, path: [...path], leaf });
   }
 
+  function release(sealed: SealedRecord, attempt = key, heard?: () => void): void {
+    waiting.begun(peer).released(sealed, attempt, heard);
+  }
+
   function include(record: Uint8Array, gateway = consumer.gateway): void {
     const batch = ledger.seal(gateway, [record], { kind: "evidence" });
     const { header, leafHash: hash } = openLeaf(batch.leaf);
@@ -124,7 +130,7 @@ describe("receipts that wait for an answer", () => {
   it("are answered by an acknowledgement in-band, of which the attempt hears once", () => {
     let heard = 0;
     const sealed = receipt(1);
-    waiting.released(peer, sealed, () => heard++, key);
+    release(sealed, key, () => heard++);
     assert.equal(waiting.count, 1);
     const proof = proofOf(acknowledgement(sealed));
     assert.equal(acknowledge(proof), true);
@@ -134,7 +140,7 @@ describe("receipts that wait for an answer", () => {
 
   it("are not answered by one of another record, of another gateway, or of a proof that is not valid", () => {
     const sealed = receipt(1);
-    waiting.released(peer, sealed, undefined, key);
+    release(sealed);
     assert.equal(acknowledge(proofOf(acknowledgement(sealed, zeros))), false);
     const other = proofOf(acknowledgement(sealed), provider.gateway);
     assert.equal(acknowledge(other, provider.gateway.id), false);
@@ -146,7 +152,7 @@ describe("receipts that wait for an answer", () => {
   });
 
   it("refuse the agency when as many as the bound are a minute old, and no other agency", () => {
-    for (const number of [1, 2]) waiting.released(peer, receipt(number), undefined, key);
+    for (const number of [1, 2]) release(receipt(number));
     assert.equal(waiting.overdue(agency, nowMs + 59_999), false);
     assert.equal(waiting.overdue(agency, nowMs + 60_000), true);
     assert.equal(waiting.overdue(agencyOf(provider.gateway.id), nowMs + 60_000), false);
@@ -159,7 +165,7 @@ describe("receipts that wait for an answer", () => {
     ["the closing of the attempt", () => closed()],
   ] as const) {
     it(`are answered by ${what} that stands on the ledger, once they are overdue`, async () => {
-      waiting.released(peer, receipt(1), undefined, key);
+      release(receipt(1));
       include(answer());
       waiting.onFinal();
       await setImmediate();
@@ -171,7 +177,7 @@ describe("receipts that wait for an answer", () => {
     });
 
     it(`are not answered by ${what} that another gateway sealed`, async () => {
-      waiting.released(peer, receipt(1), undefined, key);
+      release(receipt(1));
       include(answer(), provider.gateway);
       nowMs += 60_000;
       waiting.onFinal();
@@ -183,7 +189,7 @@ describe("receipts that wait for an answer", () => {
   describe("whose attempt was closed before they were released", () => {
     /** Another receipt of the agency is overdue: what its gateways include is read. */
     async function read(closing: Uint8Array, gateway = consumer.gateway): Promise<void> {
-      waiting.released(peer, receipt(9), undefined, attemptKey(tokenDigest, 9));
+      release(receipt(9), attemptKey(tokenDigest, 9));
       nowMs += 60_000;
       include(closing, gateway);
       waiting.onFinal();
@@ -193,21 +199,21 @@ describe("receipts that wait for an answer", () => {
 
     it("are answered by the closing that was read for another that was overdue", async () => {
       await read(closed());
-      for (const number of [1, 2]) waiting.released(peer, receipt(number), undefined, key);
+      for (const number of [1, 2]) release(receipt(number));
       assert.equal(waiting.count, 1);
-      waiting.released(peer, receipt(3), undefined, attemptKey(tokenDigest, 4));
+      release(receipt(3), attemptKey(tokenDigest, 4));
       assert.equal(waiting.count, 2);
     });
 
     it("are not answered by the closing of another gateway", async () => {
       await read(closed(), provider.gateway);
-      waiting.released(peer, receipt(1), undefined, key);
+      release(receipt(1));
       assert.equal(waiting.count, 2);
     });
 
     it("are not answered by the closing of what the provider itself had refused", async () => {
       await read(closed(Outcome.REFUSED));
-      waiting.released(peer, receipt(1), undefined, key);
+      release(receipt(1));
       assert.equal(waiting.count, 2);
     });
 
@@ -219,7 +225,7 @@ describe("receipts that wait for an answer", () => {
         await read(closed());
         nowMs += afterMs;
         waiting.onFinal();
-        waiting.released(peer, receipt(1), undefined, key);
+        release(receipt(1));
         assert.equal(waiting.count, count);
       });
     }
@@ -260,7 +266,7 @@ describe("receipts that wait for an answer", () => {
     it("are answered once it is, without being told again", () => {
       let heard = 0;
       const sealed = receipt(1);
-      waiting.released(peer, sealed, () => heard++, key);
+      release(sealed, key, () => heard++);
       const proof = proofOf(acknowledgement(sealed));
       assert.ok(openLeaf(proof.leaf).header.seenSize > 0n);
       assert.equal(said(proof), true);
@@ -273,7 +279,7 @@ describe("receipts that wait for an answer", () => {
 
     it("are not answered by one that is not valid under it, however often it is looked at", () => {
       const sealed = receipt(1);
-      waiting.released(peer, sealed, undefined, key);
+      release(sealed);
       const proof = proofOf(acknowledgement(sealed));
       proof.leaf = proof.leaf.map((byte, i) => (i === 0 ? byte ^ 1 : byte));
       assert.equal(said(proof), true);
@@ -286,7 +292,7 @@ describe("receipts that wait for an answer", () => {
 
     it("take no word under a key that no ledger up to what it had seen binds", () => {
       const sealed = receipt(1);
-      waiting.released(peer, sealed, undefined, key);
+      release(sealed);
       const proof = proofOf(acknowledgement(sealed));
       finalSize = openLeaf(proof.leaf).header.seenSize;
       assert.equal(said(proof), false);
@@ -297,7 +303,7 @@ describe("receipts that wait for an answer", () => {
 
     it("keep nothing that is large, or of another receipt", () => {
       const sealed = receipt(1);
-      waiting.released(peer, sealed, undefined, key);
+      release(sealed);
       assert.equal(said(proofOf(acknowledgement(receipt(2)))), false);
       const large = acknowledgement(sealed, undefined, "x".repeat(acknowledgementWaitingBytesMax));
       assert.equal(said(proofOf(large)), true);
@@ -308,7 +314,7 @@ describe("receipts that wait for an answer", () => {
 
     it("keep as many as the bound, and take what is on the ledger for the others", () => {
       const sealed = Array.from({ length: waitingMax + 2 }, (_, i) => receipt(i));
-      for (const each of sealed) waiting.released(peer, each, undefined, key);
+      for (const each of sealed) release(each);
       for (const each of sealed) assert.ok(said(proofOf(acknowledgement(each))));
       isKnown = true;
       waiting.onFinal();
@@ -317,7 +323,7 @@ describe("receipts that wait for an answer", () => {
   });
 
   it("are not looked for on the ledger any more once a gateway ends", async () => {
-    waiting.released(peer, receipt(1), undefined, key);
+    release(receipt(1));
     const statement = acknowledgement(receipt(2));
     for (let n = 0; n < 16; n++) include(statement);
     include(acknowledgement(receipt(1)));
@@ -335,7 +341,7 @@ describe("receipts that wait for an answer", () => {
 
   it("wait again when the acknowledgement's leaf is overdue on the ledger", () => {
     const sealed = receipt(1);
-    waiting.released(peer, sealed, undefined, key);
+    release(sealed);
     acknowledge(proofOf(acknowledgement(sealed)));
     const { header } = openLeaf(ledger.seal(provider.gateway, [statusRecord()]).leaf);
     leaves.onIncluded({ index: 0n, header: { ...header, sealedAt: header.sealedAt + 1000n } });
@@ -347,7 +353,7 @@ describe("receipts that wait for an answer", () => {
 
   it("are done with when the acknowledgement is final", () => {
     const sealed = receipt(1);
-    waiting.released(peer, sealed, undefined, key);
+    release(sealed);
     const proof = proofOf(acknowledgement(sealed));
     acknowledge(proof);
     const { header, leafHash: hash } = openLeaf(proof.leaf);
@@ -357,17 +363,98 @@ describe("receipts that wait for an answer", () => {
     assert.deepEqual([waiting.count, leaves.count], [0, 0]);
   });
 
-  it("name the one that has waited longest", () => {
-    waiting.released(peer, receipt(1), undefined, key);
-    nowMs += 10;
-    waiting.released(provider.gateway.id, receipt(2), undefined, key);
-    assert.deepEqual(waiting.oldest?.leaf, receipt(1).leaf);
-    waiting.restored(peer, "another", {
-      leaf: receipt(3).leaf,
-      record: statusRecord(3),
-      sealedAtMs: nowMs - 1000,
-      attempt: key,
+  describe("with their attempts hold the place from which a start looks back", () => {
+    function begin(batches: number): BegunAttempt {
+      waiting.lookBackFrom(batches);
+      return waiting.begun(peer);
+    }
+
+    function acknowledgeFinally(sealed: SealedRecord): () => void {
+      const proof = proofOf(acknowledgement(sealed));
+      acknowledge(proof);
+      const { header, leafHash: hash } = openLeaf(proof.leaf);
+      at = { index: 0n, leafHash: hash };
+      leaves.onIncluded({ index: 0n, header });
+      return () => leaves.onFinal({ size: 1n, timeMs: nowMs });
+    }
+
+    it("which is the end of the journal where there are none", () => {
+      const attempt = begin(3);
+      assert.equal(waiting.lookBackFrom(7), 3);
+      attempt.over();
+      assert.equal(waiting.lookBackFrom(7), 7);
     });
-    assert.equal(waiting.count, 3);
+
+    it("also of one that was sealed first and released last", () => {
+      const first = begin(1);
+      const second = begin(2);
+      second.released(receipt(2), attemptKey(tokenDigest, 4));
+      second.over();
+      nowMs += 10_000;
+      first.released(receipt(1), key);
+      first.over();
+      assert.equal(waiting.lookBackFrom(9), 1);
+    });
+
+    it("of a stream from its first record on", () => {
+      const stream = begin(1);
+      acknowledge(proofOf(acknowledgement(receipt(1))));
+      waiting.lookBackFrom(5);
+      stream.released(receipt(2), key);
+      stream.over();
+      assert.equal(waiting.lookBackFrom(9), 1);
+    });
+
+    it("until their acknowledgement is final", () => {
+      const attempt = begin(1);
+      attempt.released(receipt(1), key);
+      attempt.over();
+      const becomesFinal = acknowledgeFinally(receipt(1));
+      assert.deepEqual([waiting.count, waiting.lookBackFrom(9)], [0, 1]);
+      becomesFinal();
+      assert.equal(waiting.lookBackFrom(9), 9);
+    });
+
+    it("until the consumer's closing stands on the ledger", async () => {
+      const attempt = begin(1);
+      attempt.released(receipt(1), key);
+      attempt.over();
+      include(closed());
+      nowMs += 60_000;
+      waiting.onFinal();
+      await setImmediate();
+      assert.equal(waiting.lookBackFrom(9), 9);
+    });
+
+    it("again when the leaf of their acknowledgement is overdue, and no longer when there is no room for it", () => {
+      for (const number of [1, 2]) {
+        const attempt = begin(number);
+        attempt.released(receipt(number), key);
+        attempt.over();
+      }
+      acknowledge(proofOf(acknowledgement(receipt(2))));
+      const { header } = openLeaf(ledger.seal(provider.gateway, [statusRecord()]).leaf);
+      leaves.onIncluded({ index: 0n, header: { ...header, sealedAt: header.sealedAt + 1000n } });
+      leaves.onFinal({ size: 1n, timeMs: nowMs + 2_000 });
+      leaves.onFinal({ size: 1n, timeMs: nowMs + 70_000 });
+      assert.deepEqual([waiting.count, waiting.lookBackFrom(9)], [2, 1]);
+      for (const number of [1, 2]) acknowledge(proofOf(acknowledgement(receipt(number))));
+      assert.deepEqual([waiting.count, waiting.lookBackFrom(9)], [0, 1]);
+      for (let n = 0; n < leavesMax; n++) {
+        const { leaf } = proofOf(statusRecord(n));
+        const silent = { final: () => 0, forked: () => 0, overdue: () => 0 };
+        leaves.hold(leaf, leafHash(leaf), silent);
+      }
+      assert.equal(waiting.lookBackFrom(9), 9);
+    });
+
+    it("of an earlier start as well", () => {
+      const { leaf, leafHash: hash, record } = receipt(1);
+      const from = { leaf, record, sealedAtMs: nowMs - 1000, attempt: key, from: 4 };
+      waiting.restored(peer, formatHandle(hash, 0), from);
+      assert.deepEqual([waiting.count, waiting.lookBackFrom(9)], [1, 4]);
+      acknowledge(proofOf(acknowledgement(receipt(1))));
+      assert.equal(waiting.count, 0);
+    });
   });
 });

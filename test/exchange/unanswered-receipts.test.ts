@@ -18,12 +18,18 @@ import {
   RecordSchema,
   Side,
 } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { RecordHashSchema } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import type { JournalBatch } from "../../src/ledger/journal/store.ts";
 import type { StateChange } from "../../src/ledger/ports.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import { formatHandle } from "../../src/record/handle.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
-import { encodeRecord, type LedgerRecord, recordHash } from "../../src/record/record.ts";
+import {
+  encodeRecord,
+  type LedgerRecord,
+  openRecord,
+  recordHash,
+} from "../../src/record/record.ts";
 import { TestLedger } from "../support/ledger.ts";
 import { createTestNetwork, type TestGateway } from "../support/network.ts";
 import { recordOfKind } from "../support/records.ts";
@@ -65,6 +71,13 @@ function receiptOf(number: number): Uint8Array {
   return encodeRecord(create(RecordSchema, { body } as never));
 }
 
+function altered(record: Uint8Array, change: (value: Receipt) => void): Uint8Array {
+  const { body } = openRecord(record);
+  assert.ok(body.case === "receipt");
+  change(body.value);
+  return encodeRecord(create(RecordSchema, { body }));
+}
+
 describe("receipts of an earlier start", () => {
   let ledger: TestLedger;
   let own: JournalBatch[];
@@ -78,9 +91,9 @@ describe("receipts of an earlier start", () => {
     saved = undefined;
   });
 
-  /** Seals a receipt; gives its handle. */
-  function receipt(number: number): string {
-    const { leaf, records } = ledger.seal(provider.gateway, [receiptOf(number)], {
+  /** Seals a receipt, of a call of its own by default; gives its handle. */
+  function receipt(number: number, record: Uint8Array = receiptOf(number)): string {
+    const { leaf, records } = ledger.seal(provider.gateway, [record], {
       kind: "evidence",
       seq: BigInt(number),
     });
@@ -122,12 +135,11 @@ describe("receipts of an earlier start", () => {
 
   const journal: UnansweredPorts["journal"] = {
     batch: (number) => own[number],
-    batchAt: ({ seq }) => own.find(({ leaf }) => openLeaf(leaf).header.seq === seq),
     batchCount: () => own.length,
     state: () => saved?.value,
   };
 
-  async function restored(): Promise<readonly string[]> {
+  async function restored(places: number[] = []): Promise<readonly string[]> {
     const handles: string[] = [];
     const replica = {
       state: () => ({ size: BigInt(included.length) }),
@@ -138,28 +150,43 @@ describe("receipts of an earlier start", () => {
     } as unknown as UnansweredPorts["replica"];
     const ports = { journal, replica, turn: () => Promise.resolve() };
     await restoreUnanswered(ports, {
-      restored: (_peer, handle) => handles.push(handle),
-      underWayFrom: (batches) => batches,
+      restored: (_peer, handle, { from }) => {
+        handles.push(handle);
+        places.push(from);
+      },
+      lookBackFrom: (batches) => batches,
     });
     return handles;
   }
 
   it("wait unless the ledger answers them, also when the journal has no word of how far they were answered", async () => {
-    const handles = [0, 1, 2, 3].map(receipt);
+    const handles = [0, 1, 2, 3].map((number) => receipt(number));
     include(acknowledgement(0));
     include(closed(1));
     include(acknowledgement(2), provider.gateway);
     assert.deepEqual(await restored(), handles.slice(2));
   });
 
-  it("are looked for from the oldest on that waited, when the journal says which one that was", async () => {
-    const handles = [0, 1, 2].map(receipt);
-    const underWayFrom = (batches: number): number => batches;
-    saved = unansweredState(journal, { oldest: own[1], underWayFrom });
+  it("of a stream hold the place of its first record", async () => {
+    const first = altered(receiptOf(1), (value) => void (value.final = false));
+    const next = altered(receiptOf(1), (value) => {
+      const hash = { hash: recordHash(first) };
+      value.start = { case: "prevRecord", value: create(RecordHashSchema, hash) };
+    });
+    receipt(0);
+    const stream = [receipt(1, first), receipt(2, next)];
+    include(acknowledgement(0));
+    const places: number[] = [];
+    assert.deepEqual(await restored(places), stream);
+    assert.deepEqual(places, [1, 1]);
+  });
+
+  it("are looked for from the place on that the journal says", async () => {
+    const handles = [0, 1, 2].map((number) => receipt(number));
+    saved = unansweredState(journal, { lookBackFrom: () => 1 });
     assert.deepEqual(await restored(), handles.slice(1));
-    saved = unansweredState(journal, { oldest: undefined, underWayFrom });
+    assert.equal(unansweredState(journal, { lookBackFrom: () => 1 }), undefined);
+    saved = unansweredState(journal, { lookBackFrom: (batches) => batches });
     assert.deepEqual(await restored(), []);
-    saved = unansweredState(journal, { oldest: own[2], underWayFrom: () => 1 });
-    assert.deepEqual(await restored(), handles.slice(1), "an attempt is under way since then");
   });
 });

@@ -1,6 +1,5 @@
 /** What a provider is like that does not wait for the answers to its receipts. */
-import type { UnacknowledgedReceipts } from "../../src/exchange/unacknowledged.ts";
-import type { SealedRecord } from "../../src/ledger/ports.ts";
+import type { BegunAttempt, UnacknowledgedReceipts } from "../../src/exchange/unacknowledged.ts";
 
 /** Whoever waits for answers is told at once that there is one. */
 export function answeredAtOnce(
@@ -9,10 +8,16 @@ export function answeredAtOnce(
 ): UnacknowledgedReceipts {
   return new Proxy(waits, {
     get: (target, name) => {
-      if (name === "released") {
-        return (peer: string, sealed: SealedRecord, onAcknowledged?: () => void, key?: string) => {
-          target.released(peer, sealed, undefined, key);
-          if (onAcknowledged !== undefined) defer(onAcknowledged);
+      if (name === "begun") {
+        return (peer: string): BegunAttempt => {
+          const begun = target.begun(peer);
+          return {
+            ...begun,
+            released: (sealed, attempt, onAcknowledged) => {
+              begun.released(sealed, attempt);
+              if (onAcknowledged !== undefined) defer(onAcknowledged);
+            },
+          };
         };
       }
       const value: unknown = Reflect.get(target, name, target);

@@ -39,8 +39,6 @@ interface Provided {
   readonly issuer: string;
   readonly grant: string;
   readonly window: number;
-  /** Number of the batch in which it begins. */
-  readonly begun: number;
   receipts: number;
   frames: bigint;
   closings: number;
@@ -168,13 +166,11 @@ export class ExchangeChecker {
   }
 
   /** A start of the provider has looked for the receipts without an answer. */
-  lookedBack(
-    { gateway }: SimProcess,
-    receipts: { readonly found: number; readonly owed: number },
-  ): void {
-    const { found, owed } = receipts;
-    if (found >= owed || gateway.lies !== undefined) return;
-    this.fail(`${gateway.name} finds ${found} receipts without an answer where there are ${owed}`);
+  lookedBack({ gateway }: SimProcess, missed: number): void {
+    if (missed === 0 || gateway.lies !== undefined) return;
+    this.fail(
+      `${gateway.name} does not find ${missed} receipts that it has sent without an answer`,
+    );
   }
 
   /** Something leaves: what it rests on is durable. */
@@ -278,8 +274,7 @@ export class ExchangeChecker {
       return known;
     }
     const { iss: issuer } = openCallToken(token).claims;
-    const begun = this.#sim.provider.disk.batches.length - 1;
-    const made = { key, issuer, grant, window, begun, receipts: 0, frames: 0n, closings: 0 };
+    const made = { key, issuer, grant, window, receipts: 0, frames: 0n, closings: 0 };
     this.#provided.set(key, made);
     return made;
   }
@@ -315,8 +310,8 @@ export class ExchangeChecker {
     this.#byRecord.set(toHex(recordHash(record)), provided);
     provided.receipts += 1;
     provided.frames = progress?.framesEnd ?? 0n;
-    const { key: attempt, issuer: peer, begun } = provided;
-    this.owed.sealed({ handle, attempt, peer, begun, batch: gateway.disk.batches.length - 1 });
+    const { key: attempt, issuer: peer } = provided;
+    this.owed.sealed({ handle, attempt, peer });
     if (final) this.#closeProvided(provided);
     const consumer = this.#sim.gatewayOf(provided.issuer);
     const acknowledged = this.#consumedOf(consumer).get(provided.key)?.acknowledged ?? 0;

@@ -21,15 +21,12 @@ import { equalBytes, toHex } from "../../src/base/bytes.ts";
 import { type CreatedBatch, sealBatch } from "../../src/record/batch.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 import type { Signer } from "../../src/crypto/ports.ts";
-import type { LookedBack } from "./exchange-owed.ts";
 import type { Applied } from "./exchange-replica.ts";
 
 /** Outlives the processes. */
 export class JournalDisk {
   readonly batches: Omit<JournalBatch, "place">[] = [];
   readonly states: Map<string, Uint8Array> = new Map();
-  /** Beside the state that says from which batch on a start looks back. */
-  lookedBack: LookedBack = { batches: 0, sent: new Set() };
   readonly #leaves = new Set<string>();
   /** Batches that the ledger has. */
   submitted = 0;

@@ -22,11 +22,21 @@ export class LookBack {
   start(): void {
     const { gateway, replica, sim } = this.#process;
     const { reader: journal } = gateway.disk;
-    const owed = gateway === sim.provider ? sim.checker.owed.atStart(gateway) : 0;
+    const { owed } = sim.checker;
+    const atStart = gateway === sim.provider ? owed.unanswered(gateway) : [];
+    const found = new Set<string>();
     const turn = (): Promise<void> => new Promise((resolve) => this.#process.after(0, resolve));
-    restoreUnanswered({ journal, replica, turn }, this.#waits).then(
+    const waits = {
+      lookBackFrom: (batches: number) => this.#waits.lookBackFrom(batches),
+      restored: (...receipt: Parameters<UnacknowledgedReceipts["restored"]>) => {
+        found.add(receipt[1]);
+        this.#waits.restored(...receipt);
+      },
+    };
+    restoreUnanswered({ journal, replica, turn }, waits).then(
       () => {
-        sim.checker.lookedBack(this.#process, { found: this.#waits.count, owed });
+        const missed = owed.unanswered(gateway, atStart).filter(({ handle }) => !found.has(handle));
+        sim.checker.lookedBack(this.#process, missed.length);
         this.#saveAtMs = gateway.nowMs;
       },
       (error: unknown) => sim.checker.internalError(this.#process, error),
@@ -41,10 +51,6 @@ export class LookBack {
     const { disk } = gateway;
     const change = unansweredState(disk.reader, this.#waits);
     if (change === undefined) return;
-    const lookedBack = sim.checker.owed.now(disk.batches.length);
-    this.#process.after(sim.world.random.between(1, 300), () => {
-      disk.save([change]);
-      disk.lookedBack = lookedBack;
-    });
+    this.#process.after(sim.world.random.between(1, 300), () => disk.save([change]));
   }
 }

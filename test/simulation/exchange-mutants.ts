@@ -74,11 +74,8 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
   consumerClosesOnce: [
     {
       file: "consumer-machine.js",
-      from: 'case "sealing":\n        case "ended":\n            return stay(marked);',
-      to: `case "sealing":
-            return sealClosed(marked, by, reason, "fail");
-        case "ended":
-            return stay(marked);`,
+      from: 'return stay(by === "taken" && isClosing(state) ? state : marked);',
+      to: 'return sealClosed(marked, outcome, reason, "fail");',
     },
   ],
   nothingFollowsWhatIsReplaced: [
@@ -105,18 +102,18 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
     { file: "unanswered-receipts.js", from: "unacknowledged.restored(peer,", to: "void (peer," },
   ],
   lookedBackFromTheOldest: [
-    {
-      file: "unanswered-receipts.js",
-      from: "(place && journal.batchAt(place)?.number) ?? count",
-      to: "count",
-    },
+    { file: "unacknowledged.js", from: "this.#places.hold(from);", to: "" },
   ],
   lookedBackFromWhatIsUnderWay: [
     {
-      file: "unanswered-receipts.js",
-      from: "Math.min(number, waits.underWayFrom(count))",
-      to: "number",
+      file: "unacknowledged.js",
+      from: "this.#places.hold();",
+      to: "this.#places.hold(); this.#places.letGo(from);",
     },
+    { file: "unacknowledged.js", from: "over: () => this.#places.letGo(from),", to: "over() {}," },
+  ],
+  lookedBackFromWhatIsNotFinal: [
+    { file: "unacknowledged.js", from: "this.#places.hold(named.from);", to: "" },
   ],
   answersPassTheMask: [
     {
@@ -174,9 +171,10 @@ export const sourceProofs: Readonly<Record<string, number>> = {
   closedBeforeItsReceipt: 53,
   answersPassTheMask: 0,
   earlierAttemptsAreNotHeard: 0,
-  lookedBackAfterRestart: 10,
+  lookedBackAfterRestart: 8,
   lookedBackFromTheOldest: 32,
   lookedBackFromWhatIsUnderWay: 39,
+  lookedBackFromWhatIsNotFinal: 80,
   partsUnderCredit: 0,
   creditIsGiven: 0,
 };

@@ -107,9 +107,6 @@ class End implements LinkEnd {
       this.#partBytes.set(exchange, underWay - Number(body.value.bytes));
     }
     if (body.case === "checkpoint") return;
-    if (body.case === "acknowledgement" && body.value.proof !== undefined) {
-      this.link.sim.checker.owed.acknowledged(body.value.proof);
-    }
     this.handler?.onFrame(frame);
   }
 

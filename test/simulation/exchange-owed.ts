@@ -12,23 +12,11 @@ export interface Owed {
   readonly attempt: string;
   /** Gateway id of the consumer. */
   readonly peer: string;
-  /** Numbers of the batches in which it stands, and in which its attempt begins. */
-  readonly batch: number;
-  readonly begun: number;
-}
-
-/** When the place was worked out from which on a start looks back. */
-export interface LookedBack {
-  /** Batches of the journal by then. */
-  readonly batches: number;
-  /** Handles of the receipts that had left by then. */
-  readonly sent: ReadonlySet<string>;
 }
 
 export class OwedReceipts {
   readonly #sealed: Owed[] = [];
   readonly #sent = new Set<string>();
-  readonly #acknowledged = new Set<string>();
 
   sealed(receipt: Owed): void {
     this.#sealed.push(receipt);
@@ -39,31 +27,15 @@ export class OwedReceipts {
     this.#sent.add(formatHandle(leafHash(leaf), position));
   }
 
-  /** The provider has a frame with this acknowledgement. */
-  acknowledged({ record }: Proof): void {
-    const { body } = readRecord(record);
-    const handle = body.case === "acknowledgement" ? receiptOf(body.value) : undefined;
-    if (handle !== undefined) this.#acknowledged.add(handle);
-  }
-
-  now(batches: number): LookedBack {
-    return { batches, sent: new Set(this.#sent) };
-  }
-
-  /** How many receipts a start of the provider has to find without an answer, at the least. */
-  atStart({ applied, disk }: SimGateway): number {
-    const { batches, sent } = disk.lookedBack;
+  /** Which of these, by default of all that were sent, nothing answers that the provider has of the ledger. */
+  unanswered({ applied }: SimGateway, of: readonly Owed[] = this.#sealed): readonly Owed[] {
     const answered = answeredOnLedger(applied);
-    const owed = this.#sealed.filter(
-      ({ handle, attempt, peer, batch }) =>
-        !this.#acknowledged.has(handle) &&
+    return of.filter(
+      ({ handle, attempt, peer }) =>
+        this.#sent.has(handle) &&
         !answered.has(`${peer} ${handle}`) &&
-        !answered.has(`${peer} ${attempt}`) &&
-        (batch >= batches || sent.has(handle)),
+        !answered.has(`${peer} ${attempt}`),
     );
-    const oldest = Math.min(...owed.map(({ batch }) => batch));
-    // Of an attempt that began before it nothing is restored.
-    return owed.filter(({ begun }) => begun >= oldest).length;
   }
 }
 

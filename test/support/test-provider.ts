@@ -234,11 +234,13 @@ export class TestProvider {
       localTakings: { get: () => this.taken },
       expected: this.expected,
       unacknowledged: {
-        begun: () => () => undefined,
+        begun: () => ({
+          released: (_sealed: SealedRecord, _attempt: string, acknowledged?: () => void) => {
+            this.acknowledged = acknowledged;
+          },
+          over: () => undefined,
+        }),
         overdue: () => false,
-        released: (_peer: string, _sealed: SealedRecord, acknowledged?: () => void) => {
-          this.acknowledged = acknowledged;
-        },
       },
       upstream: () => connector,
       joined: new JoinedCalls(),
