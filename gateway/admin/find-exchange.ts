@@ -33,9 +33,13 @@ const batchesBetweenTurns = 16;
 /** How far the clocks of two gateways may differ, generously, in milliseconds. */
 const clocksMs = 60_000;
 
-/** `name` is an exchange's id or the handle of one of its records. Throws RECORD_UNKNOWN. */
+/**
+ * `name` is an exchange's id or the handle of one of its records. A refusal of what named no exchange, or did not
+ * verify, is shown alone and without an id. Throws RECORD_UNKNOWN.
+ */
 export async function findExchange(name: string, ports: FindPorts): Promise<GetExchangeResponse> {
   const xid = xidOfText(name) ?? xidOfRecord(name, ports);
+  if (xid === undefined) return refusedAlone(name, ports);
   const search = new Search(xid, ports.replica);
   await searchLedger(search, ports);
   for (const batch of ownNotIncluded(ports)) search.read(batch);
@@ -156,14 +160,24 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-/** The exchange of the record with this handle. Throws RECORD_UNKNOWN. */
-function xidOfRecord(name: string, ports: FindPorts): Uint8Array {
+/** The exchange of the record with this handle; `undefined` for a refusal of none. Throws RECORD_UNKNOWN. */
+function xidOfRecord(name: string, ports: FindPorts): Uint8Array | undefined {
   const { record, leaf } = getRecord(name, ports);
-  const first = namingRecord(openRecord(record), leaf, ports);
+  const opened = openRecord(record);
+  const first = namingRecord(opened, leaf, ports);
   const named = first === undefined ? undefined : attemptOf(first);
   if (named !== undefined) return named.xid;
+  if (opened.body.case === "refusal") return undefined;
   throw new CausewayError("RECORD_UNKNOWN", `${name} is a record of no exchange`, {
     fields: { name },
+  });
+}
+
+function refusedAlone(name: string, ports: FindPorts): GetExchangeResponse {
+  const { record, leaf, state } = getRecord(name, ports);
+  const { gateway, sealedAt } = openLeaf(leaf).header;
+  return create(GetExchangeResponseSchema, {
+    records: [create(ExchangeRecordSchema, { state, gateway, sealedAt, record })],
   });
 }
 

@@ -17,6 +17,9 @@ import {
   CheckSchema,
   OutcomeSchema,
   RecordSchema,
+  type Refusal,
+  Side,
+  StageSchema,
 } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { openCallStatement } from "../../src/record/call-tree.ts";
 import { formatHandle } from "../../src/record/handle.ts";
@@ -48,7 +51,7 @@ export async function exchangeList(options: ExchangeListOptions, io: Io): Promis
     const { exchanges } = await client.call(AdminService.method.listExchanges, request, readMs);
     const rows = exchanges.map((entry) => ({
       sealed_at: new Date(Number(entry.sealedAt)).toISOString(),
-      exchange: entry.xid.length === 16 ? formatUuid(entry.xid) : "",
+      exchange: exchangeText(entry.xid),
       attempt: entry.attempt,
       side: entry.side,
       peer: entry.peer,
@@ -76,16 +79,21 @@ export async function exchangeShow(
         ...headOf(held, record),
         body: bodyOf(record),
       }));
-      io.write(`${JSON.stringify({ exchange: formatUuid(found.xid), records }, undefined, 2)}\n`);
+      io.write(`${JSON.stringify({ exchange: exchangeText(found.xid), records }, undefined, 2)}\n`);
       return;
     }
     for (const [i, { held, record }] of opened.entries()) {
       if (options.output !== "ndjson" && i > 0) io.write("\n");
       const body = options.output === "ndjson" ? { body: bodyOf(record) } : factsOf(record);
-      const row = { exchange: formatUuid(found.xid), ...headOf(held, record), ...body };
+      const row = { exchange: exchangeText(found.xid), ...headOf(held, record), ...body };
       writeRow(io, row, options);
     }
   });
+}
+
+/** Empty for what is refused and named no exchange. */
+function exchangeText(xid: Uint8Array): string {
+  return xid.length === 0 ? "" : formatUuid(xid);
 }
 
 function headOf(held: ExchangeRecord, { body }: LedgerRecord): Row {
@@ -156,12 +164,7 @@ function factsOf(record: LedgerRecord): Row {
         final: body.value.final,
       };
     case "refusal":
-      return {
-        ...callRow(body.value.call),
-        ...decisionRow(body.value.decision),
-        reason: body.value.reason,
-        upstream_called: body.value.upstreamCalled,
-      };
+      return refusalRow(body.value);
     case "closed":
       return {
         outcome: OutcomeSchema.value[body.value.outcome]?.localName ?? "",
@@ -175,6 +178,22 @@ function factsOf(record: LedgerRecord): Row {
     default:
       return {};
   }
+}
+
+function refusalRow(refusal: Refusal): Row {
+  const { aggregate, call, caller, decision, grpcCode, method, reason, stage } = refusal;
+  return {
+    side: refusal.side === Side.CONSUMER ? "consumer" : "provider",
+    ...(caller.case === "peer" ? { peer: caller.value.gateway } : {}),
+    ...(caller.case === "system" ? { caller_system: caller.value.id } : {}),
+    ...(call === undefined ? { method } : callRow(call)),
+    ...decisionRow(decision),
+    stage: StageSchema.value[stage]?.localName ?? "",
+    reason,
+    grpc_code: grpcCode,
+    upstream_called: refusal.upstreamCalled,
+    ...(aggregate === undefined ? {} : { calls: String(aggregate.count) }),
+  };
 }
 
 function beginRow(begin: Begin | undefined): Row {

@@ -162,6 +162,35 @@ describe("exchanges at the command line", () => {
     assertRefused(statement, "RECORD_UNKNOWN", 1);
   });
 
+  it("that were refused before they had an id are shown alone, by the handle that the list names", async () => {
+    const [row] = await json("consumer", "exchange", "list", "--outcome", String(refused.reason));
+    const handle = String(row?.["handle"]);
+    assert.equal(row?.["exchange"], "");
+    const shown = await causeway("exchange", "show", handle, ...adminOf("consumer"));
+    assert.equal(shown.code, 0, shown.stderr);
+    for (const fact of [
+      /^kind +refusal$/m,
+      /^state +final$/m,
+      /^caller_system +registry-desk$/m,
+      new RegExp(`^method +${getDivision}$`, "m"),
+      /^stage +GRANT$/m,
+      new RegExp(`^reason +${refused.reason}$`, "m"),
+    ]) {
+      assert.match(shown.stdout, fact);
+    }
+    const { exchange, records } = (await json(
+      "provider",
+      "exchange",
+      "show",
+      handle,
+    )) as unknown as { readonly exchange: string; readonly records: readonly Json[] };
+    assert.equal(exchange, "");
+    assert.deepEqual(
+      records.map((record) => [record["kind"], record["handle"]]),
+      [["refusal", handle]],
+    );
+  });
+
   it("have openings that are shown with a warning and a log entry without values", async () => {
     const ran = await causeway("opening", "show", idOf(read), ...adminOf("consumer"));
     assert.match(ran.stderr, /personal data/);

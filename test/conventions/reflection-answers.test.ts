@@ -172,6 +172,15 @@ describe("reflection", () => {
     );
   });
 
+  test("defines the details of the gateway's own errors", () => {
+    const ask = session();
+    for (const name of ["ErrorInfo", "LocalizedMessage", "Help"]) {
+      const [file] = filesOf(ask({ case: "fileContainingSymbol", value: `google.rpc.${name}` }));
+      assert.ok(file?.messageType.some((message) => message.name === name));
+      assert.deepEqual(file?.dependency, []);
+    }
+  });
+
   test("knows the extensions of a message: none", () => {
     const answer = session()({ case: "allExtensionNumbersOfType", value: "shared.Company" });
     assert.equal(answer.case, "allExtensionNumbersResponse");

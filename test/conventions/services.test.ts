@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import {
   create,
@@ -36,6 +35,7 @@ import {
   type ServerReflectionResponse,
 } from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as AlphaReflection } from "../../src/gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { run } from "../support/dev-up.ts";
 import { type Running, startTwoCities } from "../support/running.ts";
 import { divisionsService } from "../support/two-cities.ts";
 
@@ -177,16 +177,15 @@ describe("the gateway's own services on the agency listener", () => {
     });
   }
 
-  test("grpcurl reads the catalogue", (t) => {
-    try {
-      execFileSync("grpcurl", ["--version"], { stdio: "ignore" });
-    } catch {
-      t.skip("grpcurl is not installed");
-      return;
-    }
+  test("grpcurl reads the catalogue, and the reason of a refusal", async (t) => {
+    const curl = await run("grpcurl", ["--version"]).catch(() => undefined);
+    if (curl === undefined) return t.skip("grpcurl is not installed");
     const { agency } = running.cities.consumer.addresses;
-    const out = execFileSync("grpcurl", ["-plaintext", agency, "describe", grpcName]).toString();
-    assert.match(out, /rpc GetDivision/);
+    const described = await run("grpcurl", ["-plaintext", agency, "describe", grpcName]);
+    assert.match(described.stdout, /rpc GetDivision/);
+    const curious = ["-plaintext", "-H", "causeway-purpose: curiosity", "-d", '{"code":"330106"}'];
+    const refused = await run("grpcurl", [...curious, agency, `${grpcName}/GetDivision`]);
+    assert.match(refused.stderr, /"reason": "PURPOSE_NOT_GRANTED"/);
   });
 
   test("Watch tells a revocation, then that the gateway drains, and ends", async () => {
