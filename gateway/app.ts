@@ -213,7 +213,7 @@ async function build(
     halt,
     ports,
   });
-  localTakings.whenTaken(() => sides.provider.recheckOpen());
+  localTakings.whenTaken(() => sides.recheckOpen());
   const rotation = createTlsRotation({ identity, replica, links: sides.links, scheduler, logger });
   reloader.add(rotation);
   let closing: Promise<void> | undefined;
@@ -240,7 +240,7 @@ async function build(
   // Until the listeners are open, and when they cannot be.
   let stop = async (): Promise<void> => {
     localTakings.close();
-    sides.links.close();
+    sides.close();
     await closeAll(opened);
   };
 
@@ -321,7 +321,7 @@ async function build(
       evidence.stop();
       await journal.close();
       submitter.stop();
-      sides.links.close();
+      sides.close();
       await listeners.close();
       await sources.close();
       await evidence.close();

@@ -33,7 +33,10 @@ export interface ExchangeSides {
   readonly provider: ProviderSide;
   readonly unknown: UnknownAttempts;
   readonly links: Links;
+  /** Authority was taken away here: what is open and rests on it ends. */
+  recheckOpen(): void;
   flushRefusals(all: boolean): void;
+  close(): void;
 }
 
 export interface ExchangeSidesOptions {
@@ -116,7 +119,6 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
         remembered,
       }),
   });
-  ports.replica.onIncluded((batch) => provider.onIncluded(batch));
   const known = new KnownAttempts();
   known.load(journal.states("consumer/"));
   const ownTokenKeys = (): readonly Uint8Array[] => [
@@ -158,6 +160,7 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
       },
       held: options.evidence.held,
       sent: options.evidence.sent,
+      localTakings: options.localTakings,
       connect: (gateways) => links.connect(gateways),
       openStream: (link, listener) => links.openStream(link, listener),
       issueToken: (to, root, n) => {
@@ -176,14 +179,27 @@ export function createExchangeSides(options: ExchangeSidesOptions): ExchangeSide
     },
     known,
   );
+  ports.replica.onIncluded((batch) => {
+    provider.onIncluded(batch);
+    consumer.onIncluded(batch);
+  });
   return {
     consumer,
     provider,
     unknown,
     links,
+    recheckOpen: () => {
+      provider.recheckOpen();
+      consumer.recheckOpen();
+    },
     flushRefusals: (all) => {
       consumer.flushRefusals(all);
       provider.flushRefusals(all);
+    },
+    close: () => {
+      consumer.close();
+      provider.close();
+      links.close();
     },
   };
 }

@@ -14,6 +14,7 @@ export function withHeaders(call: IncomingCall, headers: Metadata): IncomingCall
     peerCertificate: call.peerCertificate,
     unsupported: call.unsupported,
     read: () => call.read(),
+    readAhead: call.readAhead && (async () => call.readAhead?.()),
     sendHeaders: (sent) => call.sendHeaders(sent),
     sendMessage: (message, written) => call.sendMessage(message, written),
     end: (status) => call.end(status),

@@ -71,6 +71,8 @@ export class JsonCall implements IncomingCall {
   #route: JsonRoute = new CausewayError("METHOD_UNKNOWN", "the call has no route yet");
   #path: string;
   #wasRead = false;
+  /** What was read ahead. */
+  #request: Uint8Array | undefined;
   #answerHeaders: Metadata = create(MetadataSchema);
   #message: Uint8Array | undefined;
   #hasEnded = false;
@@ -104,7 +106,16 @@ export class JsonCall implements IncomingCall {
     return isOpen ? "CALL_TYPE_UNSUPPORTED" : undefined;
   }
 
+  async readAhead(): Promise<undefined> {
+    this.#request = await this.read();
+  }
+
   async read(): Promise<Uint8Array | undefined> {
+    if (this.#request !== undefined) {
+      const request = this.#request;
+      this.#request = undefined;
+      return request;
+    }
     if (this.#wasRead) return undefined;
     this.#wasRead = true;
     const route = this.#route;

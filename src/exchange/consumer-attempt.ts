@@ -1,5 +1,6 @@
 /** One attempt of the consumer: what it is made from, what it commits to, what its receipt is held against. */
 import { createMessage } from "../base/create-message.ts";
+import type { ReasonCode } from "../base/reasons.ts";
 import { commit, commitUnderSeed, deriveSalt } from "../crypto/commitments.ts";
 import { transcriptOf } from "../crypto/transcript.ts";
 import { CallStatementSchema } from "../gen/causeway/record/v1/parts_pb.ts";
@@ -13,9 +14,17 @@ import type { LeafCache } from "./leaf-cache.ts";
 import type { LinkExchanges } from "./link-exchanges.ts";
 import type { MissingReceipts } from "./missing-receipts.ts";
 import type { ConsumerRequest } from "./consumer-request.ts";
-import type { Carriage, CarriageListener, ExchangePorts, LinkEnd, OpeningItem } from "./ports.ts";
+import type {
+  AttemptOpenings,
+  Carriage,
+  CarriageListener,
+  ExchangePorts,
+  LinkEnd,
+  OpeningItem,
+} from "./ports.ts";
 import type { SentCall } from "./receipt-check.ts";
 import type { ReceivedAnswer } from "./received-answer.ts";
+import type { LocalTakings } from "./recheck.ts";
 import type { AgencySystem, ResolvedCall } from "./resolve-call.ts";
 import type { SentAcknowledgements } from "./sent-acknowledgements.ts";
 import type { IssuedCall } from "./token-batcher.ts";
@@ -30,6 +39,7 @@ export interface ConsumerPorts extends ExchangePorts {
   issueToken(to: LinkEnd, root: Uint8Array, n: number): { token: string; issuedAt: number };
   /** What providers sent in-band, kept until it is final. */
   readonly held: Pick<MissingReceipts, "add">;
+  readonly localTakings: LocalTakings;
   /** Own acknowledgements, to be sent again on a new link. */
   readonly sent: Pick<SentAcknowledgements, "add" | "forLink">;
 }
@@ -51,7 +61,10 @@ export interface ExchangeOptions {
   readonly mask: AnswerMask | undefined;
   /** The only message of a unary call; absent for an open one. */
   readonly message: Uint8Array | undefined;
-  done(): void;
+  /** Unix seconds at which the first of what the call rests on ends by itself, if anything does. */
+  standsUntil(endsAtS: number | undefined): void;
+  /** `refused` says why the call is to be denied: it has no status then. */
+  done(refused: ReasonCode | undefined): void;
 }
 
 /** What an attempt commits to, and the openings that travel with the call. */
@@ -115,6 +128,20 @@ export function commitToCall(
     }),
   );
   return { statement, seed, requestSalt, requestCommitment, openings };
+}
+
+/** What the consumer keeps of an attempt to open its commitments; of a request that is still to come nothing but the salt. */
+export function openingsOfCall(
+  { name, openings, seed }: Attempt,
+  headers: Uint8Array,
+  message: Uint8Array | undefined,
+): AttemptOpenings {
+  const items = openings.map((item) =>
+    item.label === "request" && message !== undefined
+      ? { ...item, value: transcriptOf(headers, [message]) }
+      : item,
+  );
+  return { xid: name.xid, attempt: name.attempt, side: "consumer", seed, items };
 }
 
 /** What the receipt of an attempt is checked against. */

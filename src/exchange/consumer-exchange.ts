@@ -4,15 +4,20 @@ import { createMessage } from "../base/create-message.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf, createUuidV7 } from "../base/ids.ts";
 import { linkRequestBytesMax } from "../base/limits.ts";
-import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
+import { isReasonCode, type ReasonCode, reason as reasonOf } from "../base/reasons.ts";
 import { defaultBounds } from "../credential/statements.ts";
-import { transcriptOf } from "../crypto/transcript.ts";
 import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import type { AnswerFrame, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
 import { formatHandle } from "../record/handle.ts";
 import { type Arrival, Arrivals } from "./arrivals.ts";
+import { standOfCall } from "./called-foundations.ts";
 import { exchangeTrailers } from "./call-metadata.ts";
-import { type Attempt, commitToCall, type ExchangeOptions } from "./consumer-attempt.ts";
+import {
+  type Attempt,
+  commitToCall,
+  type ExchangeOptions,
+  openingsOfCall,
+} from "./consumer-attempt.ts";
 import {
   type ConsumerEffect,
   type ConsumerEvent,
@@ -29,8 +34,9 @@ import { handOver } from "./hand-over.ts";
 import type { CarriageListener, FrameBody, LinkEnd } from "./ports.ts";
 import type { CheckedProof } from "./proof-check.ts";
 import { gatewaysOf } from "./provider-gateways.ts";
-import { awaitProof, type ProofContext, readRefusal } from "./received-proof.ts";
+import { awaitProof, type ProofContext, readRefusal, statusOfRefusal } from "./received-proof.ts";
 import { ReceivedAnswer } from "./received-answer.ts";
+import { ReplicaWait } from "./replica-wait.ts";
 import { checkSegment } from "./segment-check.ts";
 import { statusOf } from "./status.ts";
 import { attemptKey } from "./used-attempts.ts";
@@ -40,21 +46,24 @@ export class ConsumerExchange implements CarriageListener {
   readonly #xid: Uint8Array;
   readonly #trace: ExchangeTrace;
   readonly #sealing: ConsumerSealing;
+  readonly #wait: ReplicaWait;
   /** Of an open call. */
   readonly #request: ConsumerRequest | undefined;
   #state: ConsumerState;
   #attempt: Attempt | undefined;
-  #arrivals: Arrivals;
+  /** Of the attempt. */
+  #arrivals = new Arrivals(0);
   #cancelDeadline: (() => void) | undefined;
   #answer: AnswerFrame | undefined;
   #receipt: CheckedProof | undefined;
-  #stopWaiting: (() => void) | undefined;
+  /** Why the call is denied. */
+  #refused: ReasonCode | undefined;
 
   constructor(options: ExchangeOptions) {
     const { clock, random } = options.ports;
     this.#o = options;
+    this.#wait = new ReplicaWait(options.ports);
     this.#state = initialConsumerState(options.resolved.method.writes);
-    this.#arrivals = this.#newArrivals();
     this.#sealing = new ConsumerSealing({
       exchange: options,
       step: (event) => this.#step(event),
@@ -81,6 +90,19 @@ export class ConsumerExchange implements CarriageListener {
     // A caller that has gone already is told of at once.
     incoming.onCancelled(() => this.#step({ kind: "interrupted", by: "cancelled" }));
     if (this.#state.phase === "connecting") this.#execute({ kind: "connect" });
+  }
+
+  /** Something was taken away, or its time is over: a call that rests on it ends. */
+  recheck(link: LinkEnd | undefined = this.#link): void {
+    const { ports, resolved } = this.#o;
+    const { taken: reason, endsAtS } = standOfCall(resolved, link?.peer, ports);
+    if (reason !== undefined) this.#step({ kind: "taken", reason });
+    else this.#o.standsUntil(endsAtS);
+  }
+
+  /** To the gateway that is called. */
+  get #link(): LinkEnd | undefined {
+    return this.#state.phase === "connecting" ? undefined : this.#attempt?.link;
   }
 
   onFrame(body: FrameBody): void {
@@ -128,12 +150,15 @@ export class ConsumerExchange implements CarriageListener {
         return void this.#handOver(effect.last).catch((error: unknown) => this.#notHanded(error));
       case "fail":
         return this.#fail(effect.reason);
+      case "refuse":
+        this.#refused = effect.reason;
+        return this.#trace.ended(effect.reason, reasonOf(effect.reason).grpcCode);
       case "forget":
         this.#request?.end();
         this.#attempt?.carriage.close();
         this.#cancelDeadline?.();
-        this.#stopWaiting?.();
-        this.#o.done();
+        this.#wait.end();
+        this.#o.done(this.#refused);
     }
   }
 
@@ -146,11 +171,6 @@ export class ConsumerExchange implements CarriageListener {
       this.#attempt?.carriage.close();
     }
     this.#next();
-  }
-
-  #newArrivals(): Arrivals {
-    const { network } = this.#o.ports.replica.view();
-    return new Arrivals((network?.bounds ?? defaultBounds).window_segments);
   }
 
   #next(): void {
@@ -218,11 +238,15 @@ export class ConsumerExchange implements CarriageListener {
     if (this.#state.phase !== "connecting") return;
     // Nobody would hear of its loss again.
     if (link.lost) return this.#connect();
+    // It was resolved by what is final, and to read and to connect may have taken long.
+    this.recheck(link);
+    if (this.#state.phase !== "connecting") return;
     this.#answer = undefined;
     this.#receipt = undefined;
-    this.#arrivals = this.#newArrivals();
     this.#sealing.begin();
     const { message, ports } = this.#o;
+    const { window_segments } = ports.replica.view().network?.bounds ?? defaultBounds;
+    this.#arrivals = new Arrivals(window_segments);
     const { attempt } = this.#state;
     const committed = commitToCall({ ...this.#o, xid: this.#xid, attempt });
     const exchanges = this.#o.exchangesOf(link);
@@ -250,17 +274,12 @@ export class ConsumerExchange implements CarriageListener {
       incoming.timeoutMs === undefined ? 0 : Math.max(1, incoming.timeoutMs - elapsedMs);
     const { call } = attempt.issued;
     const sent = message ?? new Uint8Array();
-    const { openings, seed, name } = attempt;
+    const { openings, name } = attempt;
     const trace = this.#trace.attempt(name.attempt, attempt.link.peer);
     const frame = callFrame({ call, headers, message: sent, timeoutMs, openings, trace });
     attempt.carriage.send(frame);
     this.#request?.sendOn(attempt.carriage);
-    const items = openings.map((item) =>
-      item.label === "request" && message !== undefined
-        ? { ...item, value: transcriptOf(headers, [message]) }
-        : item,
-    );
-    ports.openings.put({ xid: this.#xid, attempt: name.attempt, side: "consumer", seed, items });
+    ports.openings.put(openingsOfCall(attempt, headers, message));
   }
 
   // What came back.
@@ -270,10 +289,11 @@ export class ConsumerExchange implements CarriageListener {
     const answer = this.#answer as AnswerFrame;
     const context = this.#context(attempt);
     let needed = 0n;
-    const cancelBound = this.#boundWait(() => needed);
-    const checked = await awaitProof(answer.proof, context, (size) => {
+    const cancelBound = this.#wait.bound(() => this.#behind(needed));
+    const checked = await awaitProof(answer.proof, context, async (size) => {
       needed = size;
-      return this.#nextFinal();
+      await this.#wait.next();
+      return this.#state.phase === "checking";
     });
     cancelBound();
     if (checked.kind === "interrupted" || this.#state.phase !== "checking") return;
@@ -295,32 +315,14 @@ export class ConsumerExchange implements CarriageListener {
     this.#step({ kind: "checked", result, final: receipt.final });
   }
 
+  #behind(needed: bigint): void {
+    if (this.#state.phase !== "checking") return;
+    this.#sealing.failure = statusOf("LEDGER_BEHIND", { size: String(needed) });
+    this.#step({ kind: "ledger-behind" });
+  }
+
   #context({ link }: Attempt): ProofContext {
     return { link, replica: this.#o.ports.replica, leaves: this.#o.leaves };
-  }
-
-  /** Resolves after the next final checkpoint; `false` when this exchange has ended meanwhile. */
-  #nextFinal(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const finish = (): void => {
-        stop();
-        this.#stopWaiting = undefined;
-        resolve(this.#state.phase === "checking");
-      };
-      const stop = this.#o.ports.replica.onFinal(finish);
-      this.#stopWaiting = finish;
-    });
-  }
-
-  /** What is sealed is final within the inclusion bound: no call waits longer for its own replica. */
-  #boundWait(needed: () => bigint): () => void {
-    const { replica, scheduler } = this.#o.ports;
-    const bounds = replica.view().network?.bounds ?? defaultBounds;
-    return scheduler.after(bounds.inclusion_bound_s * 1000, () => {
-      if (this.#state.phase !== "checking") return;
-      this.#sealing.failure = statusOf("LEDGER_BEHIND", { size: String(needed()) });
-      this.#step({ kind: "ledger-behind" });
-    });
   }
 
   /** A refusal or closing of the provider: its record says the reason, not the frame. */
@@ -331,11 +333,9 @@ export class ConsumerExchange implements CarriageListener {
     const { previous } = attempt.received;
     const refusal = readRefusal(frame, this.#context(attempt), { call, gateway, previous });
     if (refusal === undefined) return this.#step({ kind: "proof-invalid" });
-    const { proof, reason, shown, upstreamCalled } = refusal;
-    this.#receipt = proof;
-    this.#o.ports.held.add(...shown);
-    // Nothing of a refusal but its reason is handed on: no receipt covers what else it may hold.
-    this.#sealing.failure = statusOf(reason, upstreamCalled ? { upstream_called: "true" } : {});
+    this.#receipt = refusal.proof;
+    this.#o.ports.held.add(...refusal.shown);
+    this.#sealing.failure = statusOfRefusal(refusal);
     this.#step({ kind: "refused" });
   }
 

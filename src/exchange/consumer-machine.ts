@@ -7,6 +7,9 @@
  * check is not MATCH, or Closed. A crash between signing and the first record leaves an attempt that is
  * unknown after the restart: when a record of the provider about it becomes final it is closed
  * UNKNOWN_AFTER_RESTART. After the first acknowledgement the restart closes it itself.
+ *
+ * What is known to be taken away ends an attempt at once. An attempt whose closing is queued has ended already:
+ * what its last acknowledgement covers was receipted before, and is handed over.
  */
 import type { ReasonCode } from "../base/reasons.ts";
 
@@ -32,6 +35,12 @@ export type ConsumerOutcome =
 /** On whose side an attempt ended, as its closing states it. */
 export type ClosedSource = "gateway" | "peer" | "caller";
 
+/** What has ended an attempt from outside: its caller, or that its authority was taken away. */
+export interface ConsumerInterruption {
+  readonly by: "cancelled" | "deadline" | "taken";
+  readonly reason: ReasonCode;
+}
+
 export type ConsumerPhase =
   | "connecting"
   /** The next segment is awaited. */
@@ -50,8 +59,8 @@ export interface ConsumerState {
   readonly writes: boolean;
   /** The status or answer was given to the caller. */
   readonly answered: boolean;
-  /** How the caller's side ended meanwhile. */
-  readonly interruption: "cancelled" | "deadline" | undefined;
+  /** What happened first of what ends the attempt from outside. */
+  readonly interruption: ConsumerInterruption | undefined;
   /** The caller has something of the answer: it is not asked for again. */
   readonly handedOver: boolean;
   /** The caller is taking a segment; the next one may be checked and acknowledged meanwhile. */
@@ -89,7 +98,9 @@ export type ConsumerEvent =
       readonly kind: "interrupted";
       readonly by: "cancelled" | "deadline";
       readonly reason?: ReasonCode;
-    };
+    }
+  /** What the call rests on is taken away, or its time is over. */
+  | { readonly kind: "taken"; readonly reason: ReasonCode };
 
 export type ConsumerEffect =
   /** Find a link to the provider, for the attempt of the state. */
@@ -114,6 +125,8 @@ export type ConsumerEffect =
   | { readonly kind: "hand-over"; readonly last: boolean }
   /** Give the caller the status of the refusal, of the failed check or of this reason. */
   | { readonly kind: "fail"; readonly reason: ReasonCode | undefined }
+  /** Deny the call: there is no statement that a closing could be of. */
+  | { readonly kind: "refuse"; readonly reason: ReasonCode }
   | { readonly kind: "forget" };
 
 export function initialConsumerState(writes: boolean): ConsumerState {
@@ -182,7 +195,8 @@ function sealClosed(
   before: readonly ConsumerEffect[] = [],
 ): Step {
   const nextAttempt = then === "retry" ? state.attempt + 1 : 0;
-  const source = sourceOf[outcome];
+  const isTaken = outcome === "cancelled" && state.interruption?.by === "taken";
+  const source = isTaken ? "gateway" : sourceOf[outcome];
   return {
     state: { ...state, phase: "sealing", then },
     effects: [...before, { kind: "seal-closed", outcome, source, reason, nextAttempt }],
@@ -209,28 +223,35 @@ function mayRetry(state: ConsumerState, safe: boolean): boolean {
   );
 }
 
-function interrupted(
-  state: ConsumerState,
-  by: "cancelled" | "deadline",
-  reason: ReasonCode = reasonOfInterruption[by],
-): Step {
-  const marked: ConsumerState = { ...state, interruption: by };
+function interrupted(state: ConsumerState, interruption: ConsumerInterruption): Step {
+  const { by, reason } = interruption;
+  const marked: ConsumerState = { ...state, interruption: state.interruption ?? interruption };
+  // It is this gateway that cancels what may not go on.
+  const outcome = by === "taken" ? "cancelled" : by;
   switch (state.phase) {
     case "connecting":
       // No statement of this attempt was signed: there is nothing to close.
-      return ended(marked, [{ kind: "fail", reason }]);
+      return ended(marked, [
+        by === "taken" ? { kind: "refuse", reason } : { kind: "fail", reason },
+      ]);
     case "called":
     case "checking":
-      return sealClosed(marked, by, reason, "fail", [{ kind: "send-cancel" }]);
+      return sealClosed(marked, outcome, reason, "fail", [{ kind: "send-cancel" }]);
     case "behind":
       if (state.then === "hand-over")
-        return sealClosed(marked, by, reason, "fail", [{ kind: "send-cancel" }]);
+        return sealClosed(marked, outcome, reason, "fail", [{ kind: "send-cancel" }]);
       // The attempt is closed on record; its caller takes nothing more.
-      return ended(marked, [{ kind: "fail", reason }]);
+      return by === "taken" ? stay(state) : ended(marked, [{ kind: "fail", reason }]);
     case "sealing":
+      return stay(by === "taken" && isClosing(state) ? state : marked);
     case "ended":
-      return stay(marked);
+      return stay(state);
   }
+}
+
+/** Whether what is being sealed closes the attempt, and with it the exchange. */
+function isClosing({ then }: ConsumerState): boolean {
+  return then === "hand-over-last" || then === "fail";
 }
 
 function sealed(state: ConsumerState): Step {
@@ -244,7 +265,7 @@ function sealed(state: ConsumerState): Step {
     // What the caller is taking still goes before this; one that has given up takes no more.
     return interruption === undefined
       ? stay({ ...state, phase: "behind" })
-      : ended(state, [{ kind: "fail", reason: reasonOfInterruption[interruption] }]);
+      : ended(state, [{ kind: "fail", reason: interruption.reason }]);
   }
   if (undelivered !== undefined) {
     return then === "hand-over"
@@ -337,7 +358,11 @@ function notHandedOver(state: ConsumerState, reason: ReasonCode): Step {
 
 /** One step. An event that the phase does not expect changes nothing: it comes from a race that was lost. */
 export function stepConsumer(state: ConsumerState, event: ConsumerEvent): Step {
-  if (event.kind === "interrupted") return interrupted(state, event.by, event.reason);
+  if (event.kind === "interrupted") {
+    const { by, reason = reasonOfInterruption[by] } = event;
+    return interrupted(state, { by, reason });
+  }
+  if (event.kind === "taken") return interrupted(state, { by: "taken", reason: event.reason });
   if (state.handing && event.kind === "handed-over") return handedOver(state);
   if (state.handing && event.kind === "not-handed-over") return notHandedOver(state, event.reason);
   switch (state.phase) {

@@ -16,7 +16,10 @@ import type { Attempt, ConsumerPorts } from "./consumer-attempt.ts";
 import { ConsumerExchange } from "./consumer-exchange.ts";
 import { encodeAggregate, encodeConsumerRefusal } from "./consumer-records.ts";
 import { acknowledgementOf } from "./consumer-sealing.ts";
-import type { SealedRecord } from "../ledger/ports.ts";
+import type { IncludedBatch, SealedRecord } from "../ledger/ports.ts";
+import { kindOfBatch } from "../record/batch.ts";
+import { formatHandle } from "../record/handle.ts";
+import { ExpiryWatch } from "./expiry-watch.ts";
 import { acknowledgementFrame } from "./frames.ts";
 import { KnownAttempts } from "./known-attempts.ts";
 import { LeafCache } from "./leaf-cache.ts";
@@ -52,11 +55,13 @@ export class ConsumerSide {
   readonly #leaves: LeafCache;
   readonly #links = new Map<LinkEnd, LinkExchanges>();
   readonly #open = new Set<ConsumerExchange>();
+  readonly #expiry: ExpiryWatch;
 
   constructor(ports: ConsumerPorts, known: KnownAttempts) {
     this.#ports = ports;
     this.#known = known;
     this.#leaves = new LeafCache(ports.verifier);
+    this.#expiry = new ExpiryWatch(ports, () => this.recheckOpen());
   }
 
   /** Exchanges that are under way. */
@@ -73,6 +78,21 @@ export class ConsumerSide {
     const exchanges = this.#links.get(link);
     this.#links.delete(link);
     exchanges?.lost();
+  }
+
+  /** A batch was included: what is open and rests on something that was taken away there ends. */
+  onIncluded({ header }: Pick<IncludedBatch, "header">): void {
+    if (kindOfBatch(header) === "governance") this.recheckOpen();
+  }
+
+  /** Authority was taken away, here or on the ledger, or its time is over: what is open and rests on it ends. */
+  recheckOpen(): void {
+    for (const exchange of [...this.#open]) exchange.recheck();
+  }
+
+  /** Watches no more over what is open. */
+  close(): void {
+    this.#expiry.close();
   }
 
   /** Carries one call of an agency system. Resolves when its status has been given to the transport. */
@@ -100,9 +120,9 @@ export class ConsumerSide {
     }
     const mask = this.#maskOf(resolved);
     if (mask !== undefined && "reason" in mask) return this.#refuse(call, system, mask);
-    const message = isStreaming(resolved.method) ? undefined : await this.#readMessage(call);
+    const message = await this.#readRequest(call, resolved);
     if (message !== undefined && "reason" in message) return this.#refuse(call, system, message);
-    await new Promise<void>((done) => {
+    const refused = await new Promise<ReasonCode | undefined>((done) => {
       const exchange = new ConsumerExchange({
         ports: this.#ports,
         known: this.#known,
@@ -115,14 +135,17 @@ export class ConsumerSide {
         ...request,
         mask,
         message: message?.bytes,
-        done: () => {
+        standsUntil: (endsAtS) => this.#expiry.add(endsAtS),
+        done: (reason) => {
           this.#open.delete(exchange);
-          done();
+          done(reason);
         },
       });
       this.#open.add(exchange);
       exchange.start();
     });
+    if (refused === undefined) return;
+    await this.#refuse(call, system, { stage: "grant", reason: refused, catalogued: true });
   }
 
   /** Seals what the refusals of the past window counted; to be called twice a second. */
@@ -183,9 +206,13 @@ export class ConsumerSide {
     }
   }
 
-  /** The only message of a unary call. */
-  async #readMessage(call: IncomingCall): Promise<{ readonly bytes: Uint8Array } | Unresolved> {
+  /** The only message of a unary call. What has to be whole of any other is read too. */
+  async #readRequest(
+    call: IncomingCall,
+    { method }: ResolvedCall,
+  ): Promise<{ readonly bytes: Uint8Array } | Unresolved | undefined> {
     try {
+      if (isStreaming(method)) return await call.readAhead?.();
       const bytes = await readUnary(call);
       const tooLarge = bytes.length > this.#ports.messageBytesMax;
       return tooLarge ? catalogued("MESSAGE_TOO_LARGE") : { bytes };
@@ -227,7 +254,9 @@ export class ConsumerSide {
         method: catalogued ? call.path : undefined,
       });
       try {
-        await sealer.seal({ kind: "evidence", record, decidedAtMs: now.unixMs, states: [] });
+        const queued = { kind: "evidence", record, decidedAtMs: now.unixMs, states: [] } as const;
+        const sealed = await sealer.seal(queued);
+        return call.end(statusOf(reason, recordField(sealed)));
       } catch (error) {
         if (!(error instanceof CausewayError)) throw error;
         return call.end(statusOf(error.code));
@@ -244,4 +273,9 @@ function catalogued(reason: ReasonCode): Unresolved {
 
 function local(reason: ReasonCode): Unresolved {
   return { stage: "local", reason, catalogued: false };
+}
+
+/** By it an operator finds what a caller complains about. One that the aggregate of its second counts has no record. */
+function recordField(sealed: SealedRecord | undefined): Readonly<Record<string, string>> {
+  return sealed === undefined ? {} : { record: formatHandle(sealed.leafHash, sealed.position) };
 }

@@ -141,12 +141,13 @@ export class ProviderAttempt implements CarriageListener {
     this.interrupt("peer-lost");
   }
 
-  /** Something was taken away: an attempt that rests on it ends, before there is anything to seal of it. */
+  /** Something was taken away, or its time is over: an attempt that rests on it ends, before there is anything to seal of it. */
   recheck(): void {
     const { phase } = this.#state;
     if (phase !== "opening" && phase !== "calling") return;
-    const reason = this.#sealing.taken();
+    const { taken: reason, endsAtS } = this.#sealing.stand();
     if (reason !== undefined) this.#step({ kind: "taken", reason });
+    else this.#o.standsUntil(endsAtS);
   }
 
   onFrame(body: FrameBody): void {
@@ -211,8 +212,8 @@ export class ProviderAttempt implements CarriageListener {
     this.#trace.permitted(this.#judged);
     if (!streaming) this.#request = undefined;
     this.#step({ kind: "permitted", writes, streaming, window: Math.max(1, window) });
-    // It was decided by what is final: a stream may have nothing to seal for long.
-    if (streaming) this.recheck();
+    // It was decided by what is final: there may be nothing to seal for long.
+    this.recheck();
   }
 
   #denied(stage: DenialStage, reason: ReasonCode): void {

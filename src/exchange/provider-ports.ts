@@ -41,5 +41,7 @@ export interface AttemptOptions {
   acknowledged(proof: Proof | undefined): void;
   /** The attempt is on record and what was to close it could not be sealed. */
   unsealed(attemptKey: string): void;
+  /** Unix seconds at which the first of what the attempt rests on ends by itself, if anything does. */
+  standsUntil(endsAtS: number | undefined): void;
   done(): void;
 }

@@ -4,7 +4,6 @@ import type { ReasonCode } from "../base/reasons.ts";
 import type { StatusFrame } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import { Durability } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { QueuedRecord, Recheck, SealedRecord, Seen } from "../ledger/ports.ts";
-import { emptyRoot } from "../merkle/hash.ts";
 import type { Segment } from "./answer-segments.ts";
 import { awaitFinal } from "./await-final.ts";
 import { type Denial, foundationsOf } from "./judged-records.ts";
@@ -13,10 +12,8 @@ import type { Judged } from "./provider-judge.ts";
 import type { ClosedOutcome, ProviderEvent, ProviderState } from "./provider-machine.ts";
 import type { AttemptOptions } from "./provider-ports.ts";
 import type { BuiltReceipt, FailedRecheck } from "./provider-records.ts";
-import { recheck } from "./recheck.ts";
+import { type Foundations, recheck, type Stand, standAt } from "./recheck.ts";
 import { statusOf } from "./status.ts";
-
-const nothingSeen: Seen = { size: 0n, root: emptyRoot };
 
 /** A segment that is sealed, or is being sealed. */
 export interface SealedSegment {
@@ -128,11 +125,15 @@ export class ProviderSealing {
     });
   }
 
-  /** Why what the attempt rests on does not stand any more, if it was taken away. */
-  taken(): ReasonCode | undefined {
-    const { clock, replica } = this.#o.attempt.ports;
-    const failed = this.#failed(replica.final() ?? nothingSeen, clock.nowMs());
-    return failed?.reason === "STALE_REPLICA" ? undefined : failed?.reason;
+  /** How what the attempt rests on stands now. */
+  stand(): Stand {
+    const { clock, localTakings, replica } = this.#o.attempt.ports;
+    return standAt({
+      foundations: this.#foundations(),
+      replica,
+      localTakings,
+      atMs: clock.nowMs(),
+    });
   }
 
   sealClosed(outcome: Exclude<ClosedOutcome, "revoked">, reason: ReasonCode): void {
@@ -154,9 +155,8 @@ export class ProviderSealing {
   #whenDurable(sealed: SealedRecord, then: () => void): void {
     const { attempt, judged, signal, step, report } = this.#o;
     if (judged.obligations?.durability !== Durability.LEDGER) return then();
-    const { replica, scheduler, self } = attempt.ports;
-    const { peer } = attempt.carriage.link;
-    const timeoutMs = foundationsOf(judged, peer, self.gateway).maxStalenessMs;
+    const { replica, scheduler } = attempt.ports;
+    const timeoutMs = this.#foundations().maxStalenessMs;
     awaitFinal({ leafHash: sealed.leafHash, replica, scheduler, signal, timeoutMs }).then(
       (isFinal) => {
         if (isFinal) return then();
@@ -219,9 +219,12 @@ export class ProviderSealing {
   }
 
   #failed(seen: Seen, closedAtMs: number): FailedRecheck | undefined {
+    const { replica, localTakings } = this.#o.attempt.ports;
+    return recheck({ foundations: this.#foundations(), replica, localTakings, seen, closedAtMs });
+  }
+
+  #foundations(): Foundations {
     const { attempt, judged } = this.#o;
-    const { replica, localTakings, self } = attempt.ports;
-    const foundations = foundationsOf(judged, attempt.carriage.link.peer, self.gateway);
-    return recheck({ foundations, replica, localTakings, seen, closedAtMs });
+    return foundationsOf(judged, attempt.carriage.link.peer, attempt.ports.self.gateway);
   }
 }

@@ -5,17 +5,18 @@ import { openCallStatement } from "../record/call-tree.ts";
 import { isReasonCode, type ReasonCode } from "../base/reasons.ts";
 import { decodeMessage } from "../base/wire-reader.ts";
 import type { Proof, RefusedFrame } from "../gen/causeway/exchange/v1/link_pb.ts";
-import { StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
+import { type StatusFrame, StatusFrameSchema } from "../gen/causeway/exchange/v1/frames_pb.ts";
 import { type Record as LedgerRecord, Side } from "../gen/causeway/record/v1/record_pb.ts";
 import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../gen/google/rpc/status_pb.ts";
 import type { Replica } from "../ledger/ports.ts";
+import { formatHandle } from "../record/handle.ts";
 import type { LeafCache } from "./leaf-cache.ts";
 import type { LinkEnd } from "./ports.ts";
 import { type CheckedProof, checkProof, checkSeen, type ProofCheck } from "./proof-check.ts";
 import type { VerifiedCall } from "./provider-records.ts";
 import { isSameCall, type ReceivedOpened } from "./receipt-check.ts";
-import { errorDomain } from "./status.ts";
+import { errorDomain, statusOf } from "./status.ts";
 
 /** What a proof is checked against. */
 export interface ProofContext {
@@ -130,6 +131,14 @@ export function readRefusal(
   const told = body.case === "refusal" || body.case === "closed";
   const upstreamCalled = told && body.value.upstreamCalled;
   return { proof, reason, upstreamCalled, shown: [frame.proof, opened && frame.opened] };
+}
+
+/** What its caller is told: nothing of a refusal but its reason, for no receipt covers what else it may hold, and its record. */
+export function statusOfRefusal({ proof, reason, upstreamCalled }: ReadRefusal): StatusFrame {
+  return statusOf(reason, {
+    ...(upstreamCalled ? { upstream_called: "true" } : {}),
+    ...(proof === undefined ? {} : { record: formatHandle(proof.leafHash, proof.position) }),
+  });
 }
 
 /**

@@ -7,6 +7,7 @@ import { agencyOf, cityOf } from "../base/ids.ts";
 import type { ReasonCode } from "../base/reasons.ts";
 import { type Fact, FactSchema } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Replica, Seen } from "../ledger/ports.ts";
+import { emptyRoot } from "../merkle/hash.ts";
 import { recordHash } from "../record/record.ts";
 import { activeFacts, type Ground, isSeen } from "../registry/standing.ts";
 import type { FactAddress, RegistryState, Standing } from "../registry/state.ts";
@@ -19,7 +20,8 @@ export interface Foundations {
   readonly service: string;
   readonly consumerGateway: string;
   readonly consumerAgency: string;
-  readonly providerGateway: string;
+  /** Absent where none is chosen yet. */
+  readonly providerGateway: string | undefined;
   readonly maxStalenessMs: number;
 }
 
@@ -103,7 +105,7 @@ function frozenFailure(
   name: (address: FactAddress) => Fact,
 ): Failure | undefined {
   for (const gateway of [consumerGateway, providerGateway]) {
-    const frozen = chainStops.get(gateway)?.frozen;
+    const frozen = gateway === undefined ? undefined : chainStops.get(gateway)?.frozen;
     if (frozen !== undefined) return { reason: "CHAIN_FROZEN", fact: name(frozen) };
   }
   return undefined;
@@ -116,16 +118,23 @@ function activesOf({
   consumerGateway,
   providerGateway,
 }: Foundations): readonly Active[] {
-  const providerAgency = agencyOf(providerGateway);
+  const providerAgency = agencyOf(providerGateway ?? service);
   return [
     ["cities", cityOf(consumerAgency), "MEMBER_NOT_ACTIVE"],
     ["agencies", consumerAgency, "MEMBER_NOT_ACTIVE"],
     ["gateways", consumerGateway, "MEMBER_NOT_ACTIVE"],
     ["cities", cityOf(providerAgency), "MEMBER_NOT_ACTIVE"],
     ["agencies", providerAgency, "MEMBER_NOT_ACTIVE"],
-    ["gateways", providerGateway, "MEMBER_NOT_ACTIVE"],
+    ...(providerGateway === undefined
+      ? []
+      : [["gateways", providerGateway, "MEMBER_NOT_ACTIVE"] as const]),
     ["services", service, "SERVICE_UNKNOWN"],
   ];
+}
+
+function groundOf(state: RegistryState, { size }: Seen, sealedAtMs: number): Ground {
+  const atS = Math.floor(sealedAtMs / 1000);
+  return { state, index: state.size, seenSize: size, sealedAtMs, atS };
 }
 
 /** What fails now, or `undefined` when everything stands. */
@@ -139,13 +148,7 @@ export function recheck(options: {
   const { foundations, replica, seen, closedAtMs } = options;
   const state = replica.state();
   const final = replica.final();
-  const ground: Ground = {
-    state,
-    index: state.size,
-    seenSize: seen.size,
-    sealedAtMs: closedAtMs,
-    atS: Math.floor(closedAtMs / 1000),
-  };
+  const ground = groundOf(state, seen, closedAtMs);
   const hashOf = ({ index, position }: FactAddress): Uint8Array | undefined => {
     const record = replica.batch(index)?.records[position];
     return record && recordHash(record);
@@ -166,4 +169,42 @@ export function recheck(options: {
     };
   }
   return undefined;
+}
+
+/** How what an open attempt rests on stands between its seals. */
+export interface Stand {
+  /** Why it does not stand any more. */
+  readonly taken: ReasonCode | undefined;
+  /** Unix seconds at which the first of what stands ends by itself; absent when nothing does. */
+  readonly endsAtS: number | undefined;
+}
+
+const nothingSeen: Seen = { size: 0n, root: emptyRoot };
+
+/** Whether everything stands at this Unix time in milliseconds. How old the replica is, is asked at a seal alone. */
+export function standAt(options: {
+  readonly foundations: Foundations;
+  readonly replica: Replica;
+  readonly localTakings: LocalTakings;
+  readonly atMs: number;
+}): Stand {
+  const { foundations, replica, localTakings, atMs } = options;
+  const seen = replica.final() ?? nothingSeen;
+  const failed = recheck({ foundations, replica, localTakings, seen, closedAtMs: atMs });
+  if (failed !== undefined && failed.reason !== "STALE_REPLICA") {
+    return { taken: failed.reason, endsAtS: undefined };
+  }
+  return { taken: undefined, endsAtS: endOf(foundations, groundOf(replica.state(), seen, atMs)) };
+}
+
+function endOf(foundations: Foundations, ground: Ground): number | undefined {
+  const { state } = ground;
+  let first = state.grants.get(foundations.grantJti)?.standing.exp ?? Infinity;
+  for (const [kind, id] of activesOf(foundations)) {
+    const history: readonly { readonly standing: Standing }[] | undefined = state[kind].get(id);
+    for (const { standing } of activeFacts(history, ground)) {
+      if (standing.exp !== undefined && standing.exp < first) first = standing.exp;
+    }
+  }
+  return first === Infinity ? undefined : first;
 }

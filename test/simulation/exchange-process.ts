@@ -165,6 +165,7 @@ export class SimProcess {
       ...ports,
       held: this.held,
       sent: this.sent,
+      localTakings: this.localTakings,
       connect: (gateways) => pool.connect(gateways),
       openStream: (link, listener) => pool.openStream(link, listener),
       issueToken: (to, root, n) => {
@@ -205,8 +206,12 @@ export class SimProcess {
       this.leaves.onIncluded(batch);
       this.unacknowledged.onIncluded(batch);
       this.provider.onIncluded(batch);
+      this.consumer.onIncluded(batch);
     });
-    this.localTakings.whenTaken(() => this.provider.recheckOpen());
+    this.localTakings.whenTaken(() => {
+      this.provider.recheckOpen();
+      this.consumer.recheckOpen();
+    });
     replica.onFinal((final) => {
       for (const link of sim.links) {
         if (link.consumer.process === this) link.consumer.push(final);

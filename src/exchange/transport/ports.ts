@@ -17,6 +17,11 @@ export interface IncomingCall {
   readonly unsupported?: ReasonCode | undefined;
   /** The next message, or `undefined` when the caller has half-closed. Rejects with a CausewayError. */
   read(): Promise<Uint8Array | undefined>;
+  /**
+   * Of a call whose request comes whole and has to be read as one: reads it, so that what is wrong with it is known
+   * before the call is made. Rejects as `read` does.
+   */
+  readonly readAhead?: (() => Promise<undefined>) | undefined;
   /** At most once, before the first message. */
   sendHeaders(headers: Metadata): void;
   /**
