@@ -9,7 +9,6 @@ import {
   type Begin,
   type CallStatement,
   type Decision,
-  type Obligations,
   type Progress,
   Verdict,
 } from "../gen/causeway/record/v1/parts_pb.ts";
@@ -22,18 +21,18 @@ import {
   type Refusal,
   Side,
 } from "../gen/causeway/record/v1/record_pb.ts";
-import { formatAddress } from "../record/handle.ts";
 import { verifyRecordProof } from "../record/proof.ts";
 import { buildRecord, type LedgerRecord } from "../record/record.ts";
 import type { RegistryState, RegistryView } from "../registry/state.ts";
 import { isPlausibleAggregate } from "./aggregates.ts";
-import type { Attempt, AttemptRecord, Foundation } from "./attempt.ts";
+import type { Attempt, AttemptRecord } from "./attempt.ts";
 import { attemptName, type Attempts } from "./attempts.ts";
-import type { GrantEnd, Released } from "./batch-times.ts";
+import type { Released } from "./batch-times.ts";
 import type { Chains } from "./chains.ts";
 import type { Decisions } from "./decisions.ts";
 import { encodedDecision } from "./encoded-decision.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
+import { foundationOf, grantEnd, maxStalenessOf } from "./foundation.ts";
 import type { Quotas } from "./quotas.ts";
 import { contradicts, isOutcomeOf, refusalFault } from "./record-faults.ts";
 import type { RecordedCall, RecordedCalls } from "./recorded-calls.ts";
@@ -229,7 +228,15 @@ export class EvidenceChecks {
         const { grantJti } = decision;
         const { reason } = refusal;
         const { service } = statement;
-        this.#recheck(recheck, { record, reason, grantJti, service, consumerGateway });
+        const maxStalenessMs = maxStalenessOf(service, view);
+        this.#recheck(recheck, {
+          record,
+          reason,
+          grantJti,
+          service,
+          consumerGateway,
+          maxStalenessMs,
+        });
       }
     }
     const attempt = attempts.begin(recorded, record);
@@ -254,9 +261,16 @@ export class EvidenceChecks {
     const { recheck, status } = closed;
     if (recheck !== undefined && attempt.foundation !== undefined) {
       const { issuer: consumerGateway } = attempt;
-      const { grantJti, service } = attempt.foundation;
+      const { grantJti, service, maxStalenessMs } = attempt.foundation;
       const reason = status?.reason ?? "";
-      this.#recheck(recheck, { record, reason, grantJti, service, consumerGateway });
+      this.#recheck(recheck, {
+        record,
+        reason,
+        grantJti,
+        service,
+        consumerGateway,
+        maxStalenessMs,
+      });
     }
     attempts.closeByProvider(attempt, closed, record);
   }
@@ -338,40 +352,4 @@ export class EvidenceChecks {
     }
     rechecks.add({ ...of, fact });
   }
-}
-
-/** What a release rests on; `undefined` when the statement names no grant or service of this ledger. */
-function foundationOf(
-  { statement: { grant: address, service: serviceId }, issuedAt: issuedAtS }: RecordedCall,
-  obligations: Obligations | undefined,
-  state: RegistryState,
-  view: RegistryView,
-): Foundation | undefined {
-  const service = view.service(serviceId);
-  const grantJti =
-    address === undefined
-      ? undefined
-      : state.grantsByAddress.get(formatAddress(address.index, address.position));
-  if (service === undefined || grantJti === undefined || !state.grants.has(grantJti)) {
-    return undefined;
-  }
-  const { window = 0, messagesMax = 0n, bytesMax = 0n } = obligations ?? {};
-  const masked = (obligations?.maskPaths.length ?? 0) > 0;
-  const maxStalenessMs = service.body.max_staleness_s * 1000;
-  return {
-    grantJti,
-    service: service.id,
-    maxStalenessMs,
-    issuedAtS,
-    masked,
-    window,
-    messagesMax,
-    bytesMax,
-  };
-}
-
-/** How a grant ends, as the registry knows by now. */
-function grantEnd(jti: string, state: RegistryState): GrantEnd {
-  const { until, exp } = state.grants.get(jti)?.standing ?? {};
-  return { jti, until: until?.index, exp };
 }

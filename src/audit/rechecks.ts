@@ -11,6 +11,7 @@ import { isValid } from "../registry/standing.ts";
 import type { FactAddress, RegistryState, Standing } from "../registry/state.ts";
 import type { RecordFact } from "../registry/verify-batch.ts";
 import type { AttemptRecord } from "./attempt.ts";
+import type { FinalSizes } from "./final-sizes.ts";
 import { findingAt, type Report } from "./findings.ts";
 import type { FoldedBatch } from "./ledger-fold.ts";
 
@@ -22,6 +23,15 @@ export interface NamedRecheck {
   readonly grantJti: string;
   readonly service: string;
   readonly consumerGateway: string;
+  /** Of the service, as the decision has seen it. */
+  readonly maxStalenessMs: number | undefined;
+}
+
+/** What the whole ledger says. */
+interface WholeLedger {
+  readonly state: RegistryState;
+  readonly finals: Pick<FinalSizes, "timeOf">;
+  readonly skewMs: number;
 }
 
 /** A proof that has frozen a chain, and where its next epoch was opened. */
@@ -62,14 +72,15 @@ export class Rechecks {
     this.#named.push(named);
   }
 
-  finish(options: {
-    readonly state: RegistryState;
-    readonly isOverdue: (record: AttemptRecord) => boolean;
-    readonly report: Report;
-  }): void {
-    const { state, isOverdue, report } = options;
+  finish(
+    options: WholeLedger & {
+      readonly isOverdue: (record: AttemptRecord) => boolean;
+      readonly report: Report;
+    },
+  ): void {
+    const { isOverdue, report } = options;
     for (const named of this.#named) {
-      if (this.#isFounded(named, state) || !isOverdue(named.record)) continue;
+      if (this.#isFounded(named, options) || !isOverdue(named.record)) continue;
       report(findingAt(named.record.place, "RECHECK_UNFOUNDED"));
     }
   }
@@ -86,18 +97,23 @@ export class Rechecks {
     if (newest !== undefined) newest.lifted ??= index;
   }
 
-  #isFounded(named: NamedRecheck, state: RegistryState): boolean {
+  #isFounded(named: NamedRecheck, ledger: WholeLedger): boolean {
     const { reason, grantJti, service, consumerGateway, record } = named;
+    const { state } = ledger;
+    const grant = state.grants.get(grantJti)?.standing;
     const gateways = [consumerGateway, record.place.gateway];
     switch (reason) {
-      case "GRANT_REVOKED": {
-        const until = state.grants.get(grantJti)?.standing.until;
-        return this.#holds(named, [`revocation ${grantJti}`], (at) => isAt(until, at));
-      }
+      case "GRANT_MISSING":
+        // What a process has folded reaches to what it has seen, and a grant that was taken away is still known there.
+        return grant === undefined || grant.since >= record.header.seenSize;
+      case "GRANT_REVOKED":
+        return this.#holds(named, [`revocation ${grantJti}`], (at) => isAt(grant?.until, at));
       case "GRANT_EXPIRED": {
-        const exp = state.grants.get(grantJti)?.standing.exp;
-        return exp !== undefined && Number(record.header.sealedAt) >= exp * 1000;
+        const isOver = grant?.exp !== undefined && sealedAtMs(record) >= grant.exp * 1000;
+        return isOver && isNamed(named, grant);
       }
+      case "STALE_REPLICA":
+        return mayBeStale(named, ledger) && isNamed(named, grant);
       case "CHAIN_FROZEN":
         return this.#holds(
           named,
@@ -111,8 +127,8 @@ export class Rechecks {
       case "SERVICE_UNKNOWN":
         return this.#hasFallen(named, [[service, state.services.get(service)]], state);
       default:
-        // How old the newest checkpoint was is not on the ledger.
-        return true;
+        // No re-check fails for any other reason.
+        return false;
     }
   }
 
@@ -138,12 +154,14 @@ export class Rechecks {
     const grantAddress = formatted(state.grants.get(named.grantJti)?.standing.address);
     return this.#holds(named, said, (at) =>
       subjects.some(([, facts]) => {
-        const { seenSize, sealedAt } = named.record.header;
+        const { seenSize } = named.record.header;
         const seen = facts?.findLast(({ standing }) => standing.since < seenSize)?.standing;
         // Where nothing of it is seen there is nothing to name but the grant.
         if (seen === undefined) return formatted(at) === grantAddress;
         if (isAt(seen.until, at)) return true;
-        return isAt(seen.address, at) && !isValid(seen, Math.floor(Number(sealedAt) / 1000));
+        return (
+          isAt(seen.address, at) && !isValid(seen, Math.floor(sealedAtMs(named.record) / 1000))
+        );
       }),
     );
   }
@@ -154,6 +172,30 @@ export class Rechecks {
     if (freeze === undefined) return false;
     return freeze.lifted === undefined || freeze.lifted >= header.seenSize;
   }
+}
+
+/**
+ * Whether the newest checkpoint that a provider had seen can have been older than its service allows. How often that
+ * size was cosigned again is not on the ledger: but never before the first time, give or take the clocks.
+ */
+function mayBeStale(
+  { maxStalenessMs, record }: NamedRecheck,
+  { finals, skewMs }: WholeLedger,
+): boolean {
+  const seenMs = finals.timeOf(record.header.seenSize);
+  if (seenMs === undefined || maxStalenessMs === undefined) return true;
+  return sealedAtMs(record) - seenMs > maxStalenessMs - skewMs;
+}
+
+/** Whether the fact is the grant itself: what expires, or rests on what is too old, is taken away by nothing else. */
+function isNamed({ fact }: NamedRecheck, grant: Standing | undefined): boolean {
+  // A grant that is on no ledger is for the decision to answer.
+  if (grant === undefined) return true;
+  return fact?.name.case === "address" && isAt(grant.address, fact.name.value);
+}
+
+function sealedAtMs({ header }: AttemptRecord): number {
+  return Number(header.sealedAt);
 }
 
 type Subject = readonly [id: string, facts: readonly { readonly standing: Standing }[] | undefined];

@@ -5,12 +5,12 @@ import { type Closed, Outcome, type Refusal, Side } from "../gen/causeway/record
 
 /** The member of a refusal that contradicts another. */
 export function refusalFault(refusal: Refusal): string | undefined {
-  const { aggregate, call, callCommitment, caller, method, methodCommitment, reason, side } =
-    refusal;
+  const { aggregate, call, callCommitment, caller, decision, method, methodCommitment } = refusal;
+  const { reason, recheck, side } = refusal;
   if (!isReasonCode(reason)) return "reason";
   if ((side === Side.PROVIDER) !== (caller.case === "peer")) return "caller";
-  if (side === Side.CONSUMER && (call !== undefined || refusal.decision !== undefined))
-    return "side";
+  if (side === Side.CONSUMER && (call !== undefined || decision !== undefined)) return "side";
+  if (recheck !== undefined && decision === undefined) return "recheck";
   if (aggregate !== undefined) return call === undefined ? undefined : "aggregate";
   if ((call === undefined) !== callCommitment.length > 0) return "call";
   return method !== "" && methodCommitment.length > 0 ? "method" : undefined;
@@ -18,8 +18,9 @@ export function refusalFault(refusal: Refusal): string | undefined {
 
 /** A denial refuses for its own reason; a permit is refused only by what came after it. */
 export function contradicts({ reason, recheck }: Refusal, decision: Decision): boolean {
-  if (decision.verdict === Verdict.DENY)
-    return !decision.reasons.some(({ code }) => code === reason);
+  if (decision.verdict === Verdict.DENY) {
+    return recheck !== undefined || !decision.reasons.some(({ code }) => code === reason);
+  }
   const ownReasons = ["POLICY_DENIED", "QUOTA_EXHAUSTED"];
   return recheck === undefined && (ownReasons.includes(reason) || reason.startsWith("GRANT_"));
 }
@@ -50,6 +51,7 @@ export function isOutcomeOf({
 }: Closed): boolean {
   if (nextAttempt !== 0 && nextAttempt !== attempt + 1) return false;
   if ((side === Side.CONSUMER) !== tokenDigest.length > 0) return false;
-  if (outcome === Outcome.REVOKED && recheck === undefined) return false;
+  const isTaken = outcome === Outcome.REVOKED || outcome === Outcome.STALE;
+  if (isTaken !== (recheck !== undefined)) return false;
   return bothOutcomes.has(outcome) || providerOutcomes.has(outcome) === (side === Side.PROVIDER);
 }

@@ -4,6 +4,8 @@
  */
 import { toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
+import { auditViewsRememberedMax } from "../base/limits.ts";
+import { Lru } from "../base/lru.ts";
 import { ResultKind } from "../gen/causeway/registry/v1/effects_pb.ts";
 import type { RegistryView } from "../registry/state.ts";
 import { view } from "../registry/view.ts";
@@ -107,7 +109,7 @@ class Replay {
   /** Whose chain carried each revocation. */
   readonly #carriers = new Map<string, string>();
   /** Views by size; facts change with governance only. */
-  readonly #views = new Map<bigint, RegistryView>();
+  #views = new Lru<bigint, RegistryView>(auditViewsRememberedMax);
   readonly #notFinal: { readonly place: Place; readonly seenSize: bigint }[] = [];
   #notesMissing = 0;
   #later: JudgedCheckpoint | undefined;
@@ -122,7 +124,8 @@ class Replay {
     this.#options = options;
     this.#fold = new LedgerFold(networkId, verifier, options.verifyBatch);
     this.#times = new BatchTimes(this.#fold.finals, report);
-    this.#chains = new Chains(report);
+    const { tree } = this.#fold;
+    this.#chains = new Chains(report, (index) => tree.readHash(0, index));
     this.#attempts = new Attempts(report);
     this.#blobs = new PublishedBlobs(engine, report);
     const { blob } = this.#blobs;
@@ -209,7 +212,7 @@ class Replay {
 
   #takeGovernance(folded: FoldedBatch): void {
     const { index, batch, applied } = folded;
-    this.#views.clear();
+    this.#views = new Lru(auditViewsRememberedMax);
     this.#rechecks.takeGovernance(folded);
     const { gateway } = batch.header;
     for (const { results } of applied.effects.effects) {
@@ -327,7 +330,7 @@ class Replay {
     }
     this.#decisions?.finish((size) => this.#viewAt(size));
     const endMs = finals.newest?.timeMs ?? 0;
-    const { closingMs } = this.#bounds();
+    const { closingMs, skewMs } = this.#bounds();
     const isOld = (index: bigint): boolean => {
       const finalMs = finals.firstAbove(index)?.timeMs;
       return finalMs !== undefined && endMs - finalMs > closingMs;
@@ -338,7 +341,7 @@ class Replay {
       return start !== undefined && isOld(start);
     };
     this.#attempts.finish({ isOverdue, isRestarted });
-    this.#rechecks.finish({ state, isOverdue, report });
+    this.#rechecks.finish({ state, finals, skewMs, isOverdue, report });
   }
 
   #notChecked(): readonly NotChecked[] {

@@ -202,6 +202,9 @@ export class AuditLedger {
   get provider(): TestGateway {
     return this.network.provider.gateway;
   }
+  get serviceId(): string {
+    return divisions(this.network);
+  }
   get consumer(): TestGateway {
     return this.network.consumer.gateway;
   }

@@ -3,6 +3,9 @@ import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
+import type { AttemptRecord } from "../../src/audit/attempt.ts";
+import { FinalSizes } from "../../src/audit/final-sizes.ts";
+import { Rechecks } from "../../src/audit/rechecks.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import { FactSchema } from "../../src/gen/causeway/record/v1/parts_pb.ts";
@@ -44,6 +47,7 @@ async function open(audit: AuditLedger): Promise<Write> {
 interface Named {
   readonly reason: ReasonCode;
   readonly fact: FactName;
+  readonly outcome?: "revoked" | "stale";
   readonly seenSize?: bigint;
 }
 
@@ -51,11 +55,11 @@ interface Named {
 async function revoke(
   audit: AuditLedger,
   { call, opened }: Write,
-  { reason, fact: name, seenSize = audit.ledger.size }: Named,
+  { reason, fact: name, outcome = "revoked", seenSize = audit.ledger.size }: Named,
 ): Promise<() => Promise<unknown>> {
   const recheck = { reason, seenSize, fact: create(FactSchema, { name }) };
   const { decision } = call;
-  const closed = audit.closed(call, opened, { outcome: "revoked", reason, decision, recheck });
+  const closed = audit.closed(call, opened, { outcome, reason, decision, recheck });
   const refusal = await audit.seal(audit.provider, [closed], { seenSize });
   return () => audit.seal(audit.consumer, [audit.consumerClosed(call, "refused", { refusal })]);
 }
@@ -282,3 +286,106 @@ describe("a failed re-check that says the grant has expired", () => {
     }
   });
 });
+
+describe("a failed re-check that says the replica was too old", () => {
+  /** Milliseconds from the first final time of what it has seen to its seal. */
+  async function stale(afterMs: number, fact?: FactName): Promise<readonly string[]> {
+    const audit = base.fork();
+    const write = await open(audit);
+    audit.ledger.nowMs += afterMs;
+    const named = { reason: "STALE_REPLICA", outcome: "stale" } as const;
+    await (await revoke(audit, write, { ...named, fact: fact ?? at(audit.grant.index) }))();
+    return findings(audit);
+  }
+
+  it("stands from the time on at which it may have been, give or take the clocks", async () => {
+    const { body } = base.ledger.state.services.get(base.serviceId)?.at(-1) ?? {};
+    const skewMs = (base.ledger.state.network?.bounds.skew_s ?? 0) * 1000;
+    const leastMs = (body?.max_staleness_s ?? 0) * 1000 - skewMs;
+    assert.ok(skewMs > 0 && leastMs > skewMs);
+    assert.deepEqual(await stale(leastMs), ["RECHECK_UNFOUNDED"]);
+    assert.deepEqual(await stale(leastMs + 1), []);
+  });
+
+  it("is unfounded when it names something else than the grant", async () => {
+    assert.deepEqual(await stale(3_600_000), []);
+    assert.deepEqual(await stale(3_600_000, at(1n)), ["RECHECK_UNFOUNDED"]);
+  });
+
+  it("is not judged by a size whose time is not on the ledger", () => {
+    assert.deepEqual(judged({ reason: "STALE_REPLICA", seenSize: 7n }), []);
+  });
+});
+
+describe("a failed re-check that says the grant is not there", () => {
+  it("is unfounded when the grant stands below what it has seen, also when it was taken away", async () => {
+    for (const isTaken of [false, true]) {
+      const audit = base.fork();
+      const write = await open(audit);
+      if (isTaken) await audit.revoke();
+      const fact = at(audit.grant.index);
+      await (await revoke(audit, write, { reason: "GRANT_MISSING", fact }))();
+      assert.deepEqual(await findings(audit), ["RECHECK_UNFOUNDED"]);
+    }
+  });
+
+  it("stands when it has not seen the grant", () => {
+    const { index } = base.grant;
+    const reason = "GRANT_MISSING";
+    assert.deepEqual(judged({ reason, seenSize: index }), []);
+    assert.deepEqual(judged({ reason, seenSize: index + 1n }), ["RECHECK_UNFOUNDED"]);
+  });
+});
+
+describe("a failed re-check for what no re-check looks at", () => {
+  it("is unfounded", async () => {
+    for (const reason of ["POLICY_DENIED", "QUOTA_EXHAUSTED", "INTERNAL"] as const) {
+      const audit = base.fork();
+      const write = await open(audit);
+      await (await revoke(audit, write, { reason, fact: at(audit.grant.index) }))();
+      assert.deepEqual(await findings(audit), ["RECHECK_UNFOUNDED"]);
+    }
+  });
+
+  it("is unfounded in a refusal of what was permitted", async () => {
+    const audit = base.fork();
+    const call = audit.call();
+    const fact = create(FactSchema, { name: at(audit.grant.index) });
+    const recheck = { reason: "POLICY_DENIED", seenSize: audit.ledger.size, fact } as const;
+    const refusal = await audit.seal(audit.provider, [
+      audit.refusal(call, { stage: "policy", reason: "POLICY_DENIED", recheck }),
+    ]);
+    await audit.seal(audit.consumer, [audit.consumerClosed(call, "refused", { refusal })]);
+    assert.deepEqual(await findings(audit), ["RECHECK_UNFOUNDED"]);
+  });
+});
+
+/** What is found of a re-check that names the grant, at the end of the ledger of the tests. */
+function judged(said: {
+  readonly reason: ReasonCode;
+  readonly seenSize: bigint;
+}): readonly string[] {
+  const { reason, seenSize } = said;
+  const { state, nowMs } = base.ledger;
+  const codes: string[] = [];
+  const rechecks = new Rechecks();
+  const place = { index: state.size, position: 0, gateway: base.provider.id };
+  const header = { seenSize, sealedAt: BigInt(nowMs) };
+  rechecks.add({
+    record: { place, header } as AttemptRecord,
+    reason,
+    fact: create(FactSchema, { name: at(base.grant.index) }),
+    grantJti: base.grantSaid.claims.jti,
+    service: base.serviceId,
+    consumerGateway: base.consumer.id,
+    maxStalenessMs: 30_000,
+  });
+  rechecks.finish({
+    state,
+    finals: new FinalSizes(),
+    skewMs: 5_000,
+    isOverdue: () => true,
+    report: ({ code }) => codes.push(code),
+  });
+  return codes;
+}
