@@ -8,6 +8,7 @@ import { LedgerReplica } from "../../src/ledger/embedded/replica.ts";
 import {
   type OpeningSource,
   openingOf,
+  settledTree,
   trustedOpeningOf,
 } from "../../src/ledger/embedded/term-opening.ts";
 import { isRightlyOpened } from "../../src/ledger/embedded/witness-terms.ts";
@@ -34,7 +35,8 @@ const second = {
 
 /** The replica of somebody who has this ledger, of which a size is final. */
 function replicaOf(ledger: TestLedger, finalSize: bigint): OpeningSource {
-  const final = { size: finalSize, root: new Uint8Array(32), timeMs: 0, note: new Uint8Array() };
+  const head = { size: finalSize, root: ledger.rootAt(finalSize) as Uint8Array };
+  const final = { ...head, timeMs: 0, note: signedHead(network, head) };
   return {
     state: () => ledger.state,
     final: () => final,
@@ -154,6 +156,23 @@ test("a term that a vote names was rightly opened, wherever its own votes stand"
 test("a term whose opening is final was judged by those who cosigned it", async () => {
   const opening = trustedOpeningOf(replicaOf((await misled()).wrong, 3n), 2n, options);
   assert.equal(opening !== undefined && isRightlyOpened(opening), true);
+});
+
+test("a replica is settled once its newest term was rightly opened or its opening is final, and never in the first term", async () => {
+  const { wrong, ledger } = await misled();
+  assert.equal(settledTree(replicaOf(ledger, 2n), options), undefined, "the first term");
+  assert.equal(settledTree(replicaOf(wrong, 2n), options), undefined, "not rightly opened");
+  assert.equal(settledTree(replicaOf(wrong, 4n), options)?.term, 2n, "its opening is final");
+  const again = await appointedAgain({ term: 0n });
+  const settled = settledTree(replicaOf(again, 2n), options);
+  assert.equal(settled?.term, 2n, "rightly opened");
+  assert.deepEqual(settled?.rootAt(3n), again.rootAt(3n));
+  assert.equal(settled?.rootAt(again.size + 1n), undefined);
+  const { term, size, root, note } = settled?.final ?? {};
+  assert.deepEqual([term, size, root], [0n, 2n, again.rootAt(2n)]);
+  assert.deepEqual(note, signedHead(network, { size: 2n, root: again.rootAt(2n) as Uint8Array }));
+  const unsure = await appointedAgain({ term: 1n });
+  assert.equal(settledTree(replicaOf(unsure, 2n), options), undefined, "it rests on a wrong one");
 });
 
 test("a replica that holds what the votes agree on does not drop it; one that does not cannot know", async (t) => {

@@ -203,6 +203,31 @@ test("a second appointment goes on from the first one's tree", async (t) => {
   }
 });
 
+test("a city that cosigned alone in a term that died counts again once its ledger has learnt of a later one", async (t) => {
+  const cities = await FourCities.found(t);
+  await cities.startAll();
+  const { ledger } = cities;
+  const wuhan = cities.member("wuhan");
+  // Nobody follows the term that opens there, and its own witness alone cosigns in it.
+  wuhan.sockets.host = undefined;
+  await open(cities, ledger.fork(), { term: 1, to: "wuhan", voters: others });
+  await cities.cosigned("wuhan", 1);
+  await wuhan.stop();
+  const voters = ["hangzhou", "shenzhen", "tianjin"];
+  const second = await open(cities, ledger, { term: 2, to: "tianjin", voters });
+  await cities.final(second + 1n);
+  await cities.member("tianjin").stop();
+  await cities.start("wuhan");
+  await until(() => wuhan.running.replica.term().term === 2n, "the second term at Wuhan");
+  const left = ["hangzhou", "shenzhen", "wuhan"];
+  const third = await open(cities, ledger, { term: 3, to: "shenzhen", voters: left });
+  await cities.final(third + 1n);
+  assert.deepEqual(
+    wuhan.running.replica.state().terms.map(({ term }) => term),
+    [0n, 2n, 3n],
+  );
+});
+
 test("what a log signs below the opening of its own term is taken by no replica and cosigned by no witness", async (t) => {
   const cities = await FourCities.found(t);
   await cities.startAll();

@@ -31,6 +31,8 @@ export interface Rules {
   readonly witnessChecksStart: boolean;
   /** It looks at those of the terms before, too, of which nothing is final. */
   readonly earlierStartsChecked: boolean;
+  /** A vote names nothing that a later term has left behind. */
+  readonly votesPassOver: boolean;
   readonly votesStandOnTree: boolean;
   /** When a sequencer lied, the start is what q-1 other cities have in common. */
   readonly startOfLiarsTerm: boolean;
@@ -61,6 +63,7 @@ export const allRules: Rules = {
   witnessLeavesTerm: true,
   witnessChecksStart: true,
   earlierStartsChecked: true,
+  votesPassOver: true,
   votesStandOnTree: true,
   startOfLiarsTerm: true,
   sequencerPolls: true,

@@ -3,7 +3,7 @@ import type {
   StartQuestion,
   StartVote,
 } from "../../src/ledger/embedded/term-start.ts";
-import type { TermOpening } from "../../src/ledger/embedded/witness-types.ts";
+import type { SettledTree, TermOpening } from "../../src/ledger/embedded/witness-types.ts";
 import { emptyRoot } from "../../src/merkle/hash.ts";
 import { proveConsistency, proveInclusion } from "../../src/merkle/prove.ts";
 import { type Facts, rulesOf, type Term } from "./facts.ts";
@@ -35,6 +35,25 @@ export function openingOf(
   const isBefore = (fact: Term): boolean =>
     fact.term < term && restsOn(opening, { term: BigInt(fact.term), since: BigInt(fact.since) });
   return areRight(replica, isBefore, rules) ? opening : undefined;
+}
+
+/** The tree in which nothing that an earlier term leaves out can have become final. */
+export function settledIn(replica: SimReplica): SettledTree | undefined {
+  const { facts, final, sim } = replica;
+  const { rules, notes } = sim;
+  const newest = facts.terms.at(-1);
+  if (newest === undefined || newest.term === 0 || final === undefined) return undefined;
+  if (!rules.votesPassOver) return undefined;
+  if (newest.since >= final.size) {
+    const opening = openingOf(replica, newest.term, rules);
+    if (opening === undefined || !isRightlyOpened(opening)) return undefined;
+  }
+  const { key, size, root, bytes: note } = notes.headOf(final);
+  return {
+    term: BigInt(newest.term),
+    rootAt: (at) => replica.rootAt(Number(at)),
+    final: { term: BigInt(key.term), size: BigInt(size), root, note },
+  };
 }
 
 /** Whether every term of this history that is meant and not final was opened rightly. */

@@ -20,6 +20,11 @@ export class Operator {
     this.#sim = sim;
   }
 
+  /** Whether an appointment is under way: no other one is begun meanwhile. */
+  get isAppointing(): boolean {
+    return this.#isAppointing;
+  }
+
   /** A sequencer serves no more, or a log is trusted no more: another is appointed after a while. */
   sawStopped(node: SimNode): void {
     const { world } = this.#sim;

@@ -85,6 +85,13 @@ export class Stage {
     this.sim.network.heal();
   }
 
+  /** The cities appoint a gateway, once they are done with the appointment before. */
+  appoint(city: number): void {
+    const { operator } = this.sim;
+    this.await("nobody is being appointed", 30_000, () => !operator.isAppointing);
+    operator.appoint(this.node(city));
+  }
+
   /** Has a gateway seal a record; returns its batch once that is durable. */
   seal(city: number, content: Content): SimBatch {
     let sealed: SimBatch | undefined;
@@ -104,6 +111,25 @@ export class Stage {
     const decidedAtMs = node.clockMs;
     if (node.process?.gateway.permits(grant) !== true) return;
     node.run(() => node.process?.gateway.put({ kind: "receipt", grant, decidedAtMs }));
+  }
+
+  /** Whether a city's witness has promised a checkpoint of the term. */
+  hasCosignedIn(city: number, term: number): boolean {
+    const { promises } = this.node(city).disks.witness.content;
+    return [...promises.values()].some((head) => head.term === BigInt(term));
+  }
+
+  /** A machine is gone until it is restarted. */
+  stop(city: number): void {
+    const node = this.node(city);
+    node.isHeld = true;
+    node.crash({ isPowerLost: true, restart: false });
+  }
+
+  restart(city: number): void {
+    const node = this.node(city);
+    node.isHeld = false;
+    node.start();
   }
 
   /** Whether a city's ledger has the batch. */

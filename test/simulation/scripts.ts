@@ -21,12 +21,39 @@ const resubmitAfterTerm: Script = {
     stage.isolate(0);
     const batch = stage.seal(0, { kind: "revocation", grant: 0 });
     stage.await("it is included where it was sealed", 2000, () => stage.holds(0, batch));
-    stage.sim.operator.appoint(stage.node(1));
+    stage.appoint(1);
     stage.await("the others open a term", 5000, () => stage.termAt(1) === 1);
     stage.heal();
     stage.await("the first sequencer hears of it", 20_000, () => stage.termAt(0) === 1);
     const boundMs = stage.sim.config.inclusionBoundMs;
     stage.await("what it dropped is included", boundMs / 2, () => stage.holds(1, batch));
+  },
+};
+
+/**
+ * A gateway opens a term, and its machine ends before anyone follows. The next term leaves it behind. When it is back
+ * its witness cosigns in its own term, before it hears of the other. The sequencer of that one is lost then: of
+ * the three cities that are left none can be done without.
+ */
+const votesPassOver: Script = {
+  breaks: /^not in time: a third term opens$/,
+  play: (stage) => {
+    stage.isolate(0);
+    stage.appoint(0);
+    stage.await("it opens a term alone", 5000, () => stage.termAt(0) === 1);
+    stage.stop(0);
+    stage.heal();
+    stage.appoint(3);
+    stage.await("the others open a second term", 20_000, () => stage.termAt(1) === 2);
+    const batch = stage.seal(1, { kind: "revocation", grant: 1 });
+    stage.await("it is final for them", 20_000, () => stage.isFinalAt(2, batch));
+    stage.stop(3);
+    stage.restart(0);
+    stage.await("the first one follows", 20_000, () => stage.termAt(0) === 2);
+    stage.never("its witness did not cosign alone", !stage.hasCosignedIn(0, 1));
+    stage.appoint(1);
+    stage.await("a third term opens", 20_000, () => stage.termAt(1) === 3);
+    stage.finalise(stage.seal(0, { kind: "revocation", grant: 0 }));
   },
 };
 
@@ -140,6 +167,7 @@ export const scripts: Readonly<Partial<Record<keyof Rules, Script>>> = {
   oldQuorum,
   newQuorum,
   resubmitAfterTerm,
+  votesPassOver,
   withholdsOmitted: omission,
   withholdsHeartbeats: omission,
   sequencerPolls,

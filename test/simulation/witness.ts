@@ -17,7 +17,7 @@ import { appendTo, type SimBatch } from "./history.ts";
 import { type Line, type Note, originOf } from "./notes.ts";
 import type { SimNode } from "./node.ts";
 import type { SimReplica } from "./replica.ts";
-import { openingOf } from "./opening.ts";
+import { openingOf, settledIn } from "./opening.ts";
 import { submitTo } from "./submit.ts";
 
 /** What a witness's file holds. */
@@ -115,7 +115,8 @@ export class SimWitness {
     const id = this.#nextId++;
     this.#promises.set(id, done);
     const currentTerm = BigInt(this.#replica.term);
-    this.#take({ kind: "promise term", id, term: BigInt(term), currentTerm });
+    const settled = settledIn(this.#replica);
+    this.#take({ kind: "promise term", id, term: BigInt(term), currentTerm, settled });
   }
 
   #read(bytes: Uint8Array): CheckpointReading {
@@ -318,7 +319,8 @@ export class SimWitness {
       if (isNew) store();
     } else if (isNew && world.random.chance(0.2)) this.#node.after(5000, store);
     const promisedTerm = isNew ? term : this.#stored.promisedTerm;
-    this.#take({ kind: "term stored", id, promisedTerm, isNew });
+    const settled = settledIn(this.#replica);
+    this.#take({ kind: "term stored", id, promisedTerm, isNew, settled });
   }
 
   #cosign({ id, checkpoint }: Effect<"cosign">): void {

@@ -193,6 +193,13 @@ export function readOwnCosignature(
   return { key: toHex(key.publicKey), term, origin, size };
 }
 
+/** The note as its log signed it, without cosignatures. */
+export function headOfNote(note: Uint8Array): Uint8Array {
+  const { text, signatures } = parseNote(note);
+  const { origin } = parseCheckpoint(text);
+  return formatNote({ text, signatures: signatures.filter(({ name }) => name === origin) });
+}
+
 /** The head with the cosignatures of a quorum. */
 export function joinCosignatures(head: Uint8Array, lines: readonly NoteSignature[]): Uint8Array {
   return formatNote(addSignatures(parseNote(head), lines));

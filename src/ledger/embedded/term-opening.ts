@@ -8,13 +8,13 @@ import { openRecord } from "../../record/record.ts";
 import { cosigningRules } from "../../registry/cosigning.ts";
 import type { RegistryState, TermFact } from "../../registry/state.ts";
 import type { IncludedBatch, Replica } from "../ports.ts";
-import { readHead } from "./checkpoints.ts";
+import { headOfNote, readHead } from "./checkpoints.ts";
 import type { LedgerNetwork } from "./network.ts";
 import type { PendingTerm } from "./pending-term.ts";
 import { isStartDropped, type StartEvidence, type StartVote } from "./term-start.ts";
-import { type Trust, trustOf } from "./trust.ts";
+import { newestTerm, type Trust, trustOf } from "./trust.ts";
 import { isRightlyOpened, restsOn } from "./witness-terms.ts";
-import type { TermOpening } from "./witness-types.ts";
+import type { SettledTree, TermOpening } from "./witness-types.ts";
 
 /** What is asked of the own replica, or of the leaves that are about to be its newest. */
 export type OpeningSource = Pick<Replica, "state" | "final" | "rootAt" | "voidReason"> & {
@@ -93,6 +93,31 @@ export function trustedOpeningOf(
     return before !== undefined && isRightlyOpened(before);
   });
   return areRight ? opening : undefined;
+}
+
+/**
+ * The replica's tree, if its newest term is one that a witness would take part in, or its opening is final;
+ * `undefined` in term 0, before which there was none.
+ */
+export function settledTree(
+  replica: OpeningSource,
+  options: Parameters<typeof trustedOpeningOf>[2],
+): SettledTree | undefined {
+  const trust = replica.trust();
+  const { term, since } = newestTerm(trust);
+  const final = replica.final();
+  if (term === 0n || final === undefined) return undefined;
+  if (since >= final.size) {
+    const opening = trustedOpeningOf(replica, term, options);
+    if (opening === undefined || !isRightlyOpened(opening)) return undefined;
+  }
+  const note = headOfNote(final.note);
+  const { term: finalTerm, size, root } = readHead(trust, note, options.verifier);
+  return {
+    term,
+    rootAt: (at) => replica.rootAt(at),
+    final: { term: finalTerm, size, root, note },
+  };
 }
 
 /**

@@ -1,8 +1,10 @@
 /** A witness and the terms: what it promises before its city votes, when it takes part, and what it must not do once its state is lost. */
+import { equalBytes } from "../../base/bytes.ts";
 import type { LostState } from "../store/store.ts";
 import { verifyStart } from "./term-start.ts";
 import type {
   PromisedHead,
+  SettledTree,
   StoredWitness,
   TermOpening,
   TermPromise,
@@ -58,25 +60,41 @@ function hasVote(state: WitnessState): boolean {
   );
 }
 
-/** The highest checkpoint cosigned, by (term, size). */
-export function highestPromise({ promises }: StoredWitness): PromisedHead | undefined {
+/**
+ * What the city's vote names: the highest checkpoint cosigned, by (term, size), of those that can have become
+ * final. What does not stand in the tree of a later term that was rightly opened cannot: of what is final every
+ * quorum of votes tells, and that term would keep it. Named all the same, it would make the vote void wherever
+ * its term is not known, which is everywhere but here where that term died before anyone followed it. A city
+ * all of whose checkpoints are passed over names the newest final one.
+ */
+export function votedHead(
+  { promises }: StoredWitness,
+  settled: SettledTree | undefined,
+): PromisedHead | undefined {
   let highest: PromisedHead | undefined;
   for (const head of promises.values()) {
+    if (settled !== undefined && isPassedOver(head, settled)) continue;
     if (highest === undefined || head.term > highest.term) highest = head;
   }
-  return highest;
+  return highest ?? (promises.size > 0 ? settled?.final : undefined);
+}
+
+function isPassedOver({ term, size, root }: PromisedHead, settled: SettledTree): boolean {
+  if (term >= settled.term) return false;
+  const held = settled.rootAt(size);
+  return held === undefined || !equalBytes(held, root);
 }
 
 export function askForTerm(
   state: WitnessState,
   event: Extract<WitnessEvent, { kind: "promise term" }>,
 ): WitnessStep {
-  const { id, term, choice, currentTerm } = event;
+  const { id, term, choice, currentTerm, settled } = event;
   if (!hasVote(state)) return refuseTerm(state, id, "WITNESS_STATE_LOST");
   // Promised, and perhaps not signed: the same vote may be made again until the term is known.
   const isSame = choice !== undefined && choice === state.promisedChoice;
   if (isSame && term === state.promisedTerm && term > currentTerm) {
-    return { state, effects: [termPromised(id, state)] };
+    return { state, effects: [termPromised(id, state, settled)] };
   }
   if (term <= state.promisedTerm || term <= currentTerm) return refuseTerm(state, id, "TERM_ENDED");
   const asked = choice === undefined ? {} : { choice };
@@ -87,17 +105,21 @@ export function keepTerm(
   state: WitnessState,
   event: Extract<WitnessEvent, { kind: "term stored" }>,
 ): WitnessStep {
-  const { id, promisedTerm, choice, isNew } = event;
+  const { id, promisedTerm, choice, isNew, settled } = event;
   if (!isNew) return refuseTerm({ ...state, promisedTerm }, id, "TERM_ENDED");
   const next = { ...state, promisedTerm, promisedChoice: choice };
-  return { state: next, effects: [termPromised(id, next)] };
+  return { state: next, effects: [termPromised(id, next, settled)] };
 }
 
-function termPromised(id: number, state: WitnessState): WitnessEffect {
+function termPromised(
+  id: number,
+  state: WitnessState,
+  settled: SettledTree | undefined,
+): WitnessEffect {
   const result: TermPromise = {
     kind: "promised",
     term: state.promisedTerm,
-    highest: highestPromise(state),
+    highest: votedHead(state, settled),
   };
   return { kind: "term promised", id, result };
 }

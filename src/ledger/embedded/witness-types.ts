@@ -61,6 +61,16 @@ export interface PromisedHead extends WitnessedHead {
   readonly term: bigint;
 }
 
+/**
+ * The own replica's tree once its newest term is beyond doubt: the leaf with the votes is final, or they let
+ * the term begin where it does.
+ */
+export interface SettledTree extends PrefixRoots {
+  readonly term: bigint;
+  /** The newest final checkpoint, of whichever term. */
+  readonly final: PromisedHead;
+}
+
 /** What is durable. */
 export interface StoredWitness {
   /** Promises by origin. */
@@ -89,7 +99,7 @@ export type TermPromise =
   | {
       readonly kind: "promised";
       readonly term: bigint;
-      /** The highest checkpoint cosigned, by (term, size), as the log signed it. */
+      /** What the city's vote names (`votedHead`), as the log signed it. */
       readonly highest: PromisedHead | undefined;
     }
   | { readonly kind: "refused"; readonly reason: "TERM_ENDED" | "WITNESS_STATE_LOST" };
@@ -129,6 +139,7 @@ export type WitnessEvent =
       /** Log key, hex, of the appointment; asked again for the same one, the answer is the same. */
       readonly choice?: string | undefined;
       readonly currentTerm: bigint;
+      readonly settled?: SettledTree | undefined;
     }
   /** Answer to `store term`: durable if `isNew`; otherwise not written, because `promisedTerm` stands. */
   | {
@@ -137,6 +148,7 @@ export type WitnessEvent =
       readonly promisedTerm: bigint;
       readonly choice?: string | undefined;
       readonly isNew: boolean;
+      readonly settled?: SettledTree | undefined;
     }
   /** Another key spoke for the city before the present one: what that promised is to be known. */
   | { readonly kind: "key replaced"; readonly key: string; readonly term: bigint }

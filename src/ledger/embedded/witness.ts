@@ -18,7 +18,8 @@ import { isOmitted, type LedgerLook } from "./omission.ts";
 import type { WitnessAnswer, WitnessPort } from "./ports.ts";
 import type { LedgerReplica } from "./replica.ts";
 import { parseStartEvidence } from "./start-evidence.ts";
-import { openingOf, termOfOriginText, trustedOpeningOf } from "./term-opening.ts";
+import { storedWitness } from "./stored-witness.ts";
+import { openingOf, settledTree, trustedOpeningOf } from "./term-opening.ts";
 import type { StartEvidence } from "./term-start.ts";
 import { cosigningNow } from "./trust.ts";
 import { witnessAnswer } from "./witness-answers.ts";
@@ -26,7 +27,6 @@ import { isRightlyOpened } from "./witness-terms.ts";
 import { initialWitness, stepWitness } from "./witness-machine.ts";
 import type {
   PromisedHead,
-  StoredWitness,
   TermPromise,
   WitnessEffect,
   WitnessEvent,
@@ -90,7 +90,7 @@ export class Witness implements WitnessPort {
         key: toHex(signer.publicKey),
         isPair: () => cosigningNow(replica.trust()).rule.cities.length === 2,
       },
-      readStored(store),
+      storedWitness(store),
     );
     const earlier = earlierKeyOf(options);
     if (earlier !== undefined) this.#take({ kind: "key replaced", ...earlier });
@@ -140,11 +140,12 @@ export class Witness implements WitnessPort {
     // The vote says what was cosigned highest: what is on its way there comes first.
     while (this.#promising.size > 0) await Promise.all(this.#promising);
     const currentTerm = this.#options.replica.term().term;
+    const settled = settledTree(this.#options.replica, this.#shown);
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
       this.#asked.set(id, { kind: "term", resolve });
       this.#orReject(id, reject, () =>
-        this.#take({ kind: "promise term", id, term, choice, currentTerm }),
+        this.#take({ kind: "promise term", id, term, choice, currentTerm, settled }),
       );
     });
   }
@@ -193,6 +194,12 @@ export class Witness implements WitnessPort {
     for (const effect of effects) this.#perform(effect);
   }
 
+  /** What the openings of terms are judged by, beside the replica. */
+  get #shown(): Parameters<typeof settledTree>[1] {
+    const { verifier } = this.#options;
+    return { verifier, evidenceOf: (term) => this.#evidence.get(term) };
+  }
+
   #perform(effect: WitnessEffect): void {
     const { replica, scheduler, onReport } = this.#options;
     switch (effect.kind) {
@@ -235,14 +242,12 @@ export class Witness implements WitnessPort {
   }
 
   #askReplica(effect: Extract<WitnessEffect, { kind: "ask replica" }>): void {
-    const { replica, verifier } = this.#options;
+    const { replica } = this.#options;
     const { id, size, openingOf: term, overdue } = effect;
     const verdict = replica.vouch(size);
     const look = lookOf(replica);
     const omits = verdict.kind === "stands" && overdue.some((held) => isOmitted(held, size, look));
-    const evidenceOf = (of: bigint): StartEvidence | undefined => this.#evidence.get(of);
-    const opening =
-      term === undefined ? undefined : trustedOpeningOf(replica, term, { verifier, evidenceOf });
+    const opening = term === undefined ? undefined : trustedOpeningOf(replica, term, this.#shown);
     const finalSize = replica.final()?.size ?? 0n;
     this.#take({ kind: "replica", id, verdict, finalSize, omits, opening });
   }
@@ -262,7 +267,8 @@ export class Witness implements WitnessPort {
           promisedTerm: store.promisedTerm(),
           choice,
         }));
-        this.#take({ kind: "term stored", id, ...stored });
+        const settled = settledTree(this.#options.replica, this.#shown);
+        this.#take({ kind: "term stored", id, ...stored, settled });
         return;
       }
       case "store lost":
@@ -363,19 +369,6 @@ export class Witness implements WitnessPort {
     this.#asked.delete(id);
     if (asked?.kind === "term") asked.resolve(result);
   }
-}
-
-function readStored(store: WitnessStore): StoredWitness {
-  const promises = [...store.promises()].flatMap(([origin, head]): [string, PromisedHead][] => {
-    const term = termOfOriginText(origin);
-    return term === undefined ? [] : [[origin, { term, ...head }]];
-  });
-  return {
-    promises: new Map(promises),
-    promisedTerm: store.promisedTerm(),
-    promisedChoice: store.promisedChoice(),
-    lost: store.lost(),
-  };
 }
 
 function readEvidence(bytes: Uint8Array): StartEvidence | undefined {
