@@ -1,6 +1,7 @@
 /**
  * A gateway that cannot reach the sequencer, killed before its city's witness has passed its batch on: what
- * it sealed comes onto the ledger by way of another city all the same, once it runs again.
+ * it sealed comes onto the ledger by way of another city all the same, once it runs again. What a witness holds is in
+ * its memory alone: killed, it has it again from whoever still has it.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -11,6 +12,8 @@ import { FinalLedger } from "./final-ledger.ts";
 import { type FaultNetwork, type GatewayProcess, startManyCities } from "./processes.ts";
 import { assertReplays } from "./replayed.ts";
 import { assertOnLedger, handleOf, sealedCounts, settled } from "./settled.ts";
+
+const inclusionBoundMs = 6_000;
 
 describe("a gateway that is cut off from the sequencer", () => {
   let network: FaultNetwork<ManyCities>;
@@ -24,7 +27,7 @@ describe("a gateway that is cut off from the sequencer", () => {
       count: 3,
       quorum: 2,
       faults: 0,
-      bounds: { heartbeat_s: 1, inclusion_bound_s: 10 },
+      bounds: { heartbeat_s: 1, inclusion_bound_s: inclusionBoundMs / 1000 },
     });
     sequencer = network.sequencer as GatewayProcess;
     ledger = new FinalLedger(network.provider.member.addresses.http);
@@ -57,6 +60,32 @@ describe("a gateway that is cut off from the sequencer", () => {
       ({ receipt }) => receipt === handleOf(answer),
     );
     assert.deepEqual([attempt?.provider, attempt?.consumer], ["receipt", "match"]);
+  });
+
+  it("has them there too when the witness that holds them for it is killed, because they are passed on again", async () => {
+    const { cities, client, consumer, provider } = network;
+    const cutOff = cities.wired(consumer.member);
+    const holder = cities.wired(provider.member);
+    const sequencing = cities.wired(sequencer.member);
+    await settled(network, ledger);
+    cities.wires.partition([holder], [sequencing]);
+    const answer = await client.getDivision("330106");
+    assert.equal(answer.code, 0, answer.details);
+    // It is passed on after half of the bound: the other witness has it, and cannot pass it on.
+    const passedOnAtMs = Date.now() + inclusionBoundMs * 0.75;
+    await eventually("it is passed on", () => Date.now() > passedOnAtMs);
+    await provider.end("SIGKILL");
+    await provider.start("product");
+    const closing = async (): Promise<string | undefined> => {
+      await ledger.update();
+      return matchAttempts(ledger.records).find(({ receipt }) => receipt === handleOf(answer))
+        ?.consumer;
+    };
+    assert.equal(await closing(), undefined, "nobody has passed it on");
+    cities.wires.heal();
+    cities.wires.partition([cutOff], [sequencing]);
+    const isMatched = async (): Promise<boolean> => (await closing()) === "match";
+    await eventually("it is final, with the wire of its own still cut", isMatched, 40_000);
   });
 
   it("goes on by itself once the wire is whole, and the ledger has no finding", async () => {
