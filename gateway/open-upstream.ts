@@ -11,6 +11,7 @@ import {
   validateQueries,
 } from "./connectors/create-upstream.ts";
 import { parseHostPort } from "./tls.ts";
+import { toldUpstream } from "./told-upstream.ts";
 import { type CheckUpstreams, type OpenUpstream, Upstreams } from "./upstreams.ts";
 
 /** Opens the connector that an entry of the configuration describes for a service. Throws FILE_UNREADABLE, CONFIG_INVALID. */
@@ -50,7 +51,14 @@ export async function openUpstreams(
   const onQueryFault: ConnectorPorts["onQueryFault"] = (service, fault) =>
     logger.error({ event: "query failed", service, ...fault }, "a query failed");
   const open: OpenUpstream = (service, entry) => {
-    const upstream = openUpstream(service, entry, { scheduler, replica, onQueryFault });
+    const upstream = toldUpstream(
+      openUpstream(service, entry, { scheduler, replica, onQueryFault }),
+      {
+        away: (what, cause) =>
+          logger.warn({ event: "upstream away", service, what, cause }, "an upstream is away"),
+        back: () => logger.info({ event: "upstream back", service }, "an upstream answers again"),
+      },
+    );
     return wrapUpstream?.(upstream) ?? upstream;
   };
   const check: CheckUpstreams = (upstreams) =>

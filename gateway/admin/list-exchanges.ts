@@ -6,10 +6,11 @@ import {
   ExchangeEntrySchema,
   type ListExchangesRequest,
 } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
-import type { Call } from "../../src/gen/causeway/record/v1/parts_pb.ts";
+import type { Call, Handle } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import {
   type Acknowledgement,
   CheckSchema,
+  type Closed,
   OutcomeSchema,
   type Refusal,
   Side,
@@ -94,8 +95,7 @@ class Listing {
         if (body.value.side === Side.PROVIDER) {
           return this.#provided(record, bytes, batch, position);
         }
-        this.#entry(record, body.value, "consumer", batch, position);
-        return;
+        return this.#closed(record, body.value, batch, position);
       case "acknowledgement":
         return this.#acknowledged(record, body.value, batch, position);
       case "refusal":
@@ -127,16 +127,25 @@ class Listing {
   ): void {
     const entry = this.#entry(record, acknowledgement, "consumer", batch, position);
     entry.segments++;
-    const { receipt } = acknowledgement;
+    this.#describeBy(entry, acknowledgement.receipt);
+  }
+
+  #closed(record: LedgerRecord, closed: Closed, batch: JournalBatch, position: number): void {
+    this.#describeBy(this.#entry(record, closed, "consumer", batch, position), closed.refusal);
+  }
+
+  /** The consumer's records do not say what was called: the record of the provider that they answer does. */
+  #describeBy(entry: ExchangeEntry, handle: Handle | undefined): void {
+    if (handle === undefined) return;
     const { replica } = this.#ports;
-    const index = receipt === undefined ? undefined : replica.indexOfLeaf(receipt.leafHash);
+    const index = replica.indexOfLeaf(handle.leafHash);
     const answered = index === undefined ? undefined : replica.batch(index);
-    const bytes = answered?.records[receipt?.position ?? 0];
+    const bytes = answered?.records[handle.position];
     if (answered === undefined || bytes === undefined) return;
     entry.peer = answered.header.gateway;
     if (entry.service !== "") return;
     const first = namingRecord(openRecord(bytes), answered.leaf, this.#ports);
-    describeCall(entry, first && beginOf(first)?.call, "consumer");
+    if (first !== undefined) describeCall(entry, callOf(first), "consumer");
   }
 
   #refused(record: LedgerRecord, refusal: Refusal, batch: JournalBatch, position: number): void {
@@ -174,6 +183,10 @@ class Listing {
     this.entries.push(entry);
     return entry;
   }
+}
+
+function callOf(record: LedgerRecord): Call | undefined {
+  return record.body.case === "refusal" ? record.body.value.call : beginOf(record)?.call;
 }
 
 function describeCall(entry: ExchangeEntry, call: Call | undefined, side = "provider"): void {

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type ClientUnaryCall, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { isDeepStrictEqual } from "node:util";
+import { causeway } from "../cli/support.ts";
+import { eventually } from "../support/admin-client.ts";
 import { errorInfo } from "../support/agency-client.ts";
 import { type RunningStreams, startStreams, withPurpose } from "../support/running-streams.ts";
+import { divisionsService } from "../support/two-cities.ts";
 import { streamMessage, streamMethods, streamOrders } from "../support/stream-service.ts";
 
 const same = (bytes: Buffer): Buffer => bytes;
@@ -100,6 +104,23 @@ describe("a grant that names no field of the answer", () => {
     assert.equal(second.error, null, second.error?.details);
     const third = await ask(running, streamMessage(Buffer.from("5")));
     assert.equal(errorInfo(third.error?.metadata ?? new Metadata())?.reason, "QUOTA_EXHAUSTED");
+  });
+
+  it("is listed to the consumer with what it refused, as soon as the refusal is on the ledger", async () => {
+    const { admin } = running.cities.consumer.addresses;
+    const words = ["exchange", "list", "--service", divisionsService, "--outcome", "REFUSED"];
+    await eventually("the refusal has come", async () => {
+      const { stdout } = await causeway(...words, "--admin", admin, "--output", "json");
+      const rows = JSON.parse(stdout) as readonly Readonly<Record<string, unknown>>[];
+      return isDeepStrictEqual(
+        rows.map(({ peer, method }) => [peer, method]),
+        // The quota, and the answer that was no message.
+        [
+          [running.cities.provider.gateway.card.id, streamMethods.unary],
+          [running.cities.provider.gateway.card.id, streamMethods.unary],
+        ],
+      );
+    });
   });
 });
 
