@@ -35,3 +35,20 @@ export function createProcessIo(): Io {
     ...(ask === undefined ? {} : { ask }),
   };
 }
+
+/** As a shell names the end by SIGPIPE. */
+const brokenPipe = 141;
+
+/**
+ * Ends the process once nobody reads its standard output any more, as under `| head`, and goes on without anybody
+ * to read its standard error.
+ */
+export function endWithReader(): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(brokenPipe);
+  });
+  process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -299,6 +300,25 @@ describe("the program itself", () => {
     assert.equal(ran.stdout, "");
     assert.match(ran.stderr, /reason {2}GATEWAY_UNAVAILABLE: /);
     assert.match(ran.stderr, /next {4}Start it with `causeway gateway run`/);
+  });
+
+  test("ends like any program when nobody reads its output any more, without a word", async () => {
+    const child = spawn(process.execPath, [main, "--help"], { stdio: ["ignore", "pipe", "pipe"] });
+    child.stdout.destroy();
+    let said = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+    const [code] = (await once(child, "close")) as [number | null];
+    assert.deepEqual([code, said], [141, ""]);
+  });
+
+  test("goes on to its end when nobody reads its standard error", async () => {
+    const words = [main, "ledger", "status", "--admin", join(root, "no.sock")];
+    const child = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "pipe"] });
+    child.stderr.destroy();
+    const [code] = (await once(child, "close")) as [number | null];
+    assert.equal(code, exitCodes.unavailable);
   });
 
   test("asks for nothing when standard input is no terminal", () => {
