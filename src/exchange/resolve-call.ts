@@ -71,34 +71,51 @@ function findServices(
     );
 }
 
-function chooseGrant(options: {
+interface Asked {
   readonly view: RegistryView;
   readonly gateway: string;
   readonly agency: string;
-  readonly service: ServiceFact;
   readonly path: string;
-  readonly purpose: string;
   readonly evaluatedAt: number;
-}): GrantFact | ReasonCode {
+}
+
+/** The agency's grants for a service, the newest first. */
+function grantsFor({ view, agency }: Asked, service: ServiceFact): readonly GrantFact[] {
+  return view
+    .grantsOf(agency)
+    .filter(({ detail }) => detail.service === service.id)
+    .toReversed();
+}
+
+/** Why a grant does not cover a call for this purpose now; `undefined` when it does. */
+function failureOf(asked: Asked, grant: GrantFact, purpose: string): ReasonCode | undefined {
+  const { view } = asked;
+  const attempt = {
+    consumerGateway: asked.gateway,
+    service: grant.detail.service,
+    method: asked.path,
+    purpose,
+    grant: grant.standing.address,
+    evaluatedAtS: asked.evaluatedAt,
+  };
+  return checkGrant(view, attempt, includedTakings(view, attempt)).reason;
+}
+
+function chooseGrant(asked: Asked, service: ServiceFact, purpose: string): GrantFact | ReasonCode {
   let furthest: ReasonCode = "GRANT_MISSING";
-  const grants = options.view
-    .grantsOf(options.agency)
-    .filter(({ detail }) => detail.service === options.service.id);
-  for (const grant of grants.toReversed()) {
-    const attempt = {
-      consumerGateway: options.gateway,
-      service: options.service.id,
-      method: options.path,
-      purpose: options.purpose,
-      grant: grant.standing.address,
-      evaluatedAtS: options.evaluatedAt,
-    };
-    const early = includedTakings(options.view, attempt);
-    const failure = checkGrant(options.view, attempt, early).reason;
+  for (const grant of grantsFor(asked, service)) {
+    const failure = failureOf(asked, grant, purpose);
     if (failure === undefined) return grant;
     if (rank.indexOf(failure) > rank.indexOf(furthest)) furthest = failure;
   }
   return furthest;
+}
+
+/** Whether a grant in force covers the method, for whatever purpose. */
+function isGrantedNow(asked: Asked, service: ServiceFact): boolean {
+  return grantsFor(asked, service).some(
+    (grant) => failureOf(asked, grant, grant.detail.purposes[0] ?? "") === undefined,
+  );
 }
 
 function no(stage: DenialStage, reason: ReasonCode, catalogued: boolean): Unresolved {
@@ -117,7 +134,7 @@ export function resolveCall(options: {
   /** Unix seconds. */
   readonly evaluatedAt: number;
 }): ResolvedCall | Unresolved {
-  const { view, agency, system, path, evaluatedAt } = options;
+  const { view, agency, system, path } = options;
   const named = options.service ?? system.defaults?.service;
   const services = isMethodPath(path) ? findServices(view, path, named) : [];
   if (services.length === 0) {
@@ -129,21 +146,15 @@ export function resolveCall(options: {
   );
   if (granted.length === 0) return no("grant", "GRANT_MISSING", true);
   const usable = granted.filter(({ id }) => system.services?.includes(id) ?? true);
-  if (usable.length > 1) return no("local", "SERVICE_AMBIGUOUS", true);
-  const [service] = usable;
+  // What was granted once and is no more does not make a path ambiguous.
+  const meant = usable.length > 1 ? usable.filter((each) => isGrantedNow(options, each)) : usable;
+  if (usable.length > 1 && meant.length !== 1) return no("local", "SERVICE_AMBIGUOUS", true);
+  const [service] = meant;
   if (service === undefined) return no("local", "CALLER_NOT_ALLOWED", true);
   const purpose = options.purpose ?? system.defaults?.purpose;
   if (purpose === undefined) return no("local", "PURPOSE_MISSING", true);
   if (!(system.purposes?.includes(purpose) ?? true)) return no("local", "CALLER_NOT_ALLOWED", true);
-  const grant = chooseGrant({
-    view,
-    gateway: options.gateway,
-    agency,
-    service,
-    path,
-    purpose,
-    evaluatedAt,
-  });
+  const grant = chooseGrant(options, service, purpose);
   if (typeof grant === "string") return no("grant", grant, true);
   const method = service.body.methods.find((candidate) => candidate.path === path) as ServiceMethod;
   return { service, method, grant, purpose };
