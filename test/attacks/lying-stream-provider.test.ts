@@ -9,7 +9,8 @@ import { systemRandom } from "../../gateway/runtime.ts";
 import { createUuidV7 } from "../../src/base/ids.ts";
 import type { ReasonCode } from "../../src/base/reasons.ts";
 import type { AnswerFrame, Proof } from "../../src/gen/causeway/exchange/v1/link_pb.ts";
-import { Check, Outcome } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { StatusSource } from "../../src/gen/causeway/record/v1/parts_pb.ts";
+import { Check, type Closed, Outcome } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import type { LedgerRecord } from "../../src/record/record.ts";
 import { recordHash } from "../../src/record/record.ts";
 import { eventually } from "../support/admin-client.ts";
@@ -364,6 +365,26 @@ describe("a consumer whose provider lies in a stream", () => {
     // What has left by the time of the closing: its caller may have more of what was acknowledged, and nothing else.
     assert.ok(last.value.frames <= BigInt(1 + acknowledged.length));
     assert.ok(told.messages.length <= acknowledged.length);
+  });
+
+  // The last: its grant is taken away.
+  it("is told GRANT_REVOKED as soon as its gateway knows, whatever its provider goes on to say", async () => {
+    const told = await chat(async (stream) => {
+      await begun(stream);
+      await running.revoke();
+      await stream.until(() => stream.victim.heard.some(({ case: name }) => name === "cancel"));
+      await stream.answer([lie], { final: true });
+    });
+    assert.deepEqual([told.reason, told.status.code], ["GRANT_REVOKED", 7]);
+    assert.deepEqual(told.messages, [honest]);
+    assert.equal(told.said.length, 2);
+    assertClosed(told, Outcome.CANCELLED);
+    const { status } = (told.said[1]?.body.value ?? {}) as Closed;
+    assert.deepEqual(
+      [status?.reason, status?.source],
+      ["GRANT_REVOKED", StatusSource.GATEWAY],
+      "what has ended it is on record",
+    );
   });
 
   /** So many segments of one message, the last final. */

@@ -20,6 +20,12 @@ import { freeAddress } from "../support/free-port.ts";
 import { divisionsService, writeConfig } from "../support/two-cities.ts";
 import { annotatedDivisions } from "./annotated-divisions.ts";
 
+interface ErrorDetail {
+  readonly reason?: string;
+  readonly metadata?: { readonly record?: string };
+  readonly fieldViolations?: readonly { readonly field?: string }[];
+}
+
 async function recordOf(admin: string, handle: string): Promise<ReturnType<typeof openRecord>> {
   const client = createGrpcClient(`unix:${admin}`, credentials.createInsecure());
   try {
@@ -181,10 +187,22 @@ describe("a REST program and a REST service, through two gateways", () => {
     test(`is refused ${what} as a gRPC caller is, and the service does not hear of it`, async () => {
       const before = requests.length;
       const response = await fetch(`${base}${path}`, { headers: given });
-      const { details } = (await response.json()) as { details: { reason?: string }[] };
+      const { details } = (await response.json()) as { details: ErrorDetail[] };
       const info = details.find((one) => one.reason !== undefined);
       assert.deepEqual([response.status, info?.reason], [status, reason]);
       assert.equal(requests.length, before);
+      const violations = details.flatMap(({ fieldViolations = [] }) => fieldViolations);
+      assert.deepEqual(
+        violations.map(({ field }) => field),
+        reason === "MALFORMED" ? ["x"] : [],
+      );
+      // By the record that it names an operator finds what its caller complains about.
+      const named = await recordOf(
+        running.cities.consumer.addresses.admin,
+        info?.metadata?.record ?? "",
+      );
+      assert.ok(named.body.case === "refusal");
+      assert.equal(named.body.value.reason, reason);
     });
   }
 

@@ -365,6 +365,7 @@ const consumerEvents: fc.Arbitrary<ConsumerEvent> = fc.oneof(
     kind: fc.constant("interrupted" as const),
     by: fc.constantFrom("cancelled" as const, "deadline" as const),
   }),
+  fc.record({ kind: fc.constant("taken" as const), reason: fc.constant("GRANT_REVOKED" as const) }),
 );
 
 function runConsumer(writes: boolean, events: readonly ConsumerEvent[]): ConsumerEffect[] {
@@ -376,6 +377,10 @@ function runConsumer(writes: boolean, events: readonly ConsumerEvent[]): Consume
     effects.push(...step.effects);
   }
   return effects;
+}
+
+function isClosed(effects: readonly ConsumerEffect[]): boolean {
+  return effects.some((effect) => effect.kind === "seal-acknowledgement" && effect.final);
 }
 
 describe("the consumer's machine", () => {
@@ -408,7 +413,10 @@ describe("the consumer's machine", () => {
           assert.ok(acknowledged >= 0);
         }
         const ends = effects.filter(
-          (effect) => effect.kind === "fail" || (effect.kind === "hand-over" && effect.last),
+          (effect) =>
+            effect.kind === "fail" ||
+            effect.kind === "refuse" ||
+            (effect.kind === "hand-over" && effect.last),
         );
         assert.ok(ends.length <= 1);
         if (effects.some(({ kind }) => kind === "forget")) assert.equal(ends.length, 1);
@@ -446,6 +454,28 @@ describe("the consumer's machine", () => {
         ]);
         assert.equal(effects.filter(({ kind }) => kind === "forget").length, 1);
       }),
+    );
+  });
+
+  it("acknowledges nothing more, and hands over nothing of what is not acknowledged, once its authority is taken, in any schedule", () => {
+    const taken: ConsumerEvent = { kind: "taken", reason: "GRANT_REVOKED" };
+    fc.assert(
+      fc.property(
+        fc.boolean(),
+        fc.array(consumerEvents, { maxLength: 30 }),
+        fc.array(consumerEvents, { maxLength: 30 }),
+        (writes, before, after) => {
+          const first = runConsumer(writes, before);
+          const rest = runConsumer(writes, [...before, taken, ...after]).slice(first.length);
+          const kinds = rest.map(({ kind }) => kind);
+          assert.ok(!kinds.includes("call") && !kinds.includes("connect"));
+          assert.ok(!kinds.includes("seal-acknowledgement"));
+          // All that is handed over yet is the end of what was closed before.
+          const handed = rest.filter((effect) => effect.kind === "hand-over");
+          assert.ok(handed.every(({ last }) => last));
+          assert.ok(handed.length === 0 || isClosed(first));
+        },
+      ),
     );
   });
 
@@ -503,6 +533,76 @@ describe("the consumer's machine", () => {
     assert.equal(gone.filter(({ kind }) => kind === "connect").length, 0);
   });
 
+  const taken: ConsumerEvent = { kind: "taken", reason: "GRANT_REVOKED" };
+
+  it("refuses a call whose authority is taken before its statement is signed, in its second attempt too", () => {
+    const refused = [{ kind: "refuse", reason: "GRANT_REVOKED" }, { kind: "forget" }];
+    assert.deepEqual(runConsumer(false, [taken]), refused);
+    const again: ConsumerEvent[] = [
+      { kind: "connected" },
+      { kind: "nonce-stale", replayable: true },
+      { kind: "sealed" },
+    ];
+    assert.deepEqual(runConsumer(false, [...again, taken]).slice(-2), refused);
+    const meanwhile = [...again.slice(0, 2), taken, ...again.slice(2)];
+    assert.deepEqual(runConsumer(false, meanwhile).slice(-2), refused);
+  });
+
+  it("ends a silent stream at once, also while its caller is slow to take what came before", () => {
+    const slow: ConsumerEvent[] = [
+      { kind: "connected" },
+      { kind: "answer" },
+      { kind: "checked", result: "match", final: false },
+      { kind: "sealed" },
+    ];
+    const silent: ConsumerEvent[] = [...slow, { kind: "handed-over" }];
+    for (const events of [slow, silent]) {
+      const effects = runConsumer(false, [...events, taken, { kind: "sealed" }]);
+      const kinds = effects.map(({ kind }) => kind);
+      assert.deepEqual(kinds.slice(-4), ["send-cancel", "seal-closed", "fail", "forget"]);
+    }
+  });
+
+  it("hands over nothing of a segment whose acknowledgement is being sealed, unless that closes the attempt", () => {
+    const sealing = (final: boolean): ConsumerEvent[] => [
+      { kind: "connected" },
+      { kind: "answer" },
+      { kind: "checked", result: "match", final },
+      taken,
+      { kind: "sealed" },
+      { kind: "sealed" },
+    ];
+    const kinds = (final: boolean): string[] =>
+      runConsumer(false, sealing(final))
+        .map(({ kind }) => kind)
+        .slice(2);
+    const ends = ["send-cancel", "seal-closed", "fail", "forget"];
+    assert.deepEqual(kinds(false), ["seal-acknowledgement", ...ends]);
+    assert.deepEqual(kinds(true), ["seal-acknowledgement", "hand-over", "forget"]);
+  });
+
+  it("records and tells what was wrong with a request also when it is found while a record is being sealed", () => {
+    const bad: ConsumerEvent = { kind: "interrupted", by: "cancelled", reason: "MALFORMED" };
+    const effects = runConsumer(false, [
+      { kind: "connected" },
+      { kind: "answer" },
+      { kind: "checked", result: "match", final: false },
+      bad,
+      { kind: "interrupted", by: "cancelled" },
+      { kind: "sealed" },
+    ]);
+    const closed = effects.find((effect) => effect.kind === "seal-closed");
+    const { outcome, source, reason } = closed ?? {};
+    assert.deepEqual([outcome, source, reason], ["cancelled", "caller", "MALFORMED"]);
+    const again = runConsumer(false, [
+      { kind: "connected" },
+      { kind: "nonce-stale", replayable: true },
+      bad,
+      { kind: "sealed" },
+    ]);
+    assert.deepEqual(again.at(-2), { kind: "fail", reason: "MALFORMED" });
+  });
+
   const checking: readonly ConsumerEvent[] = [{ kind: "connected" }, { kind: "answer" }];
   const handing: readonly ConsumerEvent[] = [
     ...checking,
@@ -540,6 +640,7 @@ describe("the consumer's machine", () => {
       "caller",
       "CANCELLED",
     ],
+    ["its authority is taken away", [...checking, taken], "gateway", "GRANT_REVOKED"],
     [
       "the link ends",
       [{ kind: "connected" }, { kind: "link-lost", replayable: false }],
@@ -552,7 +653,7 @@ describe("the consumer's machine", () => {
       const closed = effects.find((effect) => effect.kind === "seal-closed");
       assert.deepEqual([closed?.source, closed?.reason, closed?.nextAttempt], [source, reason, 0]);
       const isTold = effects.some(({ kind }) => kind === "send-cancel");
-      assert.equal(isTold, ["INTERNAL", "LEDGER_BEHIND", "BUSY", "CANCELLED"].includes(reason));
+      assert.equal(isTold, !["NO_ANSWER", "SHUTTING_DOWN"].includes(reason));
       assert.deepEqual(
         effects.slice(-2).map(({ kind }) => kind),
         ["fail", "forget"],

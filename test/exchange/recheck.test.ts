@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import type { FailedRecheck } from "../../src/exchange/provider-records.ts";
-import { type Foundations, recheck } from "../../src/exchange/recheck.ts";
+import { type Foundations, recheck, type Stand, standAt } from "../../src/exchange/recheck.ts";
 import { AddressSchema } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import type { Replica, Seen } from "../../src/ledger/ports.ts";
 import { recordHash } from "../../src/record/record.ts";
@@ -38,8 +38,8 @@ interface World {
 /** The record at this position of every batch. */
 const records = [statusRecord(1), statusRecord(2), statusRecord(3)];
 
-function failureIn(world: World): FailedRecheck | undefined {
-  const { grant = stands, facts = {}, histories = {}, finalAtMs = closedAtMs, local } = world;
+function replicaIn(world: World): Replica {
+  const { grant = stands, facts = {}, histories = {}, finalAtMs = closedAtMs } = world;
   const history = (ids: readonly string[]): unknown =>
     new Map(
       ids.map((id) => {
@@ -63,13 +63,22 @@ function failureIn(world: World): FailedRecheck | undefined {
     final: () => ({ ...seen, timeMs: finalAtMs }),
     batch: () => ({ records }),
   };
+  return replica as unknown as Replica;
+}
+
+function failureIn(world: World): FailedRecheck | undefined {
   return recheck({
     foundations,
-    replica: replica as unknown as Replica,
-    localTakings: { get: () => local },
+    replica: replicaIn(world),
+    localTakings: { get: () => world.local },
     seen,
     closedAtMs,
   });
+}
+
+function standIn(world: World, of: Foundations = foundations): Stand {
+  const localTakings = { get: () => world.local };
+  return standAt({ foundations: of, replica: replicaIn(world), localTakings, atMs: closedAtMs });
 }
 
 function reasonIn(world: World): unknown {
@@ -164,5 +173,50 @@ describe("the check in the turn that closes a batch", () => {
   it("fails when the newest final checkpoint is older than the service allows", () => {
     assert.equal(reasonIn({ finalAtMs: closedAtMs - 60_000 }), undefined);
     assert.equal(reasonIn({ finalAtMs: closedAtMs - 60_001 }), "STALE_REPLICA");
+  });
+});
+
+describe("how an open attempt stands between its seals", () => {
+  const until = { index: 12n, position: 0 };
+
+  it("is taken by what fails the check of a seal, but not by a replica that is behind", () => {
+    assert.equal(standIn({ grant: { ...stands, until } }).taken, "GRANT_REVOKED");
+    assert.equal(standIn({ local: hash }).taken, "GRANT_REVOKED");
+    assert.equal(standIn({ facts: { shenzhen: { ...stands, until } } }).taken, "MEMBER_NOT_ACTIVE");
+    assert.equal(standIn({ grant: { ...stands, exp: closedAtS } }).taken, "GRANT_EXPIRED");
+    assert.equal(standIn({ finalAtMs: 0 }).taken, undefined);
+  });
+
+  it("ends with the first of the grant, the members on both sides and the service", () => {
+    assert.equal(standIn({}).endsAtS, undefined);
+    const ends = { ...stands, exp: closedAtS + 60 };
+    assert.equal(standIn({ grant: ends }).endsAtS, closedAtS + 60);
+    for (const id of [
+      "shenzhen",
+      "shenzhen/market",
+      "hangzhou/civil/gw1",
+      "hangzhou/civil/divisions",
+    ]) {
+      const earlier = { ...stands, exp: closedAtS + 30 };
+      assert.equal(standIn({ grant: ends, facts: { [id]: earlier } }).endsAtS, closedAtS + 30, id);
+    }
+  });
+
+  it("ends with a version that has taken the place of another, before that is seen", () => {
+    const { address } = stands;
+    const next = { address: { index: 12n, position: 0 }, since: 12n, exp: closedAtS + 30 };
+    const replaced = { address, since: 1n, until: next.address };
+    const histories = { "shenzhen/market": [replaced, next] };
+    assert.deepEqual(standIn({ histories }), { taken: undefined, endsAtS: closedAtS + 30 });
+  });
+
+  it("rests on no gateway of the provider's before one is chosen, and on its agency", () => {
+    const unchosen = { ...foundations, providerGateway: undefined };
+    const taken = { ...stands, until };
+    const gone = { facts: { "hangzhou/civil/gw1": taken } };
+    assert.equal(standIn(gone, unchosen).taken, undefined);
+    assert.equal(standIn(gone).taken, "MEMBER_NOT_ACTIVE");
+    const left = { facts: { "hangzhou/civil": taken } };
+    assert.equal(standIn(left, unchosen).taken, "MEMBER_NOT_ACTIVE");
   });
 });

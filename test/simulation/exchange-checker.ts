@@ -209,6 +209,10 @@ export class ExchangeChecker {
       if ((this.#revoked.get(grant) ?? 0) > 0 || until !== undefined) {
         this.fail(`${gateway.name} seals ${body.case} under grant ${grant} after its revocation`);
       }
+      const exp = replica.state().grants.get(grant)?.standing.exp;
+      if (exp !== undefined && gateway.nowMs >= exp * 1000) {
+        this.fail(`${gateway.name} seals ${body.case} under grant ${grant} after its end`);
+      }
       const ageMs = gateway.nowMs - replica.final().timeMs;
       if (ageMs > 30_000)
         this.fail(`${gateway.name} seals ${body.case} ${ageMs} ms after its final`);

@@ -132,6 +132,17 @@ export const brokenSources: Readonly<Record<string, readonly MutantSource[]>> = 
   creditIsGiven: [
     { file: "link-carriage.js", from: "if (credit !== undefined)", to: "if (false)" },
   ],
+  takenEndsCalls: [
+    { file: "consumer.js", from: 'kindOfBatch(header) === "governance"', to: "false" },
+  ],
+  overEndsCalls: [{ file: "expiry-watch.js", from: "this.#over();", to: "void 0;" }],
+  takenEndsWhatIsSealed: [
+    {
+      file: "consumer-machine.js",
+      from: 'return stay(by === "taken" && isClosing(state) ? state : marked);',
+      to: 'return stay(by === "taken" ? state : marked);',
+    },
+  ],
   singleUse: [
     { file: "used-attempts.js", from: "if (this.#forgetAtMs.has(key))", to: "if (false)" },
   ],
@@ -177,4 +188,7 @@ export const sourceProofs: Readonly<Record<string, number>> = {
   lookedBackFromWhatIsNotFinal: 80,
   partsUnderCredit: 0,
   creditIsGiven: 0,
+  takenEndsCalls: 1,
+  overEndsCalls: 2,
+  takenEndsWhatIsSealed: 1,
 };

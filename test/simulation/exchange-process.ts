@@ -31,6 +31,7 @@ import { LookBack } from "./exchange-look-back.ts";
 import { LinkPool } from "./exchange-network.ts";
 import { SimReplica } from "./exchange-replica.ts";
 import type { ExchangeSim } from "./exchange-sim.ts";
+import { StandingCalls } from "./exchange-standing.ts";
 import type { SimGrant, SimMethod } from "./exchange-universe.ts";
 import { answerBytesMax, SimUpstream } from "./exchange-upstream.ts";
 
@@ -55,6 +56,8 @@ export class SimProcess {
   readonly #lookBack: LookBack;
   readonly joined: JoinedCalls = new JoinedCalls();
   readonly callers: Set<SimCaller> = new Set();
+  /** Of an honest consumer. */
+  readonly #standing: StandingCalls | undefined;
   readonly #sealer: Sealer;
   readonly #openBefore: Set<string>;
   /** Revocations that act and are not durable, by their records. */
@@ -122,11 +125,15 @@ export class SimProcess {
       seal: (queued) => {
         const { kind, record, decidedAtMs, states } = queued;
         const checked = rules.rechecked ? queued : { kind, record, decidedAtMs, states };
-        return this.journal.seal(
+        const sealed = this.journal.seal(
           rules.openKept ? checked : { ...checked, states: checked.states.filter(isNotOpen) },
         );
+        this.#standing?.queued(record, sealed);
+        return sealed;
       },
     };
+    const isHonestConsumer = !isProvider && gateway.lies === undefined;
+    this.#standing = isHonestConsumer ? new StandingCalls(this) : undefined;
     this.#sealer = gateway.lies?.sealer(honest, this) ?? honest;
     const ports = this.#ports();
     this.leaves = new HeldLeaves({
@@ -207,6 +214,7 @@ export class SimProcess {
       this.unacknowledged.onIncluded(batch);
       this.provider.onIncluded(batch);
       this.consumer.onIncluded(batch);
+      this.#standing?.look();
     });
     this.localTakings.whenTaken(() => {
       this.provider.recheckOpen();
@@ -266,6 +274,7 @@ export class SimProcess {
   says(body: FrameBody): readonly FrameBody[] {
     const { lies } = this.gateway;
     if (lies === undefined) this.sim.checker.sends(this, body);
+    if (body.case === "call") this.#standing?.called(body.value);
     return lies?.frames(body) ?? [body];
   }
 

@@ -7,7 +7,13 @@ import type { SimGateway } from "./exchange-gateway.ts";
 import type { ExchangeRules } from "./exchange-rules.ts";
 import { judgeFindings, pickLies } from "./exchange-lies.ts";
 import { ExchangeSim } from "./exchange-sim.ts";
-import { theUniverse } from "./exchange-universe.ts";
+import {
+  earlyEndS,
+  type SimGrant,
+  type SimMethod,
+  theUniverse,
+  type Universe,
+} from "./exchange-universe.ts";
 
 export interface ExchangeOutcome {
   readonly seed: number;
@@ -137,6 +143,7 @@ export class ExchangeSchedule {
     this.#calls();
     const kinds = troubles.filter(() => random.chance(0.5));
     if (random.chance(0.08)) world.after(random.between(500, 5000), () => leaveBehind(this));
+    if (random.chance(0.3)) this.#streamsAtTheEnd();
     const count = random.between(0, 10);
     for (let i = 0; i < count && kinds.length > 0; i++) {
       const trouble = random.pick(kinds);
@@ -180,6 +187,17 @@ export class ExchangeSchedule {
       }
       this.#calls();
     });
+  }
+
+  /** Streams that are open when the grant of theirs ends. */
+  #streamsAtTheEnd(): void {
+    const { world, consumers, universe } = this.sim;
+    const consumer = consumers[1] as SimGateway;
+    for (let i = 3; i > 0; i--) {
+      world.after(world.random.between(earlyEndS * 1000 - 3000, earlyEndS * 1000 + 500), () => {
+        consumer.process?.call(world.random.pick(streamsOf(universe)));
+      });
+    }
   }
 
   #cosign(): void {
@@ -254,9 +272,34 @@ const breakStream: Trouble = ({ sim }) => {
   sim.world.random.pick(streams).break();
 };
 
-const revoke: Trouble = ({ sim }) => {
+function streamsOf({ methods }: Universe): readonly SimMethod[] {
+  return methods.filter(({ client, server }) => client && server);
+}
+
+/** Revoked while streams are open, of which a slow disk takes long to acknowledge what came. */
+const revokeStreams: Trouble = (schedule) => {
+  const { consumers, universe, world } = schedule.sim;
+  const { random } = world;
+  const consumer = random.pick(consumers);
+  consumer.isSlow = true;
+  schedule.during(6000, () => {
+    consumer.isSlow = false;
+  });
+  for (let i = random.between(2, 4); i > 0; i--) {
+    consumer.process?.call(random.pick(streamsOf(universe)));
+  }
+  const grant = universe.grants.findLast(
+    (one) => consumer.id.startsWith(one.consumer) && one.service.endsWith("/streams"),
+  );
+  schedule.during(random.between(300, 3000), () => takeAway(schedule.sim, grant));
+};
+
+const revoke: Trouble = ({ sim }) => takeAway(sim, sim.world.random.pick(sim.universe.grants));
+
+function takeAway(sim: ExchangeSim, like: SimGrant | undefined): void {
+  if (like === undefined) return;
   const { grants } = sim.universe;
-  const { consumer, service } = sim.world.random.pick(grants);
+  const { consumer, service } = like;
   // The newest is the one that calls rest on.
   const grant = grants.findLast(
     (one) =>
@@ -265,7 +308,7 @@ const revoke: Trouble = ({ sim }) => {
   if (grant === undefined) return;
   sim.world.note(`grant ${grant.jti} is revoked`);
   sim.provider.process?.revoke(grant);
-};
+}
 
 /** Revoked, and gone before the ledger has it: what the journal holds goes on at the next start. */
 const revokeAndCrash: Trouble = (schedule) => {
@@ -361,6 +404,7 @@ const troubles: readonly Trouble[] = [
   revoke,
   revoke,
   revokeAndCrash,
+  revokeStreams,
   stall,
   deaf,
   slowDisk,

@@ -65,6 +65,8 @@ export interface Universe {
 
 export const purpose = "address-check";
 const grantsEach = 3;
+/** Seconds from the begin of a schedule to the end of the grant that ends in it. */
+export const earlyEndS: number = 25;
 const mask = { fields: maskFields, metadata: maskMetadata } as const;
 /** Used up where calls come in a crowd. */
 const quota = { limit: 5, period_s: 30 } as const;
@@ -164,7 +166,11 @@ async function found(): Promise<Universe> {
     ({ sub }) => sayPolicy(network, { claims: { sub }, body: policy }).record,
   );
   await founding.batch(provider, policies);
-  const asked: { readonly agency: TestAgency; readonly request: SignedStatement<"request"> }[] = [];
+  const asked: {
+    readonly agency: TestAgency;
+    readonly request: SignedStatement<"request">;
+    readonly endsEarly: boolean;
+  }[] = [];
   for (const agency of [first, second]) {
     const requests = services.flatMap(({ sub, methods }) =>
       Array.from({ length: grantsEach }, (_, i) => {
@@ -182,18 +188,29 @@ async function found(): Promise<Universe> {
           },
         ];
         const body = { authorization_details: details };
-        return network.say("request", { iss: agency.id, sub, body }, [agency.administrator]);
+        const claims = { iss: agency.id, sub, body };
+        const request = network.say("request", claims, [agency.administrator]);
+        // Streams of one consumer are open when the newest grant ends, and go on under the one before.
+        const endsEarly = agency === second && sub.endsWith("/streams") && i === grantsEach - 1;
+        return { agency, request, endsEarly };
       }),
     );
-    asked.push(...requests.map((request) => ({ agency, request })));
-    const records = requests.map(({ record }) => record);
+    asked.push(...requests);
+    const records = requests.map(({ request }) => request.record);
     await founding.batch(agency, records);
   }
-  const granted = asked.map(({ agency, request }) => {
+  // With the batch of the grants, and a second before the schedules begin.
+  const startS = Math.floor(founding.ledger.nowMs / 1000) + 2;
+  const granted = asked.map(({ agency, request, endsEarly }) => {
     const nbf = Math.floor(network.startMs / 1000);
     const { authorization_details } = request.body;
     const body = { request: request.claims.jti, authorization_details };
-    const claims = { iss: provider.id, sub: agency.id, nbf, exp: nbf + 86_400 };
+    const claims = {
+      iss: provider.id,
+      sub: agency.id,
+      nbf,
+      exp: endsEarly ? startS + earlyEndS : nbf + 86_400,
+    };
     return network.say("grant", { ...claims, body }, [provider.administrator]);
   });
   await founding.batch(

@@ -38,7 +38,7 @@ export async function grantStreams(
   cities: TwoCities,
   admins: { readonly provider: AdminClient; readonly consumer: AdminClient },
   detail: Partial<AuthorizationDetail> = {},
-  options: { readonly maxStalenessS?: number } = {},
+  options: { readonly maxStalenessS?: number; readonly grantLifeS?: number | undefined } = {},
 ): Promise<string> {
   const { provider, consumer, blobs } = cities;
   const descriptor = streamDescriptors();
@@ -77,7 +77,7 @@ export async function grantStreams(
     "grant",
     consumer.agency.card.id,
     { request: request.jti, authorization_details: details },
-    { nbf: nowS() - 10, exp: nowS() + 86_400 },
+    { nbf: nowS() - 10, exp: nowS() + (options.grantLifeS ?? 86_400) },
   );
   await applied(admins.provider, grant.jws);
   return grant.jti;
@@ -87,13 +87,14 @@ export async function startStreams(
   options: {
     readonly bounds?: Partial<Bounds>;
     readonly detail?: Partial<AuthorizationDetail>;
+    readonly grantLifeS?: number;
     /** Opens proxies before the provider's gateway, at the addresses that it publishes. */
     readonly proxies?: (provider: Member) => Promise<void>;
     readonly overrides?: Parameters<typeof startGateways>[1];
   } = {},
 ): Promise<RunningStreams> {
   const upstream = await startStreamUpstream();
-  const { bounds, detail, proxies } = options;
+  const { bounds, detail, grantLifeS, proxies } = options;
   const cities = await createTwoCities({
     upstream: upstream.address,
     ...(bounds === undefined ? {} : { bounds }),
@@ -101,7 +102,7 @@ export async function startStreams(
   });
   await proxies?.(cities.provider);
   const running = await startGateways(cities, options.overrides);
-  const grant = await grantStreams(cities, running, detail);
+  const grant = await grantStreams(cities, running, detail, { grantLifeS });
   const client = new Client(cities.consumer.addresses.agency, credentials.createInsecure(), {
     "grpc.enable_retries": 0,
     "grpc.max_receive_message_length": 64 * 1024 * 1024,
