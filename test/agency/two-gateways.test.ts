@@ -12,6 +12,7 @@ import { readWholeConfig } from "../../gateway/config.ts";
 import type { UpstreamConnector } from "../../src/exchange/transport/ports.ts";
 import { GetDivisionRequestSchema } from "../../src/gen/causeway/demo/v1/division_pb.ts";
 import { causeway } from "../cli/support.ts";
+import { eventually } from "../support/admin-client.ts";
 import { AgencyClient, errorInfo } from "../support/agency-client.ts";
 import { type Running, startTwoCities } from "../support/running.ts";
 import { divisionsService, getDivision, type TwoCities } from "../support/two-cities.ts";
@@ -324,9 +325,34 @@ describe("agency systems before two gateways", () => {
     `/${"a".repeat(2000)}/b`,
   ];
   for (const path of paths) {
-    test(`the path ${path.slice(0, 60)} is no method: METHOD_UNKNOWN`, () =>
-      assertRefused("METHOD_UNKNOWN", () => raw({}, path)));
+    test(`the path ${path.slice(0, 60)} is no method: METHOD_UNKNOWN`, async () => {
+      const before = reached.length;
+      assert.equal((await raw({}, path)).reason, "METHOD_UNKNOWN");
+      assert.equal(reached.length, before, "nothing reached the upstream");
+    });
   }
+
+  test("each of these paths is on record, alone or in the count of its second", async () => {
+    const json = async (...words: readonly string[]): Promise<unknown> => {
+      const { admin } = running.cities.consumer.addresses;
+      const ran = await causeway("exchange", ...words, "--admin", admin, "--output", "json");
+      return JSON.parse(ran.stdout);
+    };
+    const countOf = async ({ handle }: { readonly handle: string }): Promise<number> => {
+      const shown = (await json("show", handle)) as {
+        readonly records: readonly {
+          readonly body: { readonly refusal: { readonly aggregate?: { readonly count: string } } };
+        }[];
+      };
+      return Number(shown.records[0]?.body.refusal.aggregate?.count ?? 1);
+    };
+    await eventually("all are on record", async () => {
+      const flags = ["--outcome", "METHOD_UNKNOWN", "--limit", "100"];
+      const rows = (await json("list", ...flags)) as readonly { readonly handle: string }[];
+      const counts = await Promise.all(rows.map(countOf));
+      return counts.reduce((sum, count) => sum + count, 0) === paths.length;
+    });
+  });
 
   test("a configuration is checked without starting anything", async () => {
     const { configFile } = running.cities.consumer;
