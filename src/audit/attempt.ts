@@ -3,6 +3,7 @@ import type { Progress } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Check, Outcome } from "../gen/causeway/record/v1/record_pb.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import type { Place } from "./findings.ts";
+import type { IssuedName } from "./settled-attempts.ts";
 import type { RunningCommitments } from "./running-commitments.ts";
 
 /** A record by its handle, and by its hash where that is told. */
@@ -80,11 +81,15 @@ export interface Segments<Facts extends SegmentFacts> {
 }
 
 export interface Attempt {
+  readonly tokenDigest: Uint8Array;
+  readonly index: number;
   issuer: string;
   /** Whose record begins it. */
   provider: string | undefined;
   /** As `attemptName` has it: of the provider's statement, otherwise as the consumer says. */
   name: string;
+  /** What its sides have called it, where no other attempt is called so. */
+  readonly names: IssuedName[];
   genuine: boolean;
   /** The first record of the provider; absent while only the consumer has spoken. */
   begun: AttemptRecord | undefined;
@@ -103,8 +108,6 @@ export interface Attempt {
   contradicted: Map<string, { matched: boolean }> | undefined;
   providerClosing: ProviderClosing | undefined;
   consumerClosing: ConsumerClosing | undefined;
-  /** Both sides were compared; of what they said only the foundation is kept. */
-  settled: boolean;
 }
 
 // Shared by all attempts that have none, and never changed.
@@ -114,11 +117,17 @@ const noSegments: Segments<never> = Object.freeze({
   waiting: undefined,
 });
 
-export function newAttempt(issuer: string): Attempt {
+export function newAttempt(
+  of: { readonly tokenDigest: Uint8Array; readonly index: number },
+  issuer: string,
+): Attempt {
   return {
+    tokenDigest: of.tokenDigest.slice(),
+    index: of.index,
     issuer,
     provider: undefined,
     name: "",
+    names: [],
     genuine: true,
     begun: undefined,
     request: undefined,
@@ -132,23 +141,7 @@ export function newAttempt(issuer: string): Attempt {
     contradicted: undefined,
     providerClosing: undefined,
     consumerClosing: undefined,
-    settled: false,
   };
-}
-
-/** Drops what nobody asks of an attempt that was compared: a ledger has many. */
-export function settle(attempt: Attempt): void {
-  attempt.settled = true;
-  attempt.begun = undefined;
-  attempt.request = undefined;
-  attempt.boot = undefined;
-  attempt.receipts = noSegments;
-  attempt.acknowledged = noSegments;
-  attempt.requests = undefined;
-  attempt.responses = undefined;
-  attempt.contradicted = undefined;
-  attempt.providerClosing = undefined;
-  attempt.consumerClosing = undefined;
 }
 
 /** Counts one more segment of a side. */

@@ -21,13 +21,13 @@ import {
   type NamedRecord,
   newAttempt,
   type ProviderClosing,
-  settle,
 } from "./attempt.ts";
 import { convicted, judgeNamed } from "./blame.ts";
 import { type ClosedAttempt, compareSides, type Naming } from "./compare-sides.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
 import type { RecordedCall } from "./recorded-calls.ts";
 import { addAcknowledgement, addReceipt } from "./segments.ts";
+import { type IssuedName, SettledAttempts } from "./settled-attempts.ts";
 
 export interface AttemptCounts {
   attempts: number;
@@ -49,8 +49,10 @@ type Finished = "open" | "overdue" | "complete";
 export class Attempts {
   readonly counts: AttemptCounts = { attempts: 0, matched: 0, open: 0 };
   readonly #report: Report;
+  /** Those that one side has not closed. */
   readonly #attempts = new Map<string, Attempt>();
-  /** By (issuer, xid, attempt). */
+  readonly #settled = new SettledAttempts();
+  /** Those by (issuer, xid, attempt). */
   readonly #names = new Map<string, Attempt>();
   /** Handles of refusals that name no attempt: of calls that did not verify. */
   readonly #namelessRefusals = new Set<string>();
@@ -85,12 +87,12 @@ export class Attempts {
     const { tokenDigest, index, issuer, statement, genuine } = call;
     const attempt = this.#attemptOf(tokenDigest, index, issuer);
     const name = attemptName(statement);
-    if (attempt.begun !== undefined || attempt.settled) {
+    if (attempt === undefined || attempt.begun !== undefined) {
       this.#report(findingAt(record.place, "ATTEMPT_REPEATED", { by: "token" }));
       this.#stray(record);
       return undefined;
     }
-    this.#bindName(attempt, issuer, name, record.place);
+    this.#bindName(attempt, issuer, statement, record.place);
     if (attempt.name !== "" && attempt.name !== name) this.#misnamed(attempt, record.place);
     attempt.begun = record;
     attempt.provider = record.place.gateway;
@@ -159,7 +161,7 @@ export class Attempts {
 
   #closeByProvider(attempt: Attempt, closing: ProviderClosing): void {
     // What was closed is followed by nothing and begun by nothing: `begin` and `follow` see to it.
-    const isOpen = attempt.providerClosing === undefined && !attempt.settled;
+    const isOpen = attempt.providerClosing === undefined;
     assertInvariant(isOpen, "an attempt is closed a second time");
     attempt.providerClosing = closing;
     this.#settle(attempt);
@@ -209,7 +211,6 @@ export class Attempts {
   /** At the end of the ledger: what was never closed, and is old enough to have been. */
   finish(age: AttemptAge): void {
     for (const [key, attempt] of this.#attempts) {
-      if (attempt.settled) continue;
       const overdue =
         attempt.begun === undefined
           ? this.#unanswered(attempt, key, age)
@@ -278,37 +279,44 @@ export class Attempts {
   #consumerSide(said: Acknowledgement | Closed, place: Place): Attempt | undefined {
     const { tokenDigest, index } = said;
     const attempt = this.#attemptOf(tokenDigest, index, place.gateway);
-    if (attempt.issuer !== place.gateway) {
-      this.#report(findingAt(place, "CLOSING_OF_ANOTHER", { issuer: attempt.issuer }));
+    const issuer = attempt?.issuer ?? (this.#settled.issuerOf(tokenDigest, index) as string);
+    if (issuer !== place.gateway) {
+      this.#report(findingAt(place, "CLOSING_OF_ANOTHER", { issuer }));
       return undefined;
     }
-    if (attempt.settled || attempt.consumerClosing !== undefined) {
+    if (attempt === undefined || attempt.consumerClosing !== undefined) {
       this.#report(findingAt(place, "CONSUMER_CLOSED_TWICE"));
       return undefined;
     }
     const name = attemptName(said);
     if (attempt.name === "") {
       attempt.name = name;
-      this.#bindName(attempt, place.gateway, name, place);
+      this.#bindName(attempt, place.gateway, said, place);
     } else if (attempt.name !== name) this.#misnamed(attempt, place);
     return attempt;
   }
 
-  #attemptOf(tokenDigest: Uint8Array, index: number, issuer: string): Attempt {
+  /** The attempt, begun where no record has named it; `undefined` once it is settled. */
+  #attemptOf(tokenDigest: Uint8Array, index: number, issuer: string): Attempt | undefined {
     const key = keyOf(tokenDigest, index);
     const known = this.#attempts.get(key);
     if (known !== undefined) return known;
+    if (this.#settled.issuerOf(tokenDigest, index) !== undefined) return undefined;
     this.counts.attempts += 1;
-    const attempt = newAttempt(issuer);
+    const attempt = newAttempt({ tokenDigest, index }, issuer);
     this.#attempts.set(key, attempt);
     return attempt;
   }
 
-  #bindName(attempt: Attempt, issuer: string, name: string, place: Place): void {
-    const key = `${issuer} ${name}`;
+  #bindName(attempt: Attempt, issuer: string, of: AttemptNumbers, place: Place): void {
+    const name = { issuer, xid: of.xid.slice(), attempt: of.attempt };
+    const key = issuedKey(name);
     const known = this.#names.get(key);
-    if (known === undefined) this.#names.set(key, attempt);
-    else if (known !== attempt && attempt.genuine) {
+    if (known === attempt) return;
+    if (known === undefined && !this.#settled.hasName(name)) {
+      this.#names.set(key, attempt);
+      attempt.names.push(name);
+    } else if (attempt.genuine) {
       this.#report(findingAt(place, "ATTEMPT_REPEATED", { by: "xid" }));
     }
   }
@@ -320,7 +328,10 @@ export class Attempts {
   #settle(attempt: Attempt): void {
     if (attempt.begun === undefined || !isClosed(attempt)) return;
     compareSides(attempt, this.#naming);
-    settle(attempt);
+    const { tokenDigest, index, issuer, names } = attempt;
+    this.#settled.add({ tokenDigest, index }, issuer, names);
+    this.#attempts.delete(keyOf(tokenDigest, index));
+    for (const name of names) this.#names.delete(issuedKey(name));
     this.counts.matched += 1;
   }
 }
@@ -344,7 +355,14 @@ function keyOf(tokenDigest: Uint8Array, index: number): string {
   return `${mapKey(tokenDigest)}.${index}`;
 }
 
-/** What names an attempt among those of its issuer: a key of maps, not to be shown. */
-export function attemptName(of: { readonly xid: Uint8Array; readonly attempt: number }): string {
+function issuedKey(name: IssuedName): string {
+  return `${name.issuer} ${attemptName(name)}`;
+}
+
+/** What names an attempt among those of its issuer. */
+type AttemptNumbers = Omit<IssuedName, "issuer">;
+
+/** A key of maps, not to be shown. */
+export function attemptName(of: AttemptNumbers): string {
   return `${mapKey(of.xid)}/${of.attempt}`;
 }

@@ -1,6 +1,8 @@
 /** What a chain says over its whole length: its boots, its places, and headers shown beside it. */
 import { equalBytes, mapKey, toHex } from "../base/bytes.ts";
-import { CausewayError } from "../base/errors.ts";
+import { DigestTable } from "../base/digest-table.ts";
+import { assertInvariant, CausewayError } from "../base/errors.ts";
+import { NumberList } from "../base/number-list.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import type { EquivocationReported } from "../gen/causeway/record/v1/record_pb.ts";
@@ -10,75 +12,98 @@ import { batchKeyOf } from "../registry/keys.ts";
 import type { RegistryState } from "../registry/state.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
 
-interface Sealed {
-  readonly leafHash: Uint8Array;
+/** A process start of a gateway. */
+interface Start {
+  /** Of its first batch. */
+  readonly index: bigint;
   readonly boot: string;
 }
 
 interface Chain {
-  boot: string;
-  readonly formerBoots: Set<string>;
-  /** Index of the first batch of each process start but the first, in order. */
-  readonly starts: bigint[];
-  /** By `<epoch>/<seq>`. */
-  readonly places: Map<string, Sealed>;
+  /** In order. */
+  readonly starts: Start[];
+  readonly boots: Set<string>;
+  /** For each epoch the indexes of its batches, by their number in it. */
+  readonly epochs: Map<bigint, NumberList>;
 }
+
+/** Leaf hash of an index of the ledger. */
+export type LeafHashAt = (index: bigint) => Uint8Array;
 
 export class Chains {
   readonly #chains = new Map<string, Chain>();
   /** Who signed what somebody has shown, by leaf hash. */
   readonly #shown = new Map<string, string>();
   /** Leaf hashes of the whole ledger, once they are asked for. */
-  #leaves: Set<string> | undefined;
+  #leaves: DigestTable | undefined;
   readonly #report: Report;
+  readonly #leafHashAt: LeafHashAt;
 
-  constructor(report: Report) {
+  constructor(report: Report, leafHashAt: LeafHashAt) {
     this.#report = report;
+    this.#leafHashAt = leafHashAt;
   }
 
-  add(
-    index: bigint,
-    { header, leafHash }: { readonly header: Header; readonly leafHash: Uint8Array },
-  ): void {
-    const { gateway } = header;
+  /** The next batch of the ledger, in its place of the gateway's chain. */
+  add(index: bigint, { header }: { readonly header: Header }): void {
+    const { gateway, epoch, seq } = header;
     const boot = toHex(header.boot);
     const chain: Chain = this.#chains.get(gateway) ?? {
-      boot,
-      formerBoots: new Set(),
       starts: [],
-      places: new Map(),
+      boots: new Set(),
+      epochs: new Map(),
     };
     this.#chains.set(gateway, chain);
-    if (boot !== chain.boot) {
-      chain.formerBoots.add(chain.boot);
-      chain.boot = boot;
-      chain.starts.push(index);
-      if (chain.formerBoots.has(boot)) {
+    if (boot !== chain.starts.at(-1)?.boot) {
+      if (chain.boots.has(boot)) {
         this.#report(findingAt({ index, position: 0, gateway }, "BOOT_RETURNED", { boot }));
       }
+      chain.starts.push({ index, boot });
+      chain.boots.add(boot);
     }
-    // One text for each boot: a view of every header would keep its whole buffer.
-    chain.places.set(placeOf(header), { leafHash, boot: chain.boot });
+    const indexes = chain.epochs.get(epoch) ?? new NumberList();
+    chain.epochs.set(epoch, indexes);
+    assertInvariant(indexes.count === Number(seq), "a chain has a gap that its fold has let pass");
+    indexes.push(Number(index));
   }
 
   /** The first batch behind an index that a gateway sealed after another start. */
   nextStart(gateway: string, index: bigint): bigint | undefined {
-    return this.#chains.get(gateway)?.starts.find((start) => start > index);
-  }
-
-  /** The leaf hash at the place of a header, as the ledger has it. */
-  leafAt(header: Header): Uint8Array | undefined {
-    return this.#chains.get(header.gateway)?.places.get(placeOf(header))?.leafHash;
+    const starts = this.#chains.get(gateway)?.starts;
+    // The first one follows no other.
+    return starts?.find((start, number) => number > 0 && start.index > index)?.index;
   }
 
   /** Whether a leaf stands on the ledger. To be asked when all of it was added. */
   hasLeaf(leafHash: Uint8Array): boolean {
-    this.#leaves ??= new Set(
-      [...this.#chains.values()].flatMap(({ places }) =>
-        [...places.values()].map((sealed) => mapKey(sealed.leafHash)),
-      ),
-    );
-    return this.#leaves.has(mapKey(leafHash));
+    this.#leaves ??= this.#allLeaves();
+    return this.#leaves.get(leafHash, 0) !== undefined;
+  }
+
+  #allLeaves(): DigestTable {
+    const leaves = new DigestTable();
+    for (const { epochs } of this.#chains.values()) {
+      for (const indexes of epochs.values()) {
+        for (let seq = 0; seq < indexes.count; seq++) {
+          leaves.set(this.#leafHashAt(BigInt(indexes.at(seq) as number)), 0, 0);
+        }
+      }
+    }
+    return leaves;
+  }
+
+  /** What the ledger has at the place of a header. */
+  #at({
+    gateway,
+    epoch,
+    seq,
+  }: Header): { readonly leafHash: Uint8Array; readonly boot: string | undefined } | undefined {
+    const chain = this.#chains.get(gateway);
+    const place = chain?.epochs.get(epoch)?.at(Number(seq));
+    if (place === undefined) return undefined;
+    const index = BigInt(place);
+    const start = chain?.starts.findLast((one) => one.index <= index);
+    return { leafHash: this.#leafHashAt(index), boot: start?.boot };
   }
 
   /** The gateway that signed a leaf which a record of the ledger shows. */
@@ -94,7 +119,7 @@ export class Chains {
     if (!isGenuine(leaf, state, verifier)) return false;
     const { header, leafHash } = leaf;
     this.#shown.set(mapKey(leafHash), header.gateway);
-    const held = this.#chains.get(header.gateway)?.places.get(placeOf(header));
+    const held = this.#at(header);
     if (held !== undefined && !equalBytes(held.leafHash, leafHash)) {
       this.#convict(header, held.boot === toHex(header.boot), at);
     }
@@ -132,10 +157,6 @@ export class Chains {
     };
     this.#report(findingAt(at, sameBoot ? "EQUIVOCATION" : "ROLLBACK", fields));
   }
-}
-
-function placeOf({ epoch, seq }: Header): string {
-  return `${epoch}/${seq}`;
 }
 
 function isGenuine(leaf: OpenedLeaf, state: RegistryState, verifier: Verifier): boolean {

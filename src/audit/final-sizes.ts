@@ -1,4 +1,6 @@
 /** The sizes that a quorum made final, and the time of each (DESIGN.md section 3). */
+import { NumberList } from "../base/number-list.ts";
+
 export interface FinalSize {
   readonly size: bigint;
   /** Unix milliseconds: the lower median of the frozen note's cosignature times. */
@@ -7,60 +9,65 @@ export interface FinalSize {
   readonly term: bigint;
 }
 
+/** They have members of their own: there is one for every quarter of a second of a ledger's life. */
 export class FinalSizes {
-  readonly #finals: FinalSize[] = [];
-  readonly #times = new Map<bigint, number>();
+  readonly #sizes = new NumberList();
+  readonly #times = new NumberList();
+  readonly #terms = new NumberList();
   /** When the first size of each term became final. */
-  readonly #terms = new Map<bigint, number>();
+  readonly #termsSince = new Map<bigint, number>();
 
   get newest(): FinalSize | undefined {
-    return this.#finals.at(-1);
+    return this.#at(this.count - 1);
   }
 
   get count(): number {
-    return this.#finals.length;
+    return this.#sizes.count;
   }
 
   /** Sizes come in ascending order. */
   add(final: FinalSize): void {
-    this.#finals.push(final);
-    this.#times.set(final.size, final.timeMs);
-    if (!this.#terms.has(final.term)) this.#terms.set(final.term, final.timeMs);
+    this.#sizes.push(Number(final.size));
+    this.#times.push(final.timeMs);
+    this.#terms.push(Number(final.term));
+    if (!this.#termsSince.has(final.term)) this.#termsSince.set(final.term, final.timeMs);
   }
 
   /** Unix milliseconds of the first final size of a term. */
   termSinceMs(term: bigint): number | undefined {
-    return this.#terms.get(term);
+    return this.#termsSince.get(term);
   }
 
   /** Whether a header may rest on the size; the empty ledger needs no checkpoint. */
   isFinal(size: bigint): boolean {
-    return size === 0n || this.#times.has(size);
+    return size === 0n || this.timeOf(size) !== undefined;
   }
 
   timeOf(size: bigint): number | undefined {
-    return this.#times.get(size);
+    const last = this.#countUpTo(size) - 1;
+    return this.#sizes.at(last) === Number(size) ? this.#times.at(last) : undefined;
   }
 
   /** The first final size greater than `size`: for an index, the one that made its leaf final. */
   firstAbove(size: bigint): FinalSize | undefined {
-    return this.#finals[this.#countUpTo(size)];
+    return this.#at(this.#countUpTo(size));
   }
 
   /** The greatest final size below `size`. */
   lastBelow(size: bigint): FinalSize | undefined {
-    return size === 0n ? undefined : this.#finals[this.#countUpTo(size - 1n) - 1];
+    return size === 0n ? undefined : this.#at(this.#countUpTo(size - 1n) - 1);
   }
 
   /** How many final sizes are at most `size`. */
   #countUpTo(size: bigint): number {
-    let low = 0;
-    let high = this.#finals.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#finals[middle] as FinalSize).size > size) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+    return this.#sizes.countUpTo(Number(size));
+  }
+
+  #at(position: number): FinalSize | undefined {
+    const size = this.#sizes.at(position);
+    const timeMs = this.#times.at(position);
+    const term = this.#terms.at(position);
+    if (size === undefined || timeMs === undefined || term === undefined) return undefined;
+    return { size: BigInt(size), timeMs, term: BigInt(term) };
   }
 }

@@ -1,12 +1,14 @@
+import { ByteRows } from "../base/byte-rows.ts";
 import { Lru } from "../base/lru.ts";
 import { appendLeaf, type CompactRange, emptyRange } from "../merkle/compact-range.ts";
+import { hashBytes } from "../merkle/hash.ts";
 import { type HashReader, rootAt } from "../merkle/reader.ts";
 
 const rootsRememberedMax = 1024;
 
 /** The tree of a replayed ledger: two hashes a leaf, the root of every size, and proofs from its hashes. */
 export class LedgerTree implements HashReader {
-  readonly #levels: Uint8Array[][] = [[]];
+  readonly #levels: ByteRows[] = [];
   readonly #roots: Lru<bigint, Uint8Array> = new Lru(rootsRememberedMax);
   #range: CompactRange = emptyRange;
 
@@ -17,11 +19,12 @@ export class LedgerTree implements HashReader {
   append(leafHash: Uint8Array): void {
     const { range, nodes } = appendLeaf(this.#range, leafHash);
     this.#range = range;
-    for (const { level, hash } of nodes) (this.#levels[level] ??= []).push(hash);
+    for (const { level, hash } of nodes)
+      (this.#levels[level] ??= new ByteRows(hashBytes)).push(hash);
   }
 
   readHash(level: number, index: bigint): Uint8Array {
-    const hash = this.#levels[level]?.[Number(index)];
+    const hash = this.#levels[level]?.at(Number(index));
     if (hash === undefined) throw new RangeError(`no node ${level}/${index}`);
     return hash;
   }

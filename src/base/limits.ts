@@ -205,6 +205,8 @@ export const policySchemaTypesMax: number = 32;
 export const exportItemBytesMax: number = blobBytesMax + 64;
 /** Call tokens that a replay keeps opened: those of the gateways of one moment, a few kilobytes each. */
 export const auditTokensRememberedMax: number = 16 * 1024;
+/** Sizes whose registry a replay keeps at hand: those that records of one moment rest on. */
+export const auditViewsRememberedMax: number = 1024;
 /** Decisions that a replay remembers as evaluated: one digest each. */
 export const auditDecisionsRememberedMax: number = 256 * 1024;
 /** Bytes of an evidence package: its record, and the statements that it rests on. */
