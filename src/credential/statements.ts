@@ -290,7 +290,10 @@ export type VoteBody =
       readonly address: string;
       readonly tls: string;
       readonly log: string;
-      /** Standard base64 of the highest checkpoint that the voter's witness has cosigned, by (term, size), as the log signed it. */
+      /**
+       * Standard base64 of the highest checkpoint that the voter's witness has cosigned, by (term, size), and
+       * that no later term has left behind, as the log signed it.
+       */
       readonly checkpoint: string;
     }
   /** A change to another ledger engine; `genesis` is the SHA-256 of what the other begins with. */

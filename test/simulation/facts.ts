@@ -47,6 +47,7 @@ export const noFacts: Facts = {
   registry: initialState(new Uint8Array(32)),
 };
 
+const noKey = new Uint8Array(32);
 const onlyRules = new WeakMap<RegistryState["quorums"], readonly CosigningRule[]>();
 
 export function rulesOf(facts: Facts, from: number, to: number): readonly CosigningRule[] {
@@ -113,6 +114,26 @@ function apply(
     case "epoch":
       return facts;
   }
+}
+
+/** What is known after the founding document, by which the log of term 0 is that of this key. */
+export function foundedFacts(
+  facts: Facts,
+  founding: {
+    readonly cities: readonly number[];
+    readonly quorum: number;
+    readonly faults: number;
+    readonly key: LogKey;
+  },
+): Facts {
+  const { key } = founding;
+  const first = { term: 0n, address: "", tls: "", logKey: noKey, start: 0n, since: 0n };
+  const registered = { ...first, gateway: gatewayName(key.city) };
+  return {
+    ...facts,
+    registry: { ...withCities(facts.registry, founding, 0), terms: [registered] },
+    terms: [{ term: 0, gateway: key.city, key, start: 0, since: 0, votes: [] }],
+  };
 }
 
 /** The registry whose cities are those from this leaf on. */

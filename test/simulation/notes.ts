@@ -1,4 +1,5 @@
 import { utf8 } from "../../src/base/bytes.ts";
+import type { PromisedHead } from "../../src/ledger/embedded/witness-types.ts";
 import type { NoteSignature } from "../../src/note/note.ts";
 import { Violation } from "./world.ts";
 
@@ -80,6 +81,11 @@ export class Notes {
     this.#notes.push(added);
     return added;
   }
+}
+
+/** A head as a witness keeps it. */
+export function promisedHead({ key, size, root, bytes }: Note): PromisedHead {
+  return { term: BigInt(key.term), size: BigInt(size), root, note: bytes };
 }
 
 export function hexOf(bytes: Uint8Array): string {

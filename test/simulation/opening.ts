@@ -1,9 +1,14 @@
 import type {
+  PrefixRoots,
   ProvableTree,
   StartQuestion,
   StartVote,
 } from "../../src/ledger/embedded/term-start.ts";
-import type { SettledTree, TermOpening } from "../../src/ledger/embedded/witness-types.ts";
+import type {
+  PromisedHead,
+  SettledTree,
+  TermOpening,
+} from "../../src/ledger/embedded/witness-types.ts";
 import { emptyRoot } from "../../src/merkle/hash.ts";
 import { proveConsistency, proveInclusion } from "../../src/merkle/prove.ts";
 import { type Facts, rulesOf, type Term } from "./facts.ts";
@@ -11,13 +16,13 @@ import { readerOf, type Row, type Rows, rootOf, type Vote } from "./history.ts";
 import type { Rules } from "./mutants.ts";
 import { cityName } from "./notes.ts";
 import { isRightlyOpened, restsOn } from "../../src/ledger/embedded/witness-terms.ts";
-import type { SimReplica } from "./replica.ts";
 import type { Sim } from "./sim.ts";
 
-interface Ledger {
+/** Somebody's ledger, with what is shown of the starts of its terms. */
+export interface Ledger {
   readonly rows: Rows;
   readonly finalSize: number;
-  readonly sim: Sim;
+  readonly sim: { readonly evidence: Pick<Sim["evidence"], "get"> };
 }
 
 /**
@@ -25,35 +30,28 @@ interface Ledger {
  * nothing is final yet and on which it rests, was not opened rightly: what votes name of such a term is of
  * no account.
  */
-export function openingOf(
-  replica: SimReplica,
-  term: number,
-  rules: Rules,
-): TermOpening | undefined {
-  const opening = openingIn(replica, term, rules);
+export function openingOf(ledger: Ledger, term: number, rules: Rules): TermOpening | undefined {
+  const opening = openingIn(ledger, term, rules);
   if (opening === undefined || !rules.earlierStartsChecked) return opening;
   const isBefore = (fact: Term): boolean =>
     fact.term < term && restsOn(opening, { term: BigInt(fact.term), since: BigInt(fact.since) });
-  return areRight(replica, isBefore, rules) ? opening : undefined;
+  return areRight(ledger, isBefore, rules) ? opening : undefined;
 }
 
-/** The tree in which nothing that an earlier term leaves out can have become final. */
-export function settledIn(replica: SimReplica): SettledTree | undefined {
-  const { facts, final, sim } = replica;
-  const { rules, notes } = sim;
-  const newest = facts.terms.at(-1);
+/** The tree in which nothing that it leaves out of earlier terms can have become final. */
+export function settledIn(
+  ledger: Ledger,
+  final: PromisedHead | undefined,
+  rules: Rules,
+): SettledTree | undefined {
+  const { rows, finalSize } = ledger;
+  const newest = rows.at(-1)?.facts.terms.at(-1);
   if (newest === undefined || newest.term === 0 || final === undefined) return undefined;
-  if (!rules.votesPassOver) return undefined;
-  if (newest.since >= final.size) {
-    const opening = openingOf(replica, newest.term, rules);
+  if (newest.since >= finalSize) {
+    const opening = openingOf(ledger, newest.term, rules);
     if (opening === undefined || !isRightlyOpened(opening)) return undefined;
   }
-  const { key, size, root, bytes: note } = notes.headOf(final);
-  return {
-    term: BigInt(newest.term),
-    rootAt: (at) => replica.rootAt(Number(at)),
-    final: { term: BigInt(key.term), size: BigInt(size), root, note },
-  };
+  return { ...rootsOf(rows), term: BigInt(newest.term), final };
 }
 
 /** Whether every term of this history that is meant and not final was opened rightly. */
@@ -78,9 +76,7 @@ function openingIn(
   const start = evidence === undefined ? fact.start : Number(evidence.start);
   const before = (rows[since - 1] as Row).facts;
   const question = questionOf(before, votes, { from: Math.min(finalSize, start), to: start });
-  const tree = {
-    rootAt: (size: bigint) => (size > BigInt(rows.length) ? undefined : rootOf(rows, Number(size))),
-  };
+  const tree = rootsOf(rows);
   const opening = { term: BigInt(term), start: BigInt(fact.start), since: BigInt(since), tree };
   if (rules.witnessChecksStart) return { ...opening, question, evidence };
   const size = BigInt(fact.start);
@@ -113,10 +109,16 @@ function startVote({ city, highest }: Vote): StartVote {
   };
 }
 
+function rootsOf(rows: Rows): PrefixRoots {
+  return {
+    rootAt: (size) => (size > BigInt(rows.length) ? undefined : rootOf(rows, Number(size))),
+  };
+}
+
 export function provable(rows: Rows): ProvableTree {
   const reader = readerOf(rows);
   return {
-    rootAt: (size) => (size > BigInt(rows.length) ? undefined : rootOf(rows, Number(size))),
+    ...rootsOf(rows),
     leafHash: (index) => (rows[Number(index)] as Row).batch.leafHash,
     inclusionProof: (index, size) => proveInclusion({ index, size, reader }),
     consistencyProof: (size1, size2) => proveConsistency({ size1, size2, reader }),

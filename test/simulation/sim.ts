@@ -1,6 +1,5 @@
 import { Checker } from "./checker.ts";
-import type { TermFact } from "../../src/registry/state.ts";
-import { gatewayName, withCities } from "./facts.ts";
+import { foundedFacts } from "./facts.ts";
 import { appendTo, createBatch, type Row } from "./history.ts";
 import { Liar } from "./liar.ts";
 import { allRules, type Rules } from "./mutants.ts";
@@ -30,15 +29,6 @@ export interface SimConfig {
   readonly witnessWaitMs: number;
 }
 
-const firstTerm: TermFact = {
-  term: 0n,
-  gateway: gatewayName(0),
-  address: "",
-  tls: "",
-  logKey: new Uint8Array(32),
-  start: 0n,
-  since: 0n,
-};
 const noLeaf = new Uint8Array(32);
 
 /** One schedule's network: machines, wires, signatures, and who looks at them. */
@@ -112,18 +102,8 @@ export class Sim {
     if (typeof row === "string") throw new TypeError(row);
     const { founding, quorum, faults } = this.config;
     const cities = Array.from({ length: founding }, (_, city) => city);
-    const { facts } = row;
-    const founded: Row = {
-      ...row,
-      facts: {
-        ...facts,
-        registry: {
-          ...withCities(facts.registry, { cities, quorum, faults }, 0),
-          terms: [firstTerm],
-        },
-        terms: [{ term: 0, gateway: 0, key, start: 0, since: 0, votes: [] }],
-      },
-    };
+    const facts = foundedFacts(row.facts, { cities, quorum, faults, key });
+    const founded: Row = { ...row, facts };
     this.first.set(batch.id, founded);
     first.disks.ledger.replace({ ...emptyLedger, rows: [founded] });
     first.disks.journal.replace({ batches: [batch], finalCount: 0, epoch: 0 });

@@ -6,6 +6,7 @@ import { initialWitness, stepWitness } from "../../src/ledger/embedded/witness-m
 import type {
   CheckpointReading,
   PromisedHead,
+  SettledTree,
   TermPromise,
   WitnessEffect,
   WitnessEvent,
@@ -14,7 +15,7 @@ import type {
 import type { ChainPlace, LostState } from "../../src/ledger/store/store.ts";
 import type { VerifiedBatch } from "../../src/registry/verify-batch.ts";
 import { appendTo, type SimBatch } from "./history.ts";
-import { type Line, type Note, originOf } from "./notes.ts";
+import { type Line, type Note, originOf, promisedHead } from "./notes.ts";
 import type { SimNode } from "./node.ts";
 import type { SimReplica } from "./replica.ts";
 import { openingOf, settledIn } from "./opening.ts";
@@ -115,8 +116,15 @@ export class SimWitness {
     const id = this.#nextId++;
     this.#promises.set(id, done);
     const currentTerm = BigInt(this.#replica.term);
-    const settled = settledIn(this.#replica);
+    const settled = this.#settled();
     this.#take({ kind: "promise term", id, term: BigInt(term), currentTerm, settled });
+  }
+
+  #settled(): SettledTree | undefined {
+    const { rules, notes } = this.#node.sim;
+    const { final } = this.#replica;
+    if (!rules.votesPassOver || final === undefined) return undefined;
+    return settledIn(this.#replica, promisedHead(notes.headOf(final)), rules);
   }
 
   #read(bytes: Uint8Array): CheckpointReading {
@@ -319,7 +327,7 @@ export class SimWitness {
       if (isNew) store();
     } else if (isNew && world.random.chance(0.2)) this.#node.after(5000, store);
     const promisedTerm = isNew ? term : this.#stored.promisedTerm;
-    const settled = settledIn(this.#replica);
+    const settled = this.#settled();
     this.#take({ kind: "term stored", id, promisedTerm, isNew, settled });
   }
 

@@ -8,7 +8,7 @@ import { emptyRoot } from "../../merkle/hash.ts";
 import { verifyConsistency, verifyInclusion } from "../../merkle/verify.ts";
 import type { CosigningRule } from "../../registry/cosigning.ts";
 
-/** A city's vote, with the highest checkpoint that its witness has cosigned, by (term, size), which a log has signed. */
+/** A city's vote, with the checkpoint that it names (`votedHead`), which a log has signed. */
 export interface StartVote {
   readonly city: string;
   readonly term: bigint;
