@@ -119,9 +119,10 @@ export const streamOrders = {
   /** Messages of `expand`, and the bytes of each; the bytes of the answer of `unary`, which else is its request. */
   count: "x-count",
   size: "x-size",
-  /** The code and message that the call ends with. */
+  /** The code, message and `grpc-status-details-bin` that the call ends with. */
   code: "x-code",
   message: "x-message-bin",
+  statusDetails: "x-status-details-bin",
   /** Comes back as headers and as trailers. */
   echo: "x-echo",
   echoBinary: "x-echo-bin",
@@ -152,7 +153,10 @@ function endingOf(metadata: Metadata): Ending | undefined {
   const code = numberOf(metadata, streamOrders.code, 0);
   if (code === 0) return undefined;
   const [details] = metadata.get(streamOrders.message);
-  return { code, details: String(details ?? ""), metadata: sendBack(metadata) };
+  const trailers = sendBack(metadata);
+  const [statusDetails] = metadata.get(streamOrders.statusDetails);
+  if (statusDetails !== undefined) trailers.set("grpc-status-details-bin", statusDetails);
+  return { code, details: String(details ?? ""), metadata: trailers };
 }
 
 /** A handler that goes on by itself: what it throws ends the call. */
