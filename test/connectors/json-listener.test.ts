@@ -506,6 +506,32 @@ describe("the listener for HTTP/JSON callers", () => {
       const response = await fetch(`${base}/v1/shelves/s/watch`);
       assert.deepEqual([response.status, await reasonOf(response)], [403, "GRANT_REVOKED"]);
     });
+    test("is asked for by a request that can be read ahead of its call, and is then given once", async () => {
+      let titles: unknown;
+      serving = async (call) => {
+        assert.equal(await call.readAhead?.(), undefined);
+        return consumer((same, request) => {
+          titles = library.decode("SearchRequest", request);
+          same.end(ok);
+        })(call);
+      };
+      const response = await fetch(`${base}/v1/shelves/s/watch`);
+      assert.deepEqual([response.status, await response.text()], [200, ""]);
+      assert.deepEqual(titles, { shelf: "s" });
+    });
+    test("says what is wrong with a request that is read ahead of its call", async () => {
+      serving = (call) =>
+        call.readAhead?.().then(
+          () => assert.fail("there is no such field"),
+          (error: CausewayError) => call.end(statusOf(error.code)),
+        );
+      const response = await fetch(`${base}/v1/shelves/s/watch?shelf_size=1`);
+      const { details } = (await response.json()) as {
+        details: { fieldViolations?: { field: string }[] }[];
+      };
+      const [violation] = details.flatMap(({ fieldViolations = [] }) => fieldViolations);
+      assert.deepEqual([response.status, violation?.field], [400, "shelf_size"]);
+    });
     test("says of each message that it has left, and of none that a caller who has gone was not sent", async () => {
       const count = 3000;
       let left = 0;

@@ -414,7 +414,7 @@ export class ExchangeChecker {
   /** The caller has something of the upstream's answer. */
   handedOver(
     { gateway }: SimProcess,
-    caller: SimCaller,
+    caller: Pick<SimCaller, "frames" | "xid">,
     what: { readonly isStatus: boolean },
   ): void {
     this.#taken.set(caller.xid ?? "", caller.frames);
