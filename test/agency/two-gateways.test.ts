@@ -11,6 +11,13 @@ import { parse, stringify } from "yaml";
 import { readWholeConfig } from "../../gateway/config.ts";
 import type { UpstreamConnector } from "../../src/exchange/transport/ports.ts";
 import { GetDivisionRequestSchema } from "../../src/gen/causeway/demo/v1/division_pb.ts";
+import {
+  Health,
+  HealthCheckRequestSchema,
+  HealthCheckResponseSchema,
+} from "../../src/gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as AlphaReflection } from "../../src/gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { causeway } from "../cli/support.ts";
 import { eventually } from "../support/admin-client.ts";
 import { AgencyClient, errorInfo } from "../support/agency-client.ts";
@@ -217,6 +224,19 @@ describe("agency systems before two gateways", () => {
       assert.deepEqual([answer.code, answer.reason], [status.UNAUTHENTICATED, reason]);
       assert.deepEqual([reached.length, await recordCount()], [before, records]);
     });
+  }
+
+  for (const { typeName, methods } of [Health, ServerReflection, AlphaReflection]) {
+    for (const { name } of methods) {
+      test(`one without a certificate is told CREDENTIALS_MISSING by ${typeName}/${name} too`, async () => {
+        const [input, output] = [HealthCheckRequestSchema, HealthCheckResponseSchema];
+        const answer = await clientOf().call(`/${typeName}/${name}`, input, output, {});
+        assert.deepEqual(
+          [answer.code, answer.reason],
+          [status.UNAUTHENTICATED, "CREDENTIALS_MISSING"],
+        );
+      });
+    }
   }
 
   /** A call as raw header fields, which no stub would send. */
