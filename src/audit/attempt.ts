@@ -1,5 +1,5 @@
 /** What is kept of one attempt while its two sides are not both closed. */
-import type { Progress } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { Decision, Progress } from "../gen/causeway/record/v1/parts_pb.ts";
 import type { Check, Outcome } from "../gen/causeway/record/v1/record_pb.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import type { Place } from "./findings.ts";
@@ -59,6 +59,7 @@ export interface ConsumerClosing extends AttemptRecord {
 
 /** What a release of this attempt rests on. */
 export interface Foundation {
+  readonly decision: Decision;
   readonly grantJti: string;
   readonly service: string;
   readonly maxStalenessMs: number;

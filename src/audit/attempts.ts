@@ -22,12 +22,13 @@ import {
   newAttempt,
   type ProviderClosing,
 } from "./attempt.ts";
-import { convicted, judgeNamed } from "./blame.ts";
+import { convicted } from "./blame.ts";
 import { type ClosedAttempt, compareSides, type Naming } from "./compare-sides.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
 import type { RecordedCall } from "./recorded-calls.ts";
 import { addAcknowledgement, addReceipt } from "./segments.ts";
 import { type IssuedName, SettledAttempts } from "./settled-attempts.ts";
+import { type AttemptAge, judgeUnanswered, judgeUnfinished } from "./unfinished.ts";
 
 export interface AttemptCounts {
   attempts: number;
@@ -36,21 +37,13 @@ export interface AttemptCounts {
   open: number;
 }
 
-/** How old records are at the end of the ledger. */
-export interface AttemptAge {
-  /** What answers the record would stand by now. */
-  isOverdue(record: AttemptRecord): boolean;
-  /** Its gateway has started again behind it, and has had the time to close what was open. */
-  isRestarted(record: AttemptRecord): boolean;
-}
-
-type Finished = "open" | "overdue" | "complete";
-
 export class Attempts {
   readonly counts: AttemptCounts = { attempts: 0, matched: 0, open: 0 };
   readonly #report: Report;
-  /** Those that one side has not closed. */
+  /** Those that a provider has on record and one side has not closed. */
   readonly #attempts = new Map<string, Attempt>();
+  /** Those of which no provider's record has said yet whose they are: each gateway that speaks of one has its own. */
+  readonly #unbegun = new Map<string, Attempt>();
   readonly #settled = new SettledAttempts();
   /** Those by (issuer, xid, attempt). */
   readonly #names = new Map<string, Attempt>();
@@ -84,24 +77,37 @@ export class Attempts {
     record: AttemptRecord,
     rests: { readonly foundation?: Foundation | undefined; readonly boot?: Uint8Array } = {},
   ): Attempt | undefined {
-    const { tokenDigest, index, issuer, statement, genuine } = call;
-    const attempt = this.#attemptOf(tokenDigest, index, issuer);
-    const name = attemptName(statement);
-    if (attempt === undefined || attempt.begun !== undefined) {
-      this.#report(findingAt(record.place, "ATTEMPT_REPEATED", { by: "token" }));
+    const { tokenDigest, index, issuer, statement, genuine, isOwn } = call;
+    const { place } = record;
+    // Whoever gets hold of a token uses nothing up with it that is another's.
+    if (!isOwn) {
+      this.mention(tokenDigest, index);
       this.#stray(record);
       return undefined;
     }
-    this.#bindName(attempt, issuer, statement, record.place);
-    if (attempt.name !== "" && attempt.name !== name) this.#misnamed(attempt, record.place);
+    if (this.#issuerOf(tokenDigest, index) !== undefined) {
+      const failing = place.gateway;
+      this.#report(findingAt(place, "ATTEMPT_REPEATED", { by: "token" }), () => convicted(failing));
+      this.#stray(record);
+      return undefined;
+    }
+    const attempt = this.#spokenOf(tokenDigest, index, issuer);
+    const key = keyOf(tokenDigest, index);
+    this.#unbegun.delete(spokenKey(key, issuer));
+    this.#attempts.set(key, attempt);
+    const name = attemptName(statement);
+    // What nobody has signed takes nobody's name.
+    if (genuine) this.#bindName(attempt, statement, place);
+    if (attempt.name !== "" && attempt.name !== name) {
+      this.#misnamed(attempt, place, genuine ? issuer : place.gateway);
+    }
     attempt.begun = record;
-    attempt.provider = record.place.gateway;
+    attempt.provider = place.gateway;
     attempt.name = name;
     attempt.genuine = genuine;
     if (!statement.open) attempt.request = statement.request.slice();
     attempt.foundation = rests.foundation;
     attempt.boot = rests.boot?.slice();
-    attempt.issuer = issuer;
     return attempt;
   }
 
@@ -155,6 +161,10 @@ export class Attempts {
 
   /** A provider's closing of an attempt that it has on record. */
   closeByProvider(attempt: Attempt, said: Closed, record: AttemptRecord): void {
+    if (attempt.name !== attemptName(said)) {
+      this.#misnamed(attempt, record.place, record.place.gateway);
+    }
+    this.#checkStart(said, attempt.boot, record);
     this.#checkFrames(said, attempt.receipts.newest?.framesEnd, record.place);
     this.#closeByProvider(attempt, { ...record, kind: "closed" });
   }
@@ -184,6 +194,7 @@ export class Attempts {
     if (attempt === undefined) return;
     const { outcome, prevRecord, refusal } = said;
     const { newest } = attempt.acknowledged;
+    this.#checkStart(said, newest?.header.boot, record);
     const before = newest?.recordHash;
     if (before === undefined ? prevRecord.length > 0 : !equalBytes(prevRecord, before)) {
       this.#report(findingAt(record.place, "PREVIOUS_MISSING"));
@@ -201,6 +212,16 @@ export class Attempts {
     this.#settle(attempt);
   }
 
+  /** What a process has left is closed for that alone by the one after it, and nothing else is closed for it. */
+  #checkStart({ outcome }: Closed, begun: Uint8Array | undefined, record: AttemptRecord): void {
+    if (begun === undefined) return;
+    const { header, place } = record;
+    const saysRestarted =
+      outcome === Outcome.GATEWAY_RESTARTED || outcome === Outcome.UNKNOWN_AFTER_RESTART;
+    if (saysRestarted === !equalBytes(begun, header.boot)) return;
+    this.#report(findingAt(place, "RECORD_IMPLAUSIBLE", { member: "outcome" }));
+  }
+
   /** What a side let out, it has receipted or acknowledged before. */
   #checkFrames({ frames }: Closed, framesEnd: bigint | undefined, place: Place): void {
     if (frames > (framesEnd ?? 0n)) {
@@ -210,80 +231,39 @@ export class Attempts {
 
   /** At the end of the ledger: what was never closed, and is old enough to have been. */
   finish(age: AttemptAge): void {
-    for (const [key, attempt] of this.#attempts) {
-      const overdue =
-        attempt.begun === undefined
-          ? this.#unanswered(attempt, key, age)
-          : this.#unfinished(attempt, attempt.begun, age);
-      if (overdue === "open") this.counts.open += 1;
+    for (const attempt of this.#attempts.values()) {
+      const begun = attempt.begun as AttemptRecord;
+      if (judgeUnfinished(attempt, begun, age, this.#naming) === "open") this.counts.open += 1;
+    }
+    for (const attempt of this.#unbegun.values()) {
+      if (this.#ofAnother(attempt)) continue;
+      const { tokenDigest, index } = attempt;
+      const isMentioned = this.#mentioned.has(keyOf(tokenDigest, index));
+      const end = judgeUnanswered(attempt, age, { ...this.#naming, isMentioned });
+      if (end === "open") this.counts.open += 1;
     }
   }
 
-  #unfinished(attempt: Attempt, begun: AttemptRecord, age: AttemptAge): Finished {
-    const { receipts, acknowledged, providerClosing, consumerClosing } = attempt;
-    const newest = receipts.newest ?? begun;
-    const found: Finished[] = [];
-    // A stream may be silent for long: it has to end once the other side or the own process has ended it.
-    if (providerClosing === undefined) {
-      const due = isEnded(consumerClosing, newest, age);
-      if (due) this.#report(findingAt(newest.place, "PROVIDER_CLOSING_MISSING"));
-      found.push(due ? "overdue" : "open");
-    }
-    if (consumerClosing === undefined) {
-      const due = isEnded(providerClosing, acknowledged.newest, age);
-      const { place } = providerClosing ?? newest;
-      // A token of its own it has to answer; one that it has not signed is the provider's invention.
-      const failing = attempt.genuine ? attempt.issuer : begun.place.gateway;
-      if (due) this.#report(findingAt(place, "CONSUMER_CLOSING_MISSING"), () => convicted(failing));
-      found.push(due ? "overdue" : "open");
-    }
-    if (this.#missingRecord(attempt, age)) found.push("overdue");
-    return found.includes("overdue") ? "overdue" : (found[0] ?? "complete");
-  }
-
-  /** A consumer may close alone what the provider has no record of, but not answer a record of it. */
-  #unanswered(attempt: Attempt, key: string, age: AttemptAge): Finished {
-    const { acknowledged, consumerClosing } = attempt;
-    if (acknowledged.newest !== undefined) {
-      return this.#missingRecord(attempt, age) ? "overdue" : "open";
-    }
-    if (consumerClosing === undefined) return "complete";
-    const { outcome, refusal, place } = consumerClosing;
-    const { isNameless, strays } = this.#naming;
-    const named = refusal !== undefined && !isNameless(refusal) ? refusal : undefined;
-    const answers =
-      outcome === Outcome.DISPUTED || outcome === Outcome.UNKNOWN_AFTER_RESTART
-        ? !this.#mentioned.has(key)
-        : named !== undefined;
-    if (!answers) return "complete";
-    if (!age.isOverdue(consumerClosing)) return "open";
-    // What it disputes or has forgotten it has found final on the ledger, or it lies.
-    const judge =
-      named === undefined
-        ? () => convicted(place.gateway)
-        : judgeNamed(named, attempt, strays, true);
-    this.#report(findingAt(place, "PROVIDER_RECORD_MISSING"), judge);
-    return "overdue";
-  }
-
-  /** The consumer answers a receipt that is not on the ledger: the oldest one says it for all. */
-  #missingRecord(attempt: Attempt, age: AttemptAge): boolean {
-    const [oldest] = attempt.acknowledged.waiting?.values() ?? [];
-    if (oldest === undefined || !age.isOverdue(oldest)) return false;
-    const { place, receipt, check } = oldest;
-    const judge = judgeNamed(receipt, attempt, this.#naming.strays, check === Check.MATCH);
-    this.#report(findingAt(place, "PROVIDER_RECORD_MISSING"), judge);
+  /** Whether a gateway spoke of an attempt that, as is known now, another one has signed the token of. */
+  #ofAnother({ acknowledged, consumerClosing, index, tokenDigest }: Attempt): boolean {
+    const issuer = this.#issuerOf(tokenDigest, index);
+    const said = acknowledged.newest ?? consumerClosing;
+    if (issuer === undefined || said === undefined) return false;
+    this.#report(findingAt(said.place, "CLOSING_OF_ANOTHER", { issuer }));
     return true;
   }
 
   #consumerSide(said: Acknowledgement | Closed, place: Place): Attempt | undefined {
     const { tokenDigest, index } = said;
-    const attempt = this.#attemptOf(tokenDigest, index, place.gateway);
-    const issuer = attempt?.issuer ?? (this.#settled.issuerOf(tokenDigest, index) as string);
-    if (issuer !== place.gateway) {
+    const issuer = this.#issuerOf(tokenDigest, index);
+    if (issuer !== undefined && issuer !== place.gateway) {
       this.#report(findingAt(place, "CLOSING_OF_ANOTHER", { issuer }));
       return undefined;
     }
+    const attempt =
+      issuer === undefined
+        ? this.#spokenOf(tokenDigest, index, place.gateway)
+        : this.#attempts.get(keyOf(tokenDigest, index));
     if (attempt === undefined || attempt.consumerClosing !== undefined) {
       this.#report(findingAt(place, "CONSUMER_CLOSED_TWICE"));
       return undefined;
@@ -291,24 +271,30 @@ export class Attempts {
     const name = attemptName(said);
     if (attempt.name === "") {
       attempt.name = name;
-      this.#bindName(attempt, place.gateway, said, place);
-    } else if (attempt.name !== name) this.#misnamed(attempt, place);
+      this.#bindName(attempt, said, place);
+    } else if (attempt.name !== name) this.#misnamed(attempt, place, place.gateway);
     return attempt;
   }
 
-  /** The attempt, begun where no record has named it; `undefined` once it is settled. */
-  #attemptOf(tokenDigest: Uint8Array, index: number, issuer: string): Attempt | undefined {
-    const key = keyOf(tokenDigest, index);
-    const known = this.#attempts.get(key);
+  /** Who issued the token of an attempt that a provider has on record. */
+  #issuerOf(tokenDigest: Uint8Array, index: number): string | undefined {
+    const known = this.#attempts.get(keyOf(tokenDigest, index));
+    return known?.issuer ?? this.#settled.issuerOf(tokenDigest, index);
+  }
+
+  /** An attempt that no provider has on record, as this gateway speaks of it. */
+  #spokenOf(tokenDigest: Uint8Array, index: number, gateway: string): Attempt {
+    const key = spokenKey(keyOf(tokenDigest, index), gateway);
+    const known = this.#unbegun.get(key);
     if (known !== undefined) return known;
-    if (this.#settled.issuerOf(tokenDigest, index) !== undefined) return undefined;
     this.counts.attempts += 1;
-    const attempt = newAttempt({ tokenDigest, index }, issuer);
-    this.#attempts.set(key, attempt);
+    const attempt = newAttempt({ tokenDigest, index }, gateway);
+    this.#unbegun.set(key, attempt);
     return attempt;
   }
 
-  #bindName(attempt: Attempt, issuer: string, of: AttemptNumbers, place: Place): void {
+  #bindName(attempt: Attempt, of: AttemptNumbers, place: Place): void {
+    const { issuer } = attempt;
     const name = { issuer, xid: of.xid.slice(), attempt: of.attempt };
     const key = issuedKey(name);
     const known = this.#names.get(key);
@@ -316,13 +302,14 @@ export class Attempts {
     if (known === undefined && !this.#settled.hasName(name)) {
       this.#names.set(key, attempt);
       attempt.names.push(name);
-    } else if (attempt.genuine) {
-      this.#report(findingAt(place, "ATTEMPT_REPEATED", { by: "xid" }));
+    } else {
+      // It is the issuer who has signed or said both.
+      this.#report(findingAt(place, "ATTEMPT_REPEATED", { by: "xid" }), () => convicted(issuer));
     }
   }
 
-  #misnamed(attempt: Attempt, place: Place): void {
-    this.#report(findingAt(place, "ATTEMPT_MISNAMED", { issuer: attempt.issuer }));
+  #misnamed({ issuer }: Attempt, place: Place, failing: string): void {
+    this.#report(findingAt(place, "ATTEMPT_MISNAMED", { issuer }), () => convicted(failing));
   }
 
   #settle(attempt: Attempt): void {
@@ -340,19 +327,13 @@ function isClosed(attempt: Attempt): attempt is ClosedAttempt {
   return attempt.providerClosing !== undefined && attempt.consumerClosing !== undefined;
 }
 
-/** Whether a side has to have closed: the other did, or the process that has it on record is gone. */
-function isEnded(
-  other: AttemptRecord | undefined,
-  own: AttemptRecord | undefined,
-  age: AttemptAge,
-): boolean {
-  return (
-    (other !== undefined && age.isOverdue(other)) || (own !== undefined && age.isRestarted(own))
-  );
-}
-
 function keyOf(tokenDigest: Uint8Array, index: number): string {
   return `${mapKey(tokenDigest)}.${index}`;
+}
+
+/** Of what a gateway says of an attempt. */
+function spokenKey(key: string, gateway: string): string {
+  return `${key} ${gateway}`;
 }
 
 function issuedKey(name: IssuedName): string {

@@ -9,7 +9,7 @@ import type {
   ProviderClosing,
 } from "./attempt.ts";
 import { either, judgeNamed, sidesOf } from "./blame.ts";
-import { findingAt, type Judge } from "./findings.ts";
+import { findingAt, type Judge, type Report } from "./findings.ts";
 import type { SegmentJudging } from "./segments.ts";
 
 /** An attempt that both sides have closed. */
@@ -25,17 +25,26 @@ export interface Naming extends SegmentJudging {
 }
 
 export function compareSides(attempt: ClosedAttempt, naming: Naming): void {
-  const { acknowledged, receipts, consumerClosing, foundation } = attempt;
+  const { acknowledged } = attempt;
   const { report, strays } = naming;
   for (const { place, check, receipt } of acknowledged.waiting?.values() ?? []) {
     const judge = judgeNamed(receipt, attempt, strays, check === Check.MATCH);
     report(findingAt(place, "HANDLE_DIFFERS"), judge);
   }
   compareClosings(attempt, naming);
-  const unacknowledged = receipts.count - acknowledged.count;
-  if (foundation !== undefined && unacknowledged > Math.max(1, foundation.window)) {
-    report(findingAt(consumerClosing.place, "WINDOW_EXCEEDED"));
-  }
+  checkWindow(attempt, report);
+}
+
+/** What a provider let out beyond the window, it did before it had the acknowledgements. */
+function checkWindow(attempt: ClosedAttempt, report: Report): void {
+  const { acknowledged, receipts, consumerClosing, foundation } = attempt;
+  const { newest } = receipts;
+  if (foundation === undefined || newest === undefined) return;
+  if (receipts.count - acknowledged.count <= Math.max(1, foundation.window)) return;
+  // A chain that goes on in a new epoch may have lost acknowledgements that the provider was given.
+  const { epoch } = consumerClosing.header;
+  if (epoch !== 0n && acknowledged.newest?.header.epoch !== epoch) return;
+  report(findingAt(newest.place, "WINDOW_EXCEEDED"));
 }
 
 function compareClosings(attempt: ClosedAttempt, { report, strays, isNameless }: Naming): void {
@@ -48,7 +57,12 @@ function compareClosings(attempt: ClosedAttempt, { report, strays, isNameless }:
     report(findingAt(place, "HANDLE_DIFFERS"), judge);
   }
   if (outcome === Outcome.REFUSED && provider.kind === "receipt") {
-    report(findingAt(place, "CLOSINGS_CONTRADICT", { consumer: "refused", provider: "receipt" }));
+    const fields = { consumer: "refused", provider: "receipt" };
+    const judge: Judge =
+      refusal === undefined
+        ? () => either(sidesOf(attempt), "ANSWER_KEPT")
+        : judgeNamed(refusal, attempt, strays, true);
+    report(findingAt(place, "CLOSINGS_CONTRADICT", fields), judge);
   }
   if (outcome === Outcome.DISPUTED && genuine) report(findingAt(place, "DISPUTED"));
 }

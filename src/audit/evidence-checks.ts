@@ -2,6 +2,7 @@
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { CausewayError } from "../base/errors.ts";
 import { agencyOf } from "../base/ids.ts";
+import { encodeMessage } from "../base/wire-writer.ts";
 import { callTokenDigest } from "../credential/call-token.ts";
 import type { Verifier } from "../crypto/ports.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
@@ -9,6 +10,7 @@ import {
   type Begin,
   type CallStatement,
   type Decision,
+  DecisionSchema,
   type Progress,
   Verdict,
 } from "../gen/causeway/record/v1/parts_pb.ts";
@@ -26,7 +28,7 @@ import { buildRecord, type LedgerRecord } from "../record/record.ts";
 import type { RegistryState, RegistryView } from "../registry/state.ts";
 import { isPlausibleAggregate } from "./aggregates.ts";
 import type { Attempt, AttemptRecord } from "./attempt.ts";
-import { attemptName, type Attempts } from "./attempts.ts";
+import type { Attempts } from "./attempts.ts";
 import type { Released } from "./batch-times.ts";
 import type { Chains } from "./chains.ts";
 import type { Decisions } from "./decisions.ts";
@@ -177,7 +179,7 @@ export class EvidenceChecks {
     this.#checkPeerKey(begin.peerTlsKey, recorded.issuer, place, view);
     this.#decide(decision, obligations, recorded, place, batch, view);
     this.#checkShape(recorded.statement, place, isOpened, view);
-    const foundation = foundationOf(recorded, obligations, batch.state, view);
+    const foundation = foundationOf(recorded, { decision, obligations }, batch.state, view);
     return attempts.begin(recorded, record, { foundation, boot: batch.header.boot });
   }
 
@@ -255,13 +257,13 @@ export class EvidenceChecks {
     }
     const attempt = attempts.follow(closed.prevRecord, record);
     if (attempt === undefined) return;
-    if (attempt.name !== attemptName(closed)) {
-      report(findingAt(place, "ATTEMPT_MISNAMED", { issuer: attempt.issuer }));
-    }
-    const { recheck, status } = closed;
+    const { decision, recheck, status } = closed;
     if (recheck !== undefined && attempt.foundation !== undefined) {
       const { issuer: consumerGateway } = attempt;
       const { grantJti, service, maxStalenessMs } = attempt.foundation;
+      if (decision === undefined || !isSame(decision, attempt.foundation.decision)) {
+        report(findingAt(place, "RECORD_IMPLAUSIBLE", { member: "decision" }));
+      }
       const reason = status?.reason ?? "";
       this.#recheck(recheck, {
         record,
@@ -352,4 +354,8 @@ export class EvidenceChecks {
     }
     rechecks.add({ ...of, fact });
   }
+}
+
+function isSame(one: Decision, other: Decision): boolean {
+  return equalBytes(encodeMessage(DecisionSchema, one), encodeMessage(DecisionSchema, other));
 }

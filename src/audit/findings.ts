@@ -163,6 +163,8 @@ const evidence = {
     "evidence packages of both records with the opening of `request`: a side that cannot open what it committed to made it up, and of two that can, the agency system's own copy tells",
   RESPONSE_OPENED:
     "the evidence package of the receipt with the opening of `response` and the messages: a provider that cannot open what it committed to made it up, and under a mask they show what it let pass",
+  ANSWER_KEPT:
+    "what the agency system got: a consumer that handed an answer over had its receipt; of one that did not, nothing tells whether the provider refused without a record or the consumer did not say what it was given",
   SEAL_TIMES:
     "the evidence packages of both records: a seal that the times of its final checkpoints do not allow is a TIME_IMPLAUSIBLE of its gateway",
 } as const;
@@ -205,6 +207,9 @@ export interface Finding {
 
 /** Findings between two sides, which may stand at a record of the one and be the other's doing. */
 export const blamedFindings: ReadonlySet<FindingCode> = new Set([
+  "ATTEMPT_REPEATED",
+  "ATTEMPT_MISNAMED",
+  "CLOSINGS_CONTRADICT",
   "PROVIDER_RECORD_MISSING",
   "CONSUMER_CLOSING_MISSING",
   "HANDLE_DIFFERS",

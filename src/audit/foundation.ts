@@ -1,5 +1,5 @@
 /** What is kept of all that a release rests on. */
-import type { Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
+import type { Decision, Obligations } from "../gen/causeway/record/v1/parts_pb.ts";
 import { formatAddress } from "../record/handle.ts";
 import type { RegistryState, RegistryView } from "../registry/state.ts";
 import type { Foundation } from "./attempt.ts";
@@ -9,7 +9,7 @@ import type { RecordedCall } from "./recorded-calls.ts";
 /** What a release rests on; `undefined` when the statement names no grant or service of this ledger. */
 export function foundationOf(
   { statement: { grant: address, service: serviceId }, issuedAt: issuedAtS }: RecordedCall,
-  obligations: Obligations | undefined,
+  said: { readonly decision: Decision; readonly obligations: Obligations | undefined },
   state: RegistryState,
   view: RegistryView,
 ): Foundation | undefined {
@@ -21,9 +21,11 @@ export function foundationOf(
   if (service === undefined || grantJti === undefined || !state.grants.has(grantJti)) {
     return undefined;
   }
+  const { decision, obligations } = said;
   const { window = 0, messagesMax = 0n, bytesMax = 0n } = obligations ?? {};
   const masked = (obligations?.maskPaths.length ?? 0) > 0;
   return {
+    decision,
     grantJti,
     service: service.id,
     maxStalenessMs: service.body.max_staleness_s * 1000,

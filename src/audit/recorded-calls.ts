@@ -23,6 +23,8 @@ export interface RecordedCall {
   readonly expiresAt: number;
   readonly statement: CallStatement;
   readonly genuine: boolean;
+  /** Its token is for the gateway in whose record it stands. */
+  readonly isOwn: boolean;
 }
 
 interface KnownToken {
@@ -73,6 +75,7 @@ export class RecordedCalls {
       expiresAt: claims.exp,
       statement,
       genuine: signed && bound,
+      isOwn: claims.aud === header.gateway,
     };
   }
 

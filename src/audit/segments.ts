@@ -84,6 +84,10 @@ export function addAcknowledgement(
     // What says a number again answers nothing more.
     if (before !== undefined && facts.segment <= before.segment) return;
   } else if (!isCounted(facts, progress)) implausible(place, "messages", report);
+  // A process that has started again goes on with nothing.
+  if (before !== undefined && !equalBytes(before.header.boot, record.header.boot)) {
+    implausible(place, "boot", report);
+  }
   const steps = before === undefined ? facts.requestFrames > 0n : !isLess(facts, before);
   if (!steps) report(findingAt(place, "REQUEST_FRAMES_IMPLAUSIBLE"));
   attempt.acknowledged = withSegment(attempt.acknowledged, facts);
@@ -206,7 +210,7 @@ function comparePair(
   if (!isSent) report(findingAt(place, "REQUEST_FRAMES_IMPLAUSIBLE"));
   if (said.final !== receipt.final) {
     const fields = { consumer: finalOr(said.final), provider: finalOr(receipt.final) };
-    report(findingAt(place, "CLOSINGS_CONTRADICT", fields));
+    report(findingAt(place, "CLOSINGS_CONTRADICT", fields), () => convicted(place.gateway));
   }
 }
 

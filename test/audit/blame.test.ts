@@ -17,7 +17,7 @@ import { judgeCheck } from "../../src/audit/blame.ts";
 import { encodeRecord } from "../../src/record/record.ts";
 import { statusRecord } from "../support/ledger.ts";
 import { sayRevocation } from "../support/statements.ts";
-import { altered, AuditLedger, type TestRecord } from "./audit-ledger.ts";
+import { altered, AuditLedger, type TestCall, type TestRecord } from "./audit-ledger.ts";
 import { type Change, progressed, TestStream } from "./test-stream.ts";
 
 let base: AuditLedger;
@@ -483,7 +483,109 @@ const checks: readonly Row[] = [
   ],
 ];
 
+/** A closing that names its attempt otherwise than the statement. */
+const misnamed = (audit: AuditLedger, call: TestCall): Uint8Array =>
+  altered(audit.consumerClosed(call, "no-answer"), ({ body }) => {
+    if (body.case === "closed") body.value.attempt = 7;
+  });
+
+const repeated: readonly Row[] = [
+  [
+    "an attempt of an exchange under two tokens",
+    "consumer",
+    async (audit) => {
+      const { call } = await audit.read();
+      await audit.read({ xid: call.statement.xid });
+    },
+  ],
+  [
+    "a call that is answered twice",
+    "provider",
+    async (audit) => {
+      const { call } = await audit.read();
+      await audit.seal(audit.provider, [audit.receipt(call)]);
+    },
+  ],
+];
+
+const misnamings: readonly Row[] = [
+  [
+    "a consumer's closing before its statement stands",
+    "consumer",
+    async (audit) => {
+      const call = audit.call();
+      await audit.seal(audit.consumer, [misnamed(audit, call)]);
+      await audit.seal(audit.provider, [audit.receipt(call)]);
+    },
+  ],
+  [
+    "a consumer's closing of another statement than the one that stands, which it has not signed",
+    "provider",
+    async (audit) => {
+      const call = audit.call();
+      await audit.seal(audit.consumer, [misnamed(audit, call)]);
+      const invented = altered(audit.receipt(call), ({ body }) => {
+        if (body.case !== "receipt" || body.value.start.case !== "begin") return;
+        const { call: recorded } = body.value.start.value;
+        if (recorded !== undefined) recorded.path = [otherHash, otherHash];
+      });
+      await audit.seal(audit.provider, [invented]);
+    },
+  ],
+  [
+    "a provider's closing",
+    "provider",
+    async (audit) => {
+      const stream = new TestStream(audit);
+      await stream.answer();
+      await stream.close({ attempt: 2 });
+      await stream.end();
+    },
+  ],
+];
+
+const contradictions: readonly Row[] = [
+  [
+    "MATCH of a final receipt that it says is not final",
+    "consumer",
+    async (audit) => {
+      const stream = new TestStream(audit);
+      await stream.answer({ final: true });
+      await stream.acknowledge({
+        change: ({ body }) => {
+          if (body.case === "acknowledgement") body.value.final = false;
+        },
+      });
+    },
+  ],
+  [
+    "a refusal that it names none of",
+    ["ANSWER_KEPT", "consumer", "provider"],
+    async (audit) => {
+      const call = audit.call();
+      await audit.seal(audit.provider, [audit.receipt(call)]);
+      await audit.seal(audit.consumer, [audit.consumerClosed(call, "refused")]);
+    },
+  ],
+  [
+    "a refusal that the provider has signed and not submitted",
+    "provider",
+    async (audit) => {
+      const call = audit.call();
+      const aside = audit.fork();
+      const denied = aside.call({ purpose: "statistics" });
+      const refusal = await aside.seal(aside.provider, [aside.refusal(denied)]);
+      await audit.seal(audit.provider, [audit.receipt(call)]);
+      await audit.seal(audit.consumer, [audit.consumerClosed(call, "refused", { refusal })]);
+      await show(audit, refusal);
+    },
+  ],
+];
+
 const groups: Readonly<Partial<Record<FindingCode, readonly Row[]>>> = {
+  ATTEMPT_REPEATED: repeated,
+  ATTEMPT_MISNAMED: misnamings,
+  CLOSINGS_CONTRADICT: contradictions,
   CONSUMER_CLOSING_MISSING: closings,
   PROVIDER_RECORD_MISSING: records,
   HANDLE_DIFFERS: handles,

@@ -327,7 +327,12 @@ const decisions: readonly Row[] = [
       const fact = create(FactSchema, { name: { case: "record", value: { hash: otherHash } } });
       const recheck = { reason: "GRANT_REVOKED", seenSize: audit.ledger.size, fact } as const;
       const closed = await audit.seal(audit.provider, [
-        audit.closed(write, opened, { outcome: "revoked", reason: "GRANT_REVOKED", recheck }),
+        audit.closed(write, opened, {
+          outcome: "revoked",
+          reason: "GRANT_REVOKED",
+          decision: write.decision,
+          recheck,
+        }),
       ]);
       await audit.seal(audit.consumer, [
         audit.consumerClosed(write, "refused", { refusal: closed }),

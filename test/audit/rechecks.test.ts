@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { utf8 } from "../../src/base/bytes.ts";
 import type { AttemptRecord } from "../../src/audit/attempt.ts";
 import { FinalSizes } from "../../src/audit/final-sizes.ts";
 import { Rechecks } from "../../src/audit/rechecks.ts";
@@ -12,9 +12,10 @@ import { FactSchema } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { encodeRecord, recordHash } from "../../src/record/record.ts";
 import { statusRecord } from "../support/ledger.ts";
-import type { SignedStatement, TestGateway } from "../support/network.ts";
+import type { SignedStatement } from "../support/network.ts";
 import { divisions, sayCity, sayOfAgency, sayRevocation } from "../support/statements.ts";
 import { AuditLedger, type TestCall, writeMethod } from "./audit-ledger.ts";
+import { newEpoch } from "./new-epoch.ts";
 
 let base: AuditLedger;
 
@@ -85,19 +86,6 @@ async function contradiction(audit: AuditLedger): Promise<Uint8Array> {
   return encodeRecord(create(RecordSchema, { body: { case: "equivocationReported", value } }));
 }
 
-async function newEpoch(audit: AuditLedger, gateway: TestGateway): Promise<bigint> {
-  const tip = audit.ledger.state.chains.get(gateway.id);
-  assert.ok(tip !== undefined);
-  const last = { epoch: Number(tip.epoch), seq: Number(tip.seq), leaf: toHex(tip.leafHash) };
-  const body = { epoch: 1, last, reason: "disk-lost", lost_from: 1, lost_to: 2 };
-  const epoch = sayOfAgency(audit.network, "epoch", audit.network.consumer, {
-    sub: gateway.id,
-    body,
-  });
-  const place = { epoch: 1n, seq: 0n, prev: tip.leafHash };
-  return (await audit.govern(gateway, [epoch], [], place)).index;
-}
-
 describe("a failed re-check that names what froze a chain", () => {
   async function frozen(): Promise<{
     readonly audit: AuditLedger;
@@ -118,7 +106,7 @@ describe("a failed re-check that names what froze a chain", () => {
       const fact = by === "address" ? at(index) : of(proof);
       const seenSize = by === "address" ? audit.ledger.size : index;
       const answer = await revoke(audit, write, { reason: "CHAIN_FROZEN", fact, seenSize });
-      await newEpoch(audit, audit.consumer);
+      await newEpoch(audit);
       await answer();
       assert.deepEqual(await findings(audit), ["EQUIVOCATION"]);
     });
@@ -133,7 +121,7 @@ describe("a failed re-check that names what froze a chain", () => {
       seenSize: index,
     });
     await audit.govern(audit.provider, [again]);
-    await newEpoch(audit, audit.consumer);
+    await newEpoch(audit);
     await answer();
     const codes = await findings(audit);
     assert.ok(!codes.includes("RECHECK_UNFOUNDED"), codes.join());
@@ -141,7 +129,7 @@ describe("a failed re-check that names what froze a chain", () => {
 
   it("is unfounded when a new epoch was seen behind it", async () => {
     const { audit, write, index } = await frozen();
-    await newEpoch(audit, audit.consumer);
+    await newEpoch(audit);
     const answer = await revoke(audit, write, { reason: "CHAIN_FROZEN", fact: at(index) });
     await answer();
     assert.deepEqual(await findings(audit), ["EQUIVOCATION", "RECHECK_UNFOUNDED"]);
@@ -149,7 +137,7 @@ describe("a failed re-check that names what froze a chain", () => {
 
   it("stands when the new epoch behind it was not seen", async () => {
     const { audit, write, index } = await frozen();
-    const epoch = await newEpoch(audit, audit.consumer);
+    const epoch = await newEpoch(audit);
     const named = { reason: "CHAIN_FROZEN", fact: at(index), seenSize: epoch } as const;
     await (await revoke(audit, write, named))();
     assert.deepEqual(await findings(audit), ["EQUIVOCATION"]);

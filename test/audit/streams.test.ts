@@ -272,7 +272,10 @@ const receipts: readonly Row[] = [
       const stream = new TestStream(audit);
       await stream.answer();
       await stream.answer({ seal: { boot: otherBoot } });
-      const bytes = audit.closed(stream.call, new Uint8Array(), { prevRecord: stream.newest });
+      const bytes = audit.closed(stream.call, new Uint8Array(), {
+        prevRecord: stream.newest,
+        outcome: "gateway-restarted",
+      });
       await audit.seal(audit.provider, [bytes], { boot: otherBoot });
       await stream.end();
     },

@@ -161,13 +161,14 @@ export class TestStream {
   async end(
     outcome: Parameters<typeof encodeConsumerClosed>[0]["outcome"] = "cancelled",
     change: Parameters<AuditLedger["consumerClosed"]>[2] = {},
+    seal: SealChange = {},
   ): Promise<void> {
     const { framesEnd } = this.#received;
     const frames = this.#acknowledged === undefined ? 0 : framesEnd;
     const prevRecord = this.#acknowledged;
     const { audit, call } = this;
     const said = audit.consumerClosed(call, outcome, { prevRecord, frames, ...change });
-    await audit.seal(audit.consumer, [said]);
+    await audit.seal(audit.consumer, [said], seal);
   }
 
   /** The provider's closing, behind its newest record. */
