@@ -339,6 +339,33 @@ describe("the provider's side of calls on a link", () => {
       assert.equal(provider.records().at(-1)?.case, "refusal");
     });
 
+    it("closes a silent stream when the time of its grant is over, and not before", async ({
+      mock,
+    }) => {
+      const provider = new TestProvider();
+      provider.endsAtS = Math.floor(Date.now() / 1000) + 1000;
+      provider.call(1n, stream);
+      await settle();
+      const listener = provider.listener as UpstreamListener;
+      listener.onHeaders(create(MetadataSchema));
+      await settle();
+      const ring = async (): Promise<void> => {
+        for (const timer of provider.timers.splice(0)) timer();
+        await settle();
+      };
+      await ring();
+      assert.equal(provider.side.openAttempts, 1);
+      mock.method(Date, "now", () => provider.endsAtS * 1000);
+      await ring();
+      const closed = provider.records().at(-1);
+      assert.ok(closed?.case === "closed");
+      assert.deepEqual(
+        [closed.value.outcome, closed.value.status?.reason],
+        [Outcome.REVOKED, "GRANT_EXPIRED"],
+      );
+      assert.equal(provider.side.openAttempts, 0);
+    });
+
     it("ends a stream also when the revocation found no way into the journal meanwhile", async () => {
       const provider = await silent(1);
       let asked = 0;

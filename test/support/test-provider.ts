@@ -98,6 +98,10 @@ export class TestProvider {
   reserved = 0;
   /** The revocation of the grant that was accepted here. */
   taken: Uint8Array | undefined;
+  /** Unix seconds at which the grant ends. */
+  endsAtS: number = 2 ** 40;
+  /** What waits for a time. */
+  readonly timers: (() => void)[] = [];
   readonly expected: ExpectedRecords = new ExpectedRecords({ monotonicMs: () => 0 });
   /** What it keeps to open commitments. */
   readonly kept: AttemptOpenings[] = [];
@@ -167,7 +171,12 @@ export class TestProvider {
     const ports = {
       self: { gateway, agency: "hangzhou/civil-affairs", boot: this.#boot, startedAtMs: 0 },
       clock: { nowMs: () => Date.now(), monotonicMs: () => performance.now() },
-      scheduler: { after: () => () => undefined },
+      scheduler: {
+        after: (_delayMs: number, run: () => void) => {
+          this.timers.push(run);
+          return () => undefined;
+        },
+      },
       defer: (work: () => void) => setImmediate(work),
       random: bytes,
       replica: {
@@ -175,7 +184,9 @@ export class TestProvider {
         state: () => ({
           size: 100n,
           chainStops: new Map(),
-          grants: { get: () => grantFact },
+          grants: {
+            get: () => ({ ...grantFact, standing: { ...standing, exp: this.endsAtS } }),
+          },
           ...{ cities: members, agencies: members, gateways: members, services: members },
         }),
         final: () => ({ ...seen, timeMs: Date.now() }),
