@@ -1,6 +1,7 @@
-/** What the README tells a newcomer to type exists, and takes the options that it is given. */
+/** What the README and the pages of docs/ tell people to type exists, and takes the options that it is given. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { Command } from "commander";
 import { createProgram } from "../../gateway/cli/program.ts";
@@ -49,6 +50,32 @@ function parse(words: readonly string[]): void {
     assert.notEqual(value, undefined, `causeway ${words.join(" ")} lacks ${option.long}`);
   }
 }
+
+/** The words of a command line as a shell reads them; `<what to put in>` is one word. */
+function wordsOf(line: string): readonly string[] {
+  const words = line.replaceAll(/<[^<>]*>/g, "X").match(/'[^']*'|"[^"]*"|[^\s]+/g) ?? [];
+  const end = words.findIndex((word) => /^(#|[|&])/.test(word));
+  const own = end < 0 ? words : words.slice(0, end);
+  return own.map((word) => word.replaceAll(/^['"]|['"]$/g, "")).filter((word) => word !== "…");
+}
+
+/** Commands of `causeway` in the code blocks of a page, those over several lines as one. */
+function commandsOf(page: string): readonly string[] {
+  const code = [...page.matchAll(/^```(?:sh)?\n([^]*?)^```$/gm)].map(([, text]) => text ?? "");
+  return code
+    .join("\n")
+    .replaceAll(/\\\n\s*/g, "")
+    .split("\n")
+    .flatMap((line) => /(?:^|\$\()(causeway .*?)\)?$/.exec(line.trim())?.[1] ?? []);
+}
+
+describe("the pages of docs/", () => {
+  for (const page of readdirSync("docs").filter((name) => name.endsWith(".md"))) {
+    for (const line of commandsOf(readFileSync(join("docs", page), "utf8"))) {
+      it(`\`${line}\` of ${page} can be typed`, () => parse(wordsOf(line).slice(1)));
+    }
+  }
+});
 
 describe("the README", () => {
   it("has commands to type", () => assert.ok(lines.length >= 10));
