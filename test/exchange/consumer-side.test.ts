@@ -51,7 +51,7 @@ class SilentCaller implements IncomingCall {
     const [xid] = new TextDecoder().decode(message).split(" ");
     const frames = 1 + this.messages;
     const { sim } = this.#gateways;
-    sim.checker.handedOver(
+    sim.checker.attempts.handedOver(
       processOf(this.#gateways.consumer),
       { xid, frames },
       { isStatus: false },

@@ -77,7 +77,7 @@ export class SimCaller implements IncomingCall {
     const upstream = textOf(status.trailers, "x-upstream");
     if (upstream === undefined) return;
     this.xid ??= upstream;
-    this.#process.sim.checker.handedOver(this.#process, this, { isStatus: true });
+    this.#process.sim.checker.attempts.handedOver(this.#process, this, { isStatus: true });
   }
 
   onCancelled(listener: () => void): void {
@@ -89,14 +89,14 @@ export class SimCaller implements IncomingCall {
     const [xid, number] = said.split(" ") as [string, string];
     this.xid ??= xid;
     const { checker } = this.#process.sim;
-    if (isWhole && this.#process.gateway.lies === undefined && checker.isMasked(xid)) {
+    if (isWhole && this.#process.gateway.lies === undefined && checker.attempts.isMasked(xid)) {
       checker.fail(`${this.#process.gateway.name} handed over what a mask excludes`);
     }
     if (xid !== this.xid || Number(number) !== this.frames - 1) {
       checker.fail(`${this.#process.gateway.name} handed over a message of another place`);
     }
     this.frames += 1;
-    checker.handedOver(this.#process, this, { isStatus: false });
+    checker.attempts.handedOver(this.#process, this, { isStatus: false });
   }
 
   #expectFrom(what: string, headers: Metadata): void {

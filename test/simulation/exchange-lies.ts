@@ -279,7 +279,7 @@ export function pickLies(gateway: SimGateway): Lies {
       lies.count += 1;
     },
     tells: (record) => {
-      const attempt = gateway.sim.checker.attemptOf(record);
+      const attempt = gateway.sim.checker.attempts.attemptOf(record);
       if (attempt !== undefined) lies.told.add(attempt);
     },
   };

@@ -81,7 +81,7 @@ class End implements LinkEnd {
     const { process, link } = this;
     if (this.lost || !process.isAlive) return;
     if (body.case === "part") this.#sentPart(exchange, body.value.bytes.length);
-    if (body.case === "call") link.sim.checker.called(body.value, () => this.lost);
+    if (body.case === "call") link.sim.checker.attempts.called(body.value, () => this.lost);
     for (const [copy, said] of process.says(body).entries()) {
       // What is said again comes as another exchange.
       const number = exchange + BigInt(copy) * 1_000_000n;
@@ -220,7 +220,7 @@ class StreamEnd implements Carriage {
     const isLost = this.#isClosed || lost || !process.isAlive;
     written?.(!isLost);
     if (isLost) return;
-    if (body.case === "call") process.sim.checker.called(body.value, () => this.#isLost);
+    if (body.case === "call") process.sim.checker.attempts.called(body.value, () => this.#isLost);
     for (const said of process.says(body)) {
       this.out.send(() => this.pair.otherOf(this).#received(said));
     }

@@ -5,6 +5,7 @@ import { statusRecord } from "../support/ledger.ts";
 import { fastVerifier, verifyOnce } from "./exchange-crypto.ts";
 import type { SimGateway } from "./exchange-gateway.ts";
 import type { ExchangeRules } from "./exchange-rules.ts";
+import { missingIn } from "./exchange-settled.ts";
 import { judgeFindings, pickLies } from "./exchange-lies.ts";
 import { ExchangeSim } from "./exchange-sim.ts";
 import {
@@ -74,7 +75,7 @@ export async function runLyingSchedule(
     kind: lies.kind,
     hasLied:
       (lies.count > 0 && lies.mayBeIgnored !== true) ||
-      [...lies.told].some((attempt) => checker.hasJudged(attempt)),
+      [...lies.told].some((attempt) => checker.attempts.hasJudged(attempt)),
     convictions: [...convictions, ...checker.doubts],
   };
 }
@@ -154,7 +155,7 @@ export class ExchangeSchedule {
     const { checker } = this.sim;
     for (let ms = faultMs + 2000; checker.violation === undefined; ms += 2000) {
       await world.runTurnsUntil(ms, settled);
-      const missing = checker.missing();
+      const missing = missingIn(this.sim);
       if (missing === undefined) return;
       if (ms >= faultMs + calmMs) checker.fail(`when all is well again: ${missing}`);
     }
