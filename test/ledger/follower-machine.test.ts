@@ -222,6 +222,14 @@ test("a distrusted log is followed from what is final, in memory until a later t
   );
 });
 
+test("while a log is distrusted each source is asked once, from what is final", () => {
+  let { state } = run(opened(), { kind: "distrusted" }, { kind: "retry" });
+  for (const stream of [2, 3, 4]) {
+    assert.deepEqual([state.stream, state.size, state.isDoubtful], [stream, 4n, false]);
+    ({ state } = run(state, { kind: "ended", stream }, { kind: "retry" }));
+  }
+});
+
 test("a log of two final histories is never connected again", () => {
   const { effects, state } = run(
     opened(),

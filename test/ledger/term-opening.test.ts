@@ -146,6 +146,34 @@ test("votes of an earlier term that stand behind the start keep no witness from 
   assert.equal(opening !== undefined && isRightlyOpened(opening), true);
 });
 
+test("votes of an earlier term that one term does not rest on keep no witness from the terms after it either", async () => {
+  const ledger = await appointedAgain({ term: 0n });
+  const log = network.signer("log 2");
+  const third = { gateway: network.provider.gateway, term: 3, log: network.signer("log 3") };
+  const say = (city: TestCity, by: Parameters<typeof signedHead>[2]) => {
+    const head = { size: 4n, root: ledger.rootAt(4n) as Uint8Array };
+    return sayAppointment(network, city, third, signedHead(network, head, by));
+  };
+  const wrong = ledger.fork();
+  const named = { term: 2n, log };
+  await ledger.append(third.gateway, [
+    say(hangzhou, named),
+    say(shenzhen, named),
+    say(suzhou, named),
+  ]);
+  const opening = trustedOpeningOf(replicaOf(ledger, 2n), 3n, options);
+  assert.equal(opening !== undefined && isRightlyOpened(opening), true);
+  // What the log of the earlier one has signed is another matter.
+  const zombie = { term: 1n, log: first.log };
+  await wrong.append(third.gateway, [
+    say(hangzhou, zombie),
+    say(shenzhen, zombie),
+    say(suzhou, zombie),
+  ]);
+  assert.equal(wrong.state.terms.at(-1)?.term, 3n);
+  assert.equal(trustedOpeningOf(replicaOf(wrong, 2n), 3n, options), undefined);
+});
+
 test("a term that a vote names was rightly opened, wherever its own votes stand", async () => {
   const replica = replicaOf(await appointedAgain({ term: 1n }), 2n);
   const later = openingOf(replica, 2n, options);

@@ -1,7 +1,8 @@
 /** Four cities go through whatever may happen, in any order: every message may come at any time or never. */
+import { equalBytes } from "../../src/base/bytes.ts";
 import type { LogKey } from "../simulation/notes.ts";
 import { Random } from "../simulation/random.ts";
-import type { Row } from "../simulation/history.ts";
+import type { Row, Vote } from "../simulation/history.ts";
 import {
   ancestor,
   Appointments,
@@ -10,6 +11,7 @@ import {
   honest,
   liar,
   type PassesOver,
+  termOf,
 } from "./appointments.ts";
 
 const termsMax = 6;
@@ -26,7 +28,10 @@ export function walk(
   const random = new Random(seed);
   const walker = new Walker(random, options);
   try {
-    for (let steps = random.between(10, 80); steps > 0; steps--) walker.step();
+    for (let steps = random.between(5, 40); steps > 0; steps--) {
+      if (random.chance(0.2)) walker.appoint();
+      else walker.step();
+    }
     if (!options.isLiarAppointed) walker.cities.recover();
     return undefined;
   } catch (error) {
@@ -46,15 +51,29 @@ class Walker {
     this.cities = new Appointments(this.#anyCity(), options.passesOver);
   }
 
+  /** Something that may happen at any time. */
   step(): void {
-    const draw = this.#random.int(20);
-    if (draw < 3) this.#append();
-    else if (draw < 7) this.#follow();
+    const { keys, final } = this.cities;
+    const draw = this.#random.int(16);
+    if (draw < 4) this.#append();
+    else if (draw < 8) this.#follow(this.#aRow());
     else if (draw < 12) this.#cosign();
-    else if (draw < 13)
-      this.cities.learn(this.#anHonestCity(), this.#random.pick(this.cities.final));
-    else if (draw < 17) this.#vote();
-    else this.#open();
+    else if (draw < 13) this.cities.learn(this.#anHonestCity(), this.#random.pick(final));
+    else if (draw < 15) this.#vote(this.#random.pick(keys));
+    else this.#open(this.#random.pick(keys));
+  }
+
+  /** A gateway is appointed, as far as that goes. */
+  appoint(): void {
+    const { keys } = this.cities;
+    if (keys.length > termsMax) return;
+    const key = this.cities.appoint(this.#isLiarAppointed ? this.#anyCity() : this.#anHonestCity());
+    this.#vote(key);
+    this.#vote(key);
+    const opened = this.#open(key);
+    if (opened === undefined || this.#random.chance(0.3)) return;
+    this.#follow(opened);
+    this.#cosign();
   }
 
   /** A sequencer's next leaf; the liar's may stand anywhere in its term. */
@@ -66,8 +85,7 @@ class Walker {
     this.cities.append(this.#random.pick(rows), city === liar ? this.#random.int(2) : 0);
   }
 
-  #follow(): void {
-    const row = this.#aRow();
+  #follow(row: Row): void {
     for (const city of this.#someCities()) this.cities.follow(city, row);
   }
 
@@ -79,32 +97,34 @@ class Walker {
     }
   }
 
-  #vote(): void {
-    const { keys } = this.cities;
-    const isNew = keys.length < 2 || this.#random.chance(0.2);
-    if (isNew && keys.length < termsMax) {
-      this.cities.appoint(this.#isLiarAppointed ? this.#anyCity() : this.#anHonestCity());
-    }
-    const key = this.#random.chance(0.6) ? (keys.at(-1) as LogKey) : this.#random.pick(keys);
+  #vote(key: LogKey): void {
     for (const city of this.#someCities()) this.cities.vote(city, key);
   }
 
-  #open(): void {
-    const { keys, votes: cast } = this.cities;
-    const key = this.#random.pick(keys);
-    if (key.term === 0) return;
+  #open(key: LogKey): Row | undefined {
+    if (key.term === 0) return undefined;
     const votes = honest.flatMap((city) => {
-      const own = cast.filter((vote) => vote.city === city && vote.key === key);
-      return own.length === 0 || this.#random.chance(0.15) ? [] : [this.#random.pick(own)];
+      const own = this.cities.votes.filter((vote) => vote.city === city && vote.key === key);
+      return own.length === 0 || this.#random.chance(0.1) ? [] : [this.#random.pick(own)];
     });
-    if (this.#random.chance(0.7)) votes.push(this.cities.lie(key, this.#aRow()));
-    if (votes.length === 0) return;
-    if (key.city !== liar) {
-      this.cities.open(key, votes);
-      return;
-    }
-    const right = this.#random.chance(0.5) ? this.cities.startOf(votes) : undefined;
-    this.cities.openAt(right ?? this.#aRow(), key, votes);
+    if (this.#random.chance(0.7)) votes.push(this.cities.lie(key, this.#aLie(votes)));
+    if (votes.length === 0) return undefined;
+    if (key.city !== liar) return this.cities.open(key, votes);
+    const right = this.#random.chance(0.4) ? this.cities.startOf(votes) : undefined;
+    return this.cities.openAt(right ?? this.#random.pick(this.cities.rows), key, votes);
+  }
+
+  /** Any history that somebody has signed; one that contradicts what another city names where there is one. */
+  #aLie(votes: readonly Vote[]): Row {
+    const { rows } = this.cities;
+    const named = votes.flatMap(({ highest }) => highest ?? []);
+    const other = rows.filter((row) =>
+      named.some(({ key, size, root }) => {
+        const at = key.term === termOf(row) ? ancestor(row, size - 1) : undefined;
+        return at !== undefined && !equalBytes(at.root, root);
+      }),
+    );
+    return this.#random.pick(other.length > 0 && this.#random.chance(0.5) ? other : rows);
   }
 
   /** The liar as often as all the others. */

@@ -9,14 +9,14 @@ import {
   type ChosenStart,
   type StartEvidence,
 } from "../../src/ledger/embedded/term-start.ts";
-import { isRightlyOpened, votedHead } from "../../src/ledger/embedded/witness-terms.ts";
+import { votedHead } from "../../src/ledger/embedded/witness-terms.ts";
 import type { PromisedHead, SettledTree } from "../../src/ledger/embedded/witness-types.ts";
 import { emptyRoot } from "../../src/merkle/hash.ts";
 import { foundedFacts } from "../simulation/facts.ts";
 import { appendTo, createBatch, type Row, type Rows, type Vote } from "../simulation/history.ts";
 import { allRules } from "../simulation/mutants.ts";
 import { type LogKey, type Note, Notes, promisedHead } from "../simulation/notes.ts";
-import { type Ledger, openingOf, provable, questionOf, settledIn } from "../simulation/opening.ts";
+import { isRight, type Ledger, provable, questionOf, settledIn } from "../simulation/opening.ts";
 
 /** What a vote leaves out of the checkpoints that its city has cosigned. */
 export type PassesOver = "what a settled term left" | "what any later term left" | "nothing";
@@ -109,7 +109,7 @@ export class Appointments {
     if (row.index < one.final.index) return;
     const promise = one.promises.get(String(term));
     if (promise !== undefined && !begins(this.#rowOf(promise), row)) return;
-    if (promise === undefined && !this.#isRight(one)) return;
+    if (promise === undefined && !isRight(this.#ledgerOf(one), allRules)) return;
     one.promises.set(String(term), promisedHead(this.#headOf(row)));
     one.promisedTerm = term;
     const cosigners = this.#cosigned.get(row) ?? new Set();
@@ -256,14 +256,6 @@ export class Appointments {
       case "what any later term left":
         return { ...provable(ledger.rows), term: BigInt(termOf(city.row)), final };
     }
-  }
-
-  /** Whether the city would take part in the newest term of its ledger. */
-  #isRight(city: City): boolean {
-    const term = termOf(city.row);
-    if (term === 0) return true;
-    const opening = openingOf(this.#ledgerOf(city), term, allRules);
-    return opening !== undefined && isRightlyOpened(opening);
   }
 
   /** What shows the start of a term is what its votes give. */

@@ -7,7 +7,7 @@ import {
 } from "../../src/ledger/embedded/term-start.ts";
 import { appendTo, type Row, type Rows, rootOf, type SimBatch, type Vote } from "./history.ts";
 import type { SimNode } from "./node.ts";
-import { areRight, provable, questionOf } from "./opening.ts";
+import { isRight, provable, questionOf } from "./opening.ts";
 
 /**
  * The appointed gateway gathers what the votes' checkpoints cover, works out the start, takes its own
@@ -68,7 +68,7 @@ function countable(node: SimNode, votes: readonly Vote[]): readonly Vote[] {
   const shown = votes.filter((vote) => {
     const rows = rowsFor(node, vote);
     if (rows === undefined || !sim.rules.earlierStartsChecked) return rows !== undefined;
-    return areRight({ rows, finalSize, sim }, () => true, sim.rules);
+    return isRight({ rows, finalSize, sim }, sim.rules);
   });
   const top = Math.max(0, ...shown.map(({ highest }) => highest?.key.term ?? 0));
   return votes.filter((vote) => shown.includes(vote) || (vote.highest?.key.term ?? 0) < top);

@@ -15,7 +15,7 @@ import { type Facts, rulesOf, type Term } from "./facts.ts";
 import { readerOf, type Row, type Rows, rootOf, type Vote } from "./history.ts";
 import type { Rules } from "./mutants.ts";
 import { cityName } from "./notes.ts";
-import { isRightlyOpened, restsOn } from "../../src/ledger/embedded/witness-terms.ts";
+import { isRightlyOpened, restsOnRightTerms } from "../../src/ledger/embedded/witness-terms.ts";
 import type { Sim } from "./sim.ts";
 
 /** Somebody's ledger, with what is shown of the starts of its terms. */
@@ -33,9 +33,20 @@ export interface Ledger {
 export function openingOf(ledger: Ledger, term: number, rules: Rules): TermOpening | undefined {
   const opening = openingIn(ledger, term, rules);
   if (opening === undefined || !rules.earlierStartsChecked) return opening;
-  const isBefore = (fact: Term): boolean =>
-    fact.term < term && restsOn(opening, { term: BigInt(fact.term), since: BigInt(fact.since) });
-  return areRight(ledger, isBefore, rules) ? opening : undefined;
+  const earlier = termsOf(ledger).flatMap((fact) => {
+    const isAsked = fact.term > 0 && fact.term < term && fact.since >= ledger.finalSize;
+    return isAsked ? [{ term: BigInt(fact.term), since: BigInt(fact.since) }] : [];
+  });
+  const shown = (of: bigint): TermOpening | undefined => openingIn(ledger, Number(of), rules);
+  return restsOnRightTerms(opening, earlier, shown) ? opening : undefined;
+}
+
+/** Whether the newest term of a history, unless it is final, is one that a witness takes part in. */
+export function isRight(ledger: Ledger, rules: Rules): boolean {
+  const newest = termsOf(ledger).at(-1);
+  if (newest === undefined || newest.term === 0 || newest.since < ledger.finalSize) return true;
+  const opening = openingOf(ledger, newest.term, rules);
+  return opening !== undefined && isRightlyOpened(opening);
 }
 
 /** The tree in which nothing that it leaves out of earlier terms can have become final. */
@@ -44,24 +55,14 @@ export function settledIn(
   final: PromisedHead | undefined,
   rules: Rules,
 ): SettledTree | undefined {
-  const { rows, finalSize } = ledger;
-  const newest = rows.at(-1)?.facts.terms.at(-1);
-  if (newest === undefined || newest.term === 0 || final === undefined) return undefined;
-  if (newest.since >= finalSize) {
-    const opening = openingOf(ledger, newest.term, rules);
-    if (opening === undefined || !isRightlyOpened(opening)) return undefined;
-  }
-  return { ...rootsOf(rows), term: BigInt(newest.term), final };
+  const { rows } = ledger;
+  const term = termsOf(ledger).at(-1)?.term ?? 0;
+  if (term === 0 || final === undefined || !isRight(ledger, rules)) return undefined;
+  return { ...rootsOf(rows), term: BigInt(term), final };
 }
 
-/** Whether every term of this history that is meant and not final was opened rightly. */
-export function areRight(ledger: Ledger, isMeant: (term: Term) => boolean, rules: Rules): boolean {
-  const terms = ledger.rows.at(-1)?.facts.terms ?? [];
-  return terms.every((fact) => {
-    if (fact.term === 0 || fact.since < ledger.finalSize || !isMeant(fact)) return true;
-    const opening = openingIn(ledger, fact.term, rules);
-    return opening !== undefined && isRightlyOpened(opening);
-  });
+function termsOf({ rows }: Ledger): readonly Term[] {
+  return rows.at(-1)?.facts.terms ?? [];
 }
 
 function openingIn(

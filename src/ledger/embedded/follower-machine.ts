@@ -175,8 +175,9 @@ function connect(state: FollowerState): FollowerStep {
 function wait(state: FollowerState, effects: readonly FollowerEffect[]): FollowerStep {
   const growing = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(state.failures, 10));
   const delayMs = state.isWary ? Math.max(waryMs, growing) : growing;
-  // A later source may open nothing: then the leaves at hand are as good as any, and are tried again.
-  const isDoubtful = state.isPending && !state.isDoubtful;
+  // A later source may open nothing: then the leaves at hand are as good as any, and are tried again. Who is
+  // wary has asked from what is final on already, and goes to the next source.
+  const isDoubtful = state.isPending && !state.isDoubtful && !state.isWary;
   return {
     state: { ...state, phase: "waiting", isDoubtful, inbox: [], failures: state.failures + 1 },
     effects: [...effects, { kind: "wait", delayMs }],

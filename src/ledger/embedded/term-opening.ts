@@ -13,7 +13,7 @@ import type { LedgerNetwork } from "./network.ts";
 import type { PendingTerm } from "./pending-term.ts";
 import { isStartDropped, type StartEvidence, type StartVote } from "./term-start.ts";
 import { newestTerm, type Trust, trustOf } from "./trust.ts";
-import { isRightlyOpened, restsOn } from "./witness-terms.ts";
+import { isRightlyOpened, restsOnRightTerms } from "./witness-terms.ts";
 import type { SettledTree, TermOpening } from "./witness-types.ts";
 
 /** What is asked of the own replica, or of the leaves that are about to be its newest. */
@@ -87,12 +87,7 @@ export function trustedOpeningOf(
   const earlier = replica
     .state()
     .terms.filter((fact) => fact.term > 0n && fact.term < term && fact.since >= finalSize);
-  const areRight = earlier.every((fact) => {
-    if (!restsOn(opening, fact)) return true;
-    const before = shown(fact.term);
-    return before !== undefined && isRightlyOpened(before);
-  });
-  return areRight ? opening : undefined;
+  return restsOnRightTerms(opening, earlier, shown) ? opening : undefined;
 }
 
 /**

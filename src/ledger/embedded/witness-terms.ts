@@ -1,7 +1,7 @@
 /** A witness and the terms: what it promises before its city votes, when it takes part, and what it must not do once its state is lost. */
 import { equalBytes } from "../../base/bytes.ts";
 import type { LostState } from "../store/store.ts";
-import { verifyStart } from "./term-start.ts";
+import { newestVotes, type StartVote, verifyStart } from "./term-start.ts";
 import type {
   PromisedHead,
   SettledTree,
@@ -28,7 +28,7 @@ export function isRightlyOpened(opening: TermOpening): boolean {
  * whose leaves are lost. Where those come between the start and the votes of this term, they open theirs at
  * a wrong place, and nothing that a quorum cosigned depends on it.
  */
-export function restsOn(
+function restsOn(
   { start, question, evidence }: TermOpening,
   earlier: { readonly term: bigint; readonly since: bigint },
 ): boolean {
@@ -36,6 +36,30 @@ export function restsOn(
     earlier.since < (evidence?.start ?? start) ||
     question.votes.some(({ term }) => term >= earlier.term)
   );
+}
+
+/**
+ * Whether every earlier term that an opening rests on was rightly opened. What an earlier term rests on that is judged
+ * so is judged with it; what stands behind the start of that one, without being rested on, is not rested on by a
+ * later one either, unless its votes name just that.
+ *
+ * @param earlier those that are not final, in ascending order.
+ */
+export function restsOnRightTerms(
+  opening: TermOpening,
+  earlier: readonly { readonly term: bigint; readonly since: bigint }[],
+  shown: (term: bigint) => TermOpening | undefined,
+): boolean {
+  const [{ term: named }] = newestVotes(opening.question) as [StartVote];
+  const right: TermOpening[] = [];
+  for (const fact of earlier.toReversed()) {
+    const bases = right.length === 0 ? [opening] : right;
+    if (fact.term !== named && !bases.some((base) => restsOn(base, fact))) continue;
+    const before = shown(fact.term);
+    if (before === undefined || !isRightlyOpened(before)) return false;
+    right.push(before);
+  }
+  return true;
 }
 
 /**
