@@ -1,5 +1,5 @@
 /** `causeway exchange show` and `list`: what this gateway knows of the exchanges that it was part of. */
-import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { CausewayError } from "../../src/base/errors.ts";
 import { formatUuid } from "../../src/base/ids.ts";
@@ -27,6 +27,7 @@ import { type LedgerRecord, openRecord } from "../../src/record/record.ts";
 import { type AdminOptions, withAdminClient } from "./admin-client.ts";
 import { recordStateRow } from "./carry.ts";
 import { integerFlag, timeFlag, withAdmin, withFormat } from "./flags.ts";
+import { hexJson } from "./hex-json.ts";
 import type { Io } from "./io.ts";
 import { childOf } from "./ledger-input.ts";
 import { type OutputOptions, type Row, writeRow, writeRows } from "./output.ts";
@@ -202,7 +203,7 @@ function beginRow(begin: Begin | undefined): Row {
   return {
     ...callRow(begin.call),
     ...decisionRow(begin.decision),
-    ...(obligations === undefined ? {} : { obligations: jsonOf(ObligationsSchema, obligations) }),
+    ...(obligations === undefined ? {} : { obligations: hexJson(ObligationsSchema, obligations) }),
   };
 }
 
@@ -220,7 +221,7 @@ function callRow(call: Call | undefined): Row {
 }
 
 function decisionRow(decision: Begin["decision"]): Row {
-  return decision === undefined ? {} : { decision: jsonOf(DecisionSchema, decision) };
+  return decision === undefined ? {} : { decision: hexJson(DecisionSchema, decision) };
 }
 
 function progressRow(progress: Progress | undefined): Row {
@@ -233,13 +234,6 @@ function progressRow(progress: Progress | undefined): Row {
     bytes: bytesBucket === 0 ? "0" : `less than ${2n ** BigInt(bytesBucket)}`,
     request_frames: String(requestFrames),
   };
-}
-
-function jsonOf<S extends DescMessage>(
-  schema: S,
-  message: MessageShape<S>,
-): Readonly<Record<string, unknown>> {
-  return toJson(schema, message) as Readonly<Record<string, unknown>>;
 }
 
 function handleText(handle: { leafHash: Uint8Array; position: number } | undefined): string {

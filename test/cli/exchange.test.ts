@@ -4,6 +4,8 @@ import { after, before, describe, it } from "node:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pino } from "pino";
+import { toHex } from "../../src/base/bytes.ts";
+import { sha256 } from "../../src/base/sha256.ts";
 import {
   DivisionSchema,
   GetDivisionRequestSchema,
@@ -143,6 +145,11 @@ describe("exchanges at the command line", () => {
     const table = await causeway("exchange", "show", idOf(read), ...adminOf("provider"));
     assert.match(table.stdout, /^service +hangzhou\/civil-affairs\/divisions$/m);
     assert.match(table.stdout, /^check +MATCH$/m);
+    const policy = toHex(sha256(running.cities.blobs.policy));
+    assert.ok(
+      table.stdout.includes(`"policyDigest": "${policy}"`),
+      "as the blob is named elsewhere",
+    );
     const lines = await causeway(
       "exchange",
       "show",
