@@ -19,6 +19,13 @@ interface Start {
   readonly boot: string;
 }
 
+/** What stands at a place of a chain. */
+interface Sealed {
+  readonly index: bigint;
+  readonly leafHash: Uint8Array;
+  readonly boot: string | undefined;
+}
+
 interface Chain {
   /** In order. */
   readonly starts: Start[];
@@ -93,17 +100,19 @@ export class Chains {
   }
 
   /** What the ledger has at the place of a header. */
-  #at({
-    gateway,
-    epoch,
-    seq,
-  }: Header): { readonly leafHash: Uint8Array; readonly boot: string | undefined } | undefined {
+  #at({ gateway, epoch, seq }: Header): Sealed | undefined {
     const chain = this.#chains.get(gateway);
     const place = chain?.epochs.get(epoch)?.at(Number(seq));
     if (place === undefined) return undefined;
     const index = BigInt(place);
     const start = chain?.starts.findLast((one) => one.index <= index);
-    return { leafHash: this.#leafHashAt(index), boot: start?.boot };
+    return { index, leafHash: this.#leafHashAt(index), boot: start?.boot };
+  }
+
+  /** Where a leaf stands on the ledger, as far as that has been added. */
+  indexOf({ header, leafHash }: Pick<OpenedLeaf, "header" | "leafHash">): bigint | undefined {
+    const held = this.#at(header);
+    return held !== undefined && equalBytes(held.leafHash, leafHash) ? held.index : undefined;
   }
 
   /** The gateway that signed a leaf which a record of the ledger shows. */

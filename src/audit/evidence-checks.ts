@@ -69,6 +69,8 @@ export interface EvidenceBatch {
   readonly state: RegistryState;
   readonly viewAt: ViewAt;
   readonly isFinal: (size: bigint) => boolean;
+  /** Unix milliseconds of the first final size that holds an index. */
+  readonly finalMs: (index: bigint) => number | undefined;
 }
 
 /** Seconds that a provider may take to judge a call that waits for its replica. */
@@ -278,11 +280,16 @@ export class EvidenceChecks {
   }
 
   /** The consumer shows a receipt that is overdue: its provider never submitted it, or sealed another. */
-  #receiptMissing(shown: ReceiptMissing, place: Place, { state }: EvidenceBatch): void {
+  #receiptMissing(shown: ReceiptMissing, place: Place, batch: EvidenceBatch): void {
     const { chains, report, verifier } = this.#parts;
     try {
       const { leaf } = verifyRecordProof(shown);
-      if (chains.judgeShown(leaf, place, state, verifier)) return;
+      if (chains.judgeShown(leaf, place, batch.state, verifier)) {
+        if (wasThere(chains.indexOf(leaf), shown, batch)) {
+          report(findingAt(place, "RECORD_IMPLAUSIBLE", { member: "since" }));
+        }
+        return;
+      }
     } catch (cause) {
       if (!(cause instanceof CausewayError)) throw cause;
     }
@@ -354,6 +361,17 @@ export class EvidenceChecks {
     }
     rechecks.add({ ...of, fact });
   }
+}
+
+/** Whether something was final before it is said to be missing, give or take the clocks. */
+function wasThere(
+  index: bigint | undefined,
+  { since }: ReceiptMissing,
+  { finalMs, state }: EvidenceBatch,
+): boolean {
+  const thereMs = index === undefined ? undefined : finalMs(index);
+  const skewMs = (state.network?.bounds.skew_s ?? 0) * 1000;
+  return thereMs !== undefined && thereMs + skewMs < Number(since);
 }
 
 function isSame(one: Decision, other: Decision): boolean {

@@ -198,6 +198,7 @@ class Replay {
             state: this.#fold.state,
             viewAt: (size) => this.#viewAt(size),
             isFinal: (size) => this.#fold.finals.isFinal(size),
+            finalMs: (index) => this.#fold.finals.firstAbove(index)?.timeMs,
           })
         : [];
     this.#times.add({

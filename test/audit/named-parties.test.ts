@@ -15,10 +15,17 @@ import {
   type Obligations,
   QuotaSchema,
 } from "../../src/gen/causeway/record/v1/parts_pb.ts";
-import type { LedgerRecord } from "../../src/record/record.ts";
+import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { encodeRecord, type LedgerRecord } from "../../src/record/record.ts";
 import { statusRecord } from "../support/ledger.ts";
 import { divisions, sayCity, sayOfAgency } from "../support/statements.ts";
-import { altered, AuditLedger, type TestCall, writeMethod } from "./audit-ledger.ts";
+import {
+  altered,
+  AuditLedger,
+  type TestCall,
+  type TestRecord,
+  writeMethod,
+} from "./audit-ledger.ts";
 import { newEpoch } from "./new-epoch.ts";
 import { progressed, TestStream } from "./test-stream.ts";
 
@@ -465,7 +472,34 @@ function namedBy({ blame, gateway }: Finding): readonly (string | undefined)[] {
   return blame.kind === "convicted" ? [blame.gateway] : blame.gateways;
 }
 
-const groups = { closings, tokens, names, decisions, standing, times, segments };
+/** The consumer says since when it misses a record that it was shown. */
+async function miss(audit: AuditLedger, shown: TestRecord, sinceMs: number): Promise<void> {
+  const { batch, position, bytes } = shown;
+  const value = {
+    leaf: batch.leaf,
+    record: bytes,
+    position,
+    path: [...(batch.paths[position] ?? [])],
+    since: BigInt(sinceMs),
+  };
+  const record = create(RecordSchema, { body: { case: "receiptMissing", value } });
+  await audit.seal(audit.consumer, [encodeRecord(record)]);
+}
+
+const missing: readonly Row[] = [
+  [
+    "a receipt that was final long before it is said to be missing",
+    "consumer",
+    ["RECORD_IMPLAUSIBLE"],
+    async (audit) => {
+      const { receipt } = await audit.read();
+      audit.ledger.nowMs += 120_000;
+      await miss(audit, receipt, audit.ledger.nowMs - 1000);
+    },
+  ],
+];
+
+const groups = { missing, closings, tokens, names, decisions, standing, times, segments };
 
 for (const [group, rows] of Object.entries(groups)) {
   describe(`of ${group}, a lie is laid at its liar alone`, () => {
@@ -505,6 +539,26 @@ test("a chain that goes on in a new epoch may have lost acknowledgements: nobody
   await newEpoch(audit);
   await audit.seal(audit.consumer, [audit.consumerClosed(stream.call, "unknown-after-restart")]);
   assert.deepEqual((await audit.replay()).findings, []);
+});
+
+test("a receipt that is late and then stands is no lie of whoever has missed it", async () => {
+  const audit = base.fork();
+  const call = audit.call();
+  const aside = audit.fork();
+  const receipt = await aside.seal(aside.provider, [aside.receipt(call)]);
+  const missedMs = audit.ledger.nowMs + 61_000;
+  audit.ledger.nowMs = missedMs + 1000;
+  await miss(audit, receipt, missedMs);
+  await audit.ledger.offer(receipt.batch);
+  const { leaf, records } = receipt.batch;
+  audit.entries.push({ kind: "batch", leaf, records });
+  audit.final();
+  await audit.seal(audit.consumer, [audit.acknowledgement(call, receipt)]);
+  const { findings } = await audit.replay();
+  assert.deepEqual(
+    findings.map((finding) => [finding.code, ...namedBy(finding)]),
+    [["LATE", audit.provider.id]],
+  );
 });
 
 test("a restart that both sides say is no finding", async () => {
