@@ -63,7 +63,7 @@ export type ProviderEvent =
   /** The upstream's status. */
   | { readonly kind: "answered" }
   | { readonly kind: "answer-unusable"; readonly reason: ReasonCode }
-  /** What the attempt rests on is taken away. */
+  /** What the attempt rests on is taken away, or its time is over. */
   | { readonly kind: "taken"; readonly reason: ReasonCode }
   | { readonly kind: "upstream-failed"; readonly reason: ReasonCode }
   /** The consumer has acknowledged a segment. */

@@ -277,6 +277,9 @@ describe("a consumer whose provider lies in a stream", () => {
       stream.victim.send({ case: "refused", value: refused(proof) });
     });
     assert.equal(told.reason, "UPSTREAM_UNAVAILABLE");
+    const [handle] = told.status.metadata.get("causeway-receipt");
+    assert.match(String(handle), /^[0-9a-f]{64}\/\d+$/);
+    assert.equal(errorInfo(told.status.metadata)?.metadata["record"], handle);
     assert.deepEqual(told.messages, [honest]);
     assertClosed(told, Outcome.REFUSED);
   });
