@@ -53,7 +53,7 @@ export async function appointPrepare(options: AppointPrepareOptions, io: Io): Pr
 /**
  * A city's vote. Its witness promises first, durably, that it cosigns nothing of a lower term any more;
  * only then does the authority sign. Run again it makes the vote again, with the same checkpoint unless its
- * ledger has learnt meanwhile of a term that leaves that one behind.
+ * ledger has learnt meanwhile of a later term that leaves its term out.
  */
 export async function appointVote(options: AppointVoteOptions, io: Io): Promise<void> {
   const { term, gateway, address, tls, log } = parseAppointment(

@@ -291,8 +291,8 @@ export type VoteBody =
       readonly tls: string;
       readonly log: string;
       /**
-       * Standard base64 of the highest checkpoint that the voter's witness has cosigned, by (term, size), and
-       * that no later term has left behind, as the log signed it.
+       * Standard base64 of the highest checkpoint that the voter's witness has cosigned, by (term, size), of the
+       * terms that no later one leaves out, as the log signed it.
        */
       readonly checkpoint: string;
     }

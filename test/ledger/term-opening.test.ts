@@ -8,7 +8,7 @@ import { LedgerReplica } from "../../src/ledger/embedded/replica.ts";
 import {
   type OpeningSource,
   openingOf,
-  settledTree,
+  settledTerms,
   trustedOpeningOf,
 } from "../../src/ledger/embedded/term-opening.ts";
 import { isRightlyOpened } from "../../src/ledger/embedded/witness-terms.ts";
@@ -188,19 +188,18 @@ test("a term whose opening is final was judged by those who cosigned it", async 
 
 test("a replica is settled once its newest term was rightly opened or its opening is final, and never in the first term", async () => {
   const { wrong, ledger } = await misled();
-  assert.equal(settledTree(replicaOf(ledger, 2n), options), undefined, "the first term");
-  assert.equal(settledTree(replicaOf(wrong, 2n), options), undefined, "not rightly opened");
-  assert.equal(settledTree(replicaOf(wrong, 4n), options)?.term, 2n, "its opening is final");
+  assert.equal(settledTerms(replicaOf(ledger, 2n), options), undefined, "the first term");
+  assert.equal(settledTerms(replicaOf(wrong, 2n), options), undefined, "not rightly opened");
+  const terms = settledTerms(replicaOf(wrong, 4n), options)?.terms;
+  assert.deepEqual(terms, [0n, 1n, 2n], "its opening is final");
   const again = await appointedAgain({ term: 0n });
-  const settled = settledTree(replicaOf(again, 2n), options);
-  assert.equal(settled?.term, 2n, "rightly opened");
-  assert.deepEqual(settled?.rootAt(3n), again.rootAt(3n));
-  assert.equal(settled?.rootAt(again.size + 1n), undefined);
+  const settled = settledTerms(replicaOf(again, 2n), options);
+  assert.deepEqual(settled?.terms, [0n, 1n, 2n], "rightly opened");
   const { term, size, root, note } = settled?.final ?? {};
   assert.deepEqual([term, size, root], [0n, 2n, again.rootAt(2n)]);
   assert.deepEqual(note, signedHead(network, { size: 2n, root: again.rootAt(2n) as Uint8Array }));
   const unsure = await appointedAgain({ term: 1n });
-  assert.equal(settledTree(replicaOf(unsure, 2n), options), undefined, "it rests on a wrong one");
+  assert.equal(settledTerms(replicaOf(unsure, 2n), options), undefined, "it rests on a wrong one");
 });
 
 test("a replica that holds what the votes agree on does not drop it; one that does not cannot know", async (t) => {

@@ -10,7 +10,7 @@ import {
   type StartEvidence,
 } from "../../src/ledger/embedded/term-start.ts";
 import { votedHead } from "../../src/ledger/embedded/witness-terms.ts";
-import type { PromisedHead, SettledTree } from "../../src/ledger/embedded/witness-types.ts";
+import type { PromisedHead } from "../../src/ledger/embedded/witness-types.ts";
 import { emptyRoot } from "../../src/merkle/hash.ts";
 import { foundedFacts } from "../simulation/facts.ts";
 import { appendTo, createBatch, type Row, type Rows, type Vote } from "../simulation/history.ts";
@@ -19,7 +19,7 @@ import { type LogKey, type Note, Notes, promisedHead } from "../simulation/notes
 import { isRight, type Ledger, provable, questionOf, settledIn } from "../simulation/opening.ts";
 
 /** What a vote leaves out of the checkpoints that its city has cosigned. */
-export type PassesOver = "what a settled term left" | "what any later term left" | "nothing";
+export type PassesOver = "terms that are left out" | "checkpoints that are left out" | "nothing";
 
 const quorum = 3;
 /** The cities that keep to the rules. */
@@ -239,23 +239,18 @@ export class Appointments {
   }
 
   #highestOf(city: City): Note | undefined {
-    const { promises, promisedTerm } = city;
-    const stored = { promises, promisedTerm: BigInt(promisedTerm), lost: undefined };
-    const highest = votedHead(stored, this.#settled(city));
-    return highest && this.#notes.read(highest.note);
-  }
-
-  #settled(city: City): SettledTree | undefined {
-    const final = promisedHead(this.#headOf(city.final));
+    const { promises, promisedTerm, final } = city;
     const ledger = this.#ledgerOf(city);
-    switch (this.#passesOver) {
-      case "nothing":
-        return undefined;
-      case "what a settled term left":
-        return settledIn(ledger, final, allRules);
-      case "what any later term left":
-        return { ...provable(ledger.rows), term: BigInt(termOf(city.row)), final };
-    }
+    const settled = settledIn(ledger, promisedHead(this.#headOf(final)), allRules);
+    const standing = [...promises].filter(([, head]) => begins(this.#rowOf(head), city.row));
+    const isBlind = this.#passesOver === "checkpoints that are left out" && settled !== undefined;
+    const stored = {
+      promises: isBlind ? new Map(standing) : promises,
+      promisedTerm: BigInt(promisedTerm),
+      lost: undefined,
+    };
+    const named = votedHead(stored, this.#passesOver === "nothing" ? undefined : settled);
+    return this.#notes.read((named ?? promisedHead(this.#headOf(final))).note);
   }
 
   /** What shows the start of a term is what its votes give. */

@@ -31,7 +31,7 @@ export interface Rules {
   readonly witnessChecksStart: boolean;
   /** It looks at those of the terms before, too, of which nothing is final. */
   readonly earlierStartsChecked: boolean;
-  /** A vote names nothing that a later term has left behind. */
+  /** A vote names nothing of a term that a later one leaves out. */
   readonly votesPassOver: boolean;
   readonly votesStandOnTree: boolean;
   /** When a sequencer lied, the start is what q-1 other cities have in common. */

@@ -1,12 +1,11 @@
 import type {
-  PrefixRoots,
   ProvableTree,
   StartQuestion,
   StartVote,
 } from "../../src/ledger/embedded/term-start.ts";
 import type {
   PromisedHead,
-  SettledTree,
+  SettledTerms,
   TermOpening,
 } from "../../src/ledger/embedded/witness-types.ts";
 import { emptyRoot } from "../../src/merkle/hash.ts";
@@ -49,16 +48,15 @@ export function isRight(ledger: Ledger, rules: Rules): boolean {
   return opening !== undefined && isRightlyOpened(opening);
 }
 
-/** The tree in which nothing that it leaves out of earlier terms can have become final. */
+/** The terms of a ledger, if the newest is one that a witness takes part in. */
 export function settledIn(
   ledger: Ledger,
   final: PromisedHead | undefined,
   rules: Rules,
-): SettledTree | undefined {
-  const { rows } = ledger;
-  const term = termsOf(ledger).at(-1)?.term ?? 0;
-  if (term === 0 || final === undefined || !isRight(ledger, rules)) return undefined;
-  return { ...rootsOf(rows), term: BigInt(term), final };
+): SettledTerms | undefined {
+  const terms = termsOf(ledger).map(({ term }) => BigInt(term));
+  if (terms.length < 2 || final === undefined || !isRight(ledger, rules)) return undefined;
+  return { terms, final };
 }
 
 function termsOf({ rows }: Ledger): readonly Term[] {
@@ -77,7 +75,9 @@ function openingIn(
   const start = evidence === undefined ? fact.start : Number(evidence.start);
   const before = (rows[since - 1] as Row).facts;
   const question = questionOf(before, votes, { from: Math.min(finalSize, start), to: start });
-  const tree = rootsOf(rows);
+  const tree = {
+    rootAt: (size: bigint) => (size > BigInt(rows.length) ? undefined : rootOf(rows, Number(size))),
+  };
   const opening = { term: BigInt(term), start: BigInt(fact.start), since: BigInt(since), tree };
   if (rules.witnessChecksStart) return { ...opening, question, evidence };
   const size = BigInt(fact.start);
@@ -110,16 +110,10 @@ function startVote({ city, highest }: Vote): StartVote {
   };
 }
 
-function rootsOf(rows: Rows): PrefixRoots {
-  return {
-    rootAt: (size) => (size > BigInt(rows.length) ? undefined : rootOf(rows, Number(size))),
-  };
-}
-
 export function provable(rows: Rows): ProvableTree {
   const reader = readerOf(rows);
   return {
-    ...rootsOf(rows),
+    rootAt: (size) => (size > BigInt(rows.length) ? undefined : rootOf(rows, Number(size))),
     leafHash: (index) => (rows[Number(index)] as Row).batch.leafHash,
     inclusionProof: (index, size) => proveInclusion({ index, size, reader }),
     consistencyProof: (size1, size2) => proveConsistency({ size1, size2, reader }),

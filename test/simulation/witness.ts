@@ -6,7 +6,7 @@ import { initialWitness, stepWitness } from "../../src/ledger/embedded/witness-m
 import type {
   CheckpointReading,
   PromisedHead,
-  SettledTree,
+  SettledTerms,
   TermPromise,
   WitnessEffect,
   WitnessEvent,
@@ -120,7 +120,7 @@ export class SimWitness {
     this.#take({ kind: "promise term", id, term: BigInt(term), currentTerm, settled });
   }
 
-  #settled(): SettledTree | undefined {
+  #settled(): SettledTerms | undefined {
     const { rules, notes } = this.#node.sim;
     const { final } = this.#replica;
     if (!rules.votesPassOver || final === undefined) return undefined;

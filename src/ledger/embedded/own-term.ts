@@ -24,7 +24,7 @@ import { trustOf } from "./trust.ts";
 /** A vote on a sequencer, as far as the start of its term depends on it. */
 export interface SequencerVote {
   readonly city: string;
-  /** The highest checkpoint that the city's witness has cosigned and no later term has left behind, as a log signed it. */
+  /** What it names (`votedHead`), as a log signed it. */
   readonly checkpoint: Uint8Array;
 }
 

@@ -14,7 +14,7 @@ import type { PendingTerm } from "./pending-term.ts";
 import { isStartDropped, type StartEvidence, type StartVote } from "./term-start.ts";
 import { newestTerm, type Trust, trustOf } from "./trust.ts";
 import { isRightlyOpened, restsOnRightTerms } from "./witness-terms.ts";
-import type { SettledTree, TermOpening } from "./witness-types.ts";
+import type { SettledTerms, TermOpening } from "./witness-types.ts";
 
 /** What is asked of the own replica, or of the leaves that are about to be its newest. */
 export type OpeningSource = Pick<Replica, "state" | "final" | "rootAt" | "voidReason"> & {
@@ -91,13 +91,13 @@ export function trustedOpeningOf(
 }
 
 /**
- * The replica's tree, if its newest term is one that a witness would take part in, or its opening is final;
+ * The replica's terms, if the newest is one that a witness would take part in, or its opening is final;
  * `undefined` in term 0, before which there was none.
  */
-export function settledTree(
+export function settledTerms(
   replica: OpeningSource,
   options: Parameters<typeof trustedOpeningOf>[2],
-): SettledTree | undefined {
+): SettledTerms | undefined {
   const trust = replica.trust();
   const { term, since } = newestTerm(trust);
   const final = replica.final();
@@ -106,11 +106,11 @@ export function settledTree(
     const opening = trustedOpeningOf(replica, term, options);
     if (opening === undefined || !isRightlyOpened(opening)) return undefined;
   }
+  const { size, root } = final;
   const note = headOfNote(final.note);
-  const { term: finalTerm, size, root } = readHead(trust, note, options.verifier);
+  const { term: finalTerm } = readHead(trust, note, options.verifier);
   return {
-    term,
-    rootAt: (at) => replica.rootAt(at),
+    terms: trust.state.terms.map((fact) => fact.term),
     final: { term: finalTerm, size, root, note },
   };
 }

@@ -1,10 +1,9 @@
 /** A witness and the terms: what it promises before its city votes, when it takes part, and what it must not do once its state is lost. */
-import { equalBytes } from "../../base/bytes.ts";
 import type { LostState } from "../store/store.ts";
 import { newestVotes, type StartVote, verifyStart } from "./term-start.ts";
 import type {
   PromisedHead,
-  SettledTree,
+  SettledTerms,
   StoredWitness,
   TermOpening,
   TermPromise,
@@ -86,27 +85,26 @@ function hasVote(state: WitnessState): boolean {
 
 /**
  * What the city's vote names: the highest checkpoint cosigned, by (term, size), of those that can have become
- * final. What does not stand in the tree of a later term that was rightly opened cannot: of what is final every
- * quorum of votes tells, and that term would keep it. Named all the same, it would make the vote void wherever
- * its term is not known, which is everywhere but here where that term died before anyone followed it. A city
- * all of whose checkpoints are passed over names the newest final one.
+ * final. None of a term can that a later one, rightly opened, leaves out: of what is final every quorum of votes
+ * tells, and the later term would keep the leaf with that term's votes. Named all the same, it would make the
+ * vote void wherever its term is not known, which is everywhere but here where the term died before anyone followed
+ * it. A city that has cosigned in such terms alone names the newest final checkpoint.
  */
 export function votedHead(
   { promises }: StoredWitness,
-  settled: SettledTree | undefined,
+  settled: SettledTerms | undefined,
 ): PromisedHead | undefined {
   let highest: PromisedHead | undefined;
   for (const head of promises.values()) {
-    if (settled !== undefined && isPassedOver(head, settled)) continue;
+    if (settled !== undefined && isLeftOut(head.term, settled)) continue;
     if (highest === undefined || head.term > highest.term) highest = head;
   }
   return highest ?? (promises.size > 0 ? settled?.final : undefined);
 }
 
-function isPassedOver({ term, size, root }: PromisedHead, settled: SettledTree): boolean {
-  if (term >= settled.term) return false;
-  const held = settled.rootAt(size);
-  return held === undefined || !equalBytes(held, root);
+/** Of a term that is known a smaller checkpoint may be final, although the highest does not stand any more. */
+function isLeftOut(term: bigint, { terms }: SettledTerms): boolean {
+  return !terms.includes(term) && terms.some((later) => later > term);
 }
 
 export function askForTerm(
@@ -138,7 +136,7 @@ export function keepTerm(
 function termPromised(
   id: number,
   state: WitnessState,
-  settled: SettledTree | undefined,
+  settled: SettledTerms | undefined,
 ): WitnessEffect {
   const result: TermPromise = {
     kind: "promised",

@@ -62,11 +62,12 @@ export interface PromisedHead extends WitnessedHead {
 }
 
 /**
- * The own replica's tree once its newest term is beyond doubt: the leaf with the votes is final, or they let
- * the term begin where it does.
+ * The terms of the own replica once the newest is beyond doubt: the leaf with its votes is final, or they let it
+ * begin where it does.
  */
-export interface SettledTree extends PrefixRoots {
-  readonly term: bigint;
+export interface SettledTerms {
+  /** Ascending. */
+  readonly terms: readonly bigint[];
   /** The newest final checkpoint, of whichever term. */
   readonly final: PromisedHead;
 }
@@ -139,7 +140,7 @@ export type WitnessEvent =
       /** Log key, hex, of the appointment; asked again for the same one, the answer is the same. */
       readonly choice?: string | undefined;
       readonly currentTerm: bigint;
-      readonly settled?: SettledTree | undefined;
+      readonly settled?: SettledTerms | undefined;
     }
   /** Answer to `store term`: durable if `isNew`; otherwise not written, because `promisedTerm` stands. */
   | {
@@ -148,7 +149,7 @@ export type WitnessEvent =
       readonly promisedTerm: bigint;
       readonly choice?: string | undefined;
       readonly isNew: boolean;
-      readonly settled?: SettledTree | undefined;
+      readonly settled?: SettledTerms | undefined;
     }
   /** Another key spoke for the city before the present one: what that promised is to be known. */
   | { readonly kind: "key replaced"; readonly key: string; readonly term: bigint }

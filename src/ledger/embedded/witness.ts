@@ -19,7 +19,7 @@ import type { WitnessAnswer, WitnessPort } from "./ports.ts";
 import type { LedgerReplica } from "./replica.ts";
 import { parseStartEvidence } from "./start-evidence.ts";
 import { storedWitness } from "./stored-witness.ts";
-import { openingOf, settledTree, trustedOpeningOf } from "./term-opening.ts";
+import { openingOf, settledTerms, trustedOpeningOf } from "./term-opening.ts";
 import type { StartEvidence } from "./term-start.ts";
 import { cosigningNow } from "./trust.ts";
 import { witnessAnswer } from "./witness-answers.ts";
@@ -140,7 +140,7 @@ export class Witness implements WitnessPort {
     // The vote says what was cosigned highest: what is on its way there comes first.
     while (this.#promising.size > 0) await Promise.all(this.#promising);
     const currentTerm = this.#options.replica.term().term;
-    const settled = settledTree(this.#options.replica, this.#shown);
+    const settled = settledTerms(this.#options.replica, this.#shown);
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
       this.#asked.set(id, { kind: "term", resolve });
@@ -195,7 +195,7 @@ export class Witness implements WitnessPort {
   }
 
   /** What the openings of terms are judged by, beside the replica. */
-  get #shown(): Parameters<typeof settledTree>[1] {
+  get #shown(): Parameters<typeof settledTerms>[1] {
     const { verifier } = this.#options;
     return { verifier, evidenceOf: (term) => this.#evidence.get(term) };
   }
@@ -267,7 +267,7 @@ export class Witness implements WitnessPort {
           promisedTerm: store.promisedTerm(),
           choice,
         }));
-        const settled = settledTree(this.#options.replica, this.#shown);
+        const settled = settledTerms(this.#options.replica, this.#shown);
         this.#take({ kind: "term stored", id, ...stored, settled });
         return;
       }
