@@ -61,6 +61,8 @@ export interface Lies {
   readonly cosignsAll: boolean;
   /** The cities that its log shows one history, and those that it shows the next one; drawn unless told. */
   readonly sides?: readonly (readonly number[])[];
+  /** How many leaves it keeps in a term that it opens, whatever was voted; its own votes name what it signed there. */
+  readonly keeps?: number;
 }
 
 /** A city that does not keep to the protocol: its witness, its votes, what it shows, and its sequencer when it has the role. */
@@ -86,6 +88,10 @@ export class Liar {
 
   /** What its vote names: nothing, anything that a log has signed, or a tree of its own. */
   highest(): Note | undefined {
+    if (this.lies.keeps !== undefined) {
+      const own = this.#faces[0]?.head;
+      return own === undefined ? undefined : this.#sim.notes.headOf(own);
+    }
     const { random } = this.#sim.world;
     const replica = this.node.process?.replica;
     const heads = [

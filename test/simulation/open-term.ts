@@ -32,7 +32,9 @@ function finish(
   const { process, sim } = node;
   if (process === undefined || process.replica.term >= term) return;
   const { replica, gateway } = process;
-  if (kept.length < replica.finalSize && sim.rules.followerKeepsFinal) return;
+  const isBound = !node.isLiar || sim.liar?.lies.keeps === undefined;
+  const keepsFinal = sim.rules.followerKeepsFinal && isBound;
+  if (kept.length < replica.finalSize && keepsFinal) return;
   const rows: Row[] = [...kept];
   const stands = new Set(kept.map(({ batch }) => batch.id));
   for (const batch of gateway.journal.batches) {
@@ -50,7 +52,7 @@ function finish(
     return;
   }
   const shared = sharedSize(replica.rows, rows);
-  if (shared < replica.finalSize && sim.rules.followerKeepsFinal) return;
+  if (shared < replica.finalSize && keepsFinal) return;
   replica.openTerm(Math.min(shared, kept.length), rows.slice(Math.min(shared, kept.length)));
   node.lookAtRole();
 }
@@ -100,6 +102,8 @@ function findStart(node: SimNode, votes: readonly Vote[]): Rows | undefined {
   if (facts === undefined) return undefined;
   const question = questionOf(facts, votes, { from, to: highest });
   if (!sim.rules.startOfLiarsTerm) return highestOf(newest, rowsOf);
+  const { keeps } = sim.liar?.lies ?? {};
+  if (node.isLiar && keeps !== undefined) return [...rowsOf.values()][0]?.slice(0, keeps);
   if (node.isLiar && sim.world.random.chance(0.7)) return lyingStart(node, rowsOf);
   const chosen = startFrom(question, trees);
   if (chosen === undefined) {

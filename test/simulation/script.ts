@@ -119,6 +119,12 @@ export class Stage {
     return [...promises.values()].some((head) => head.term === BigInt(term));
   }
 
+  /** Whether a city's witness has promised so many leaves. */
+  hasCosignedAt(city: number, size: number): boolean {
+    const { promises } = this.node(city).disks.witness.content;
+    return [...promises.values()].some((head) => head.size >= BigInt(size));
+  }
+
   /** A machine is gone until it is restarted. */
   stop(city: number): void {
     const node = this.node(city);

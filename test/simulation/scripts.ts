@@ -57,6 +57,35 @@ const votesPassOver: Script = {
   },
 };
 
+/**
+ * The first sequencer opens a term that leaves behind what is final, of which it has told one city alone. Nobody
+ * cosigns in it; but its own vote on the next term names what it has signed there, above all that the others name.
+ */
+const earlierStarts: Script = {
+  breaks: /a second final history of/,
+  lies: { victim: undefined, cosignsAll: true, sides: [[0, 1, 2, 3]], keeps: 1 },
+  play: (stage) => {
+    const [liar, second] = [stage.node(0), stage.node(2)];
+    const { network } = stage.sim;
+    stage.isolate(3);
+    const batch = stage.seal(1, { kind: "revocation", grant: 0 });
+    stage.await("a second city cosigns it", 5000, () => stage.hasCosignedAt(2, 2));
+    network.cut(liar, second);
+    stage.await("it is final for the first", 5000, () => stage.isFinalAt(1, batch));
+    for (const city of [1, 2]) stage.isolate(city);
+    stage.never("the second knows that it is final", stage.isFinalAt(2, batch));
+    stage.appoint(0);
+    stage.await("the liar opens a term", 5000, () => stage.termAt(0) === 1);
+    stage.heal();
+    stage.isolate(1);
+    stage.wait(3000);
+    stage.appoint(3);
+    stage.wait(15_000);
+    stage.heal();
+    stage.wait(5000);
+  },
+};
+
 /** A revocation is left out, and one call after another would rest on checkpoints that are young without it. */
 const omission: Script = {
   breaks: /a receipt long after grant 0 was revoked$/,
@@ -168,6 +197,7 @@ export const scripts: Readonly<Partial<Record<keyof Rules, Script>>> = {
   newQuorum,
   resubmitAfterTerm,
   votesPassOver,
+  earlierStartsChecked: earlierStarts,
   withholdsOmitted: omission,
   withholdsHeartbeats: omission,
   sequencerPolls,
