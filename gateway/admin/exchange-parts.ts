@@ -22,6 +22,11 @@ export function beginOf({ body }: LedgerRecord): Begin | undefined {
   return body.value.start.case === "begin" ? body.value.start.value : undefined;
 }
 
+/** The call that a record of the provider holds; `undefined` for one that follows another. */
+export function callOf(record: LedgerRecord): Call | undefined {
+  return record.body.case === "refusal" ? record.body.value.call : beginOf(record)?.call;
+}
+
 /** The record hash that a record of the provider follows. */
 export function previousOf({ body }: LedgerRecord): Uint8Array | undefined {
   if (body.case === "receipt" && body.value.start.case === "prevRecord") {

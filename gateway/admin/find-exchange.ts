@@ -8,12 +8,13 @@ import {
   type GetExchangeResponse,
   GetExchangeResponseSchema,
 } from "../../src/gen/causeway/admin/v1/admin_pb.ts";
+import type { Call } from "../../src/gen/causeway/record/v1/parts_pb.ts";
 import type { JournalReader } from "../../src/ledger/journal/store.ts";
 import type { Replica, SealedBatch } from "../../src/ledger/ports.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { type LedgerRecord, openRecord, recordHash } from "../../src/record/record.ts";
 import { timeOfXid, xidOfText } from "../xid.ts";
-import { attemptOf, closingOf, previousOf } from "./exchange-parts.ts";
+import { attemptOf, callOf, closingOf, previousOf } from "./exchange-parts.ts";
 import { getRecord, recordState } from "./records.ts";
 
 export interface FindPorts {
@@ -22,6 +23,8 @@ export interface FindPorts {
   /** Lets everything else have its turn. */
   readonly turn: () => Promise<void>;
 }
+
+type ChainPorts = Pick<FindPorts, "journal" | "replica">;
 
 /** Batches that one look at the ledger goes through: hours of a busy network. */
 const batchesMax = 64 * 1024;
@@ -185,13 +188,33 @@ function refusedAlone(name: string, ports: FindPorts): GetExchangeResponse {
 export function namingRecord(
   record: LedgerRecord,
   leaf: Uint8Array,
-  ports: Pick<FindPorts, "journal" | "replica">,
+  ports: ChainPorts,
+): LedgerRecord | undefined {
+  return backTo((at) => attemptOf(at) !== undefined, record, leaf, ports);
+}
+
+/** The call of the attempt that a record of its provider belongs to. */
+export function callOfAttempt(
+  record: LedgerRecord,
+  leaf: Uint8Array,
+  ports: ChainPorts,
+): Call | undefined {
+  const holding = backTo((at) => callOf(at) !== undefined, record, leaf, ports);
+  return holding && callOf(holding);
+}
+
+/** The first that is wanted of a record and those before it in its attempt. */
+function backTo(
+  isWanted: (record: LedgerRecord) => boolean,
+  record: LedgerRecord,
+  leaf: Uint8Array,
+  ports: ChainPorts,
 ): LedgerRecord | undefined {
   let at: { readonly record: LedgerRecord; readonly leaf: Uint8Array } | undefined = {
     record,
     leaf,
   };
-  while (at !== undefined && attemptOf(at.record) === undefined) {
+  while (at !== undefined && !isWanted(at.record)) {
     const previous = previousOf(at.record);
     at = previous === undefined ? undefined : recordBefore(previous, at.leaf, ports);
   }
@@ -202,7 +225,7 @@ export function namingRecord(
 function recordBefore(
   hash: Uint8Array,
   leaf: Uint8Array,
-  { journal, replica }: Pick<FindPorts, "journal" | "replica">,
+  { journal, replica }: ChainPorts,
 ): { readonly record: LedgerRecord; readonly leaf: Uint8Array } | undefined {
   let next: Uint8Array | undefined = openLeaf(leaf).leafHash;
   for (let looked = 0; next !== undefined && looked < batchesBackMax; looked++) {

@@ -21,7 +21,7 @@ import type { JournalBatch } from "../../src/ledger/journal/store.ts";
 import { openLeaf } from "../../src/record/leaf.ts";
 import { type LedgerRecord, openRecord, recordHash } from "../../src/record/record.ts";
 import { beginOf, closingOf, previousOf, statementOf } from "./exchange-parts.ts";
-import { type FindPorts, namingRecord } from "./find-exchange.ts";
+import { callOfAttempt, type FindPorts } from "./find-exchange.ts";
 import { recordState } from "./records.ts";
 import { grpcCodeNames } from "../transcoding/http-status.ts";
 
@@ -144,8 +144,8 @@ class Listing {
     if (answered === undefined || bytes === undefined) return;
     entry.peer = answered.header.gateway;
     if (entry.service !== "") return;
-    const first = namingRecord(openRecord(bytes), answered.leaf, this.#ports);
-    if (first !== undefined) describeCall(entry, callOf(first), "consumer");
+    const call = callOfAttempt(openRecord(bytes), answered.leaf, this.#ports);
+    describeCall(entry, call, "consumer");
   }
 
   #refused(record: LedgerRecord, refusal: Refusal, batch: JournalBatch, position: number): void {
@@ -183,10 +183,6 @@ class Listing {
     this.entries.push(entry);
     return entry;
   }
-}
-
-function callOf(record: LedgerRecord): Call | undefined {
-  return record.body.case === "refusal" ? record.body.value.call : beginOf(record)?.call;
 }
 
 function describeCall(entry: ExchangeEntry, call: Call | undefined, side = "provider"): void {

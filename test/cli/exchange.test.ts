@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pino } from "pino";
 import { toHex } from "../../src/base/bytes.ts";
+import { CausewayError } from "../../src/base/errors.ts";
 import { sha256 } from "../../src/base/sha256.ts";
 import {
   DivisionSchema,
@@ -25,13 +26,25 @@ describe("exchanges at the command line", () => {
   let write: Answer<unknown>;
   let refused: Answer<unknown>;
   const logged: string[] = [];
+  let isAway = false;
   const root = temporaryRoot("exchange");
 
   before(async () => {
     const logger = pino({ level: "warn" }, { write: (line: string) => void logged.push(line) });
     running = await startTwoCities({
       bounds: { heartbeat_s: 1 },
-      overrides: { consumer: { logger } },
+      overrides: {
+        consumer: { logger },
+        provider: {
+          wrapUpstream: (upstream) => ({
+            ...upstream,
+            callUnary: async (call) => {
+              if (isAway) throw new CausewayError("UPSTREAM_UNAVAILABLE", "it is away");
+              return upstream.callUnary(call);
+            },
+          }),
+        },
+      },
     });
     const { client } = running;
     const metadata = { "causeway-purpose": "address-check", "causeway-case": caseNumber };
@@ -289,5 +302,19 @@ describe("exchanges at the command line", () => {
       (await causeway("exchange", "show", idOf(read), ...adminOf("consumer"))).stdout,
       /MATCH/,
     );
+  });
+
+  it("that their provider closed after it had opened them are listed with what was called", async () => {
+    isAway = true;
+    const metadata = { "causeway-purpose": "address-check" };
+    const lost = await running.client.reportCorrection("330106", { metadata });
+    isAway = false;
+    assert.equal(lost.reason, "UPSTREAM_UNAVAILABLE");
+    await eventually("the provider's closing has come", async () => {
+      const [newest] = await json("consumer", "exchange", "list", "--service", divisionsService);
+      if (newest?.["exchange"] !== idOf(lost)) return false;
+      assert.deepEqual([newest["outcome"], newest["method"]], ["REFUSED", reportCorrection]);
+      return true;
+    });
   });
 });
