@@ -90,7 +90,7 @@ export async function startDivisionUpstream(
       void respond(answer, call.request, callback);
     };
   }
-  const server = new Server({ "grpc.enable_channelz": 0 });
+  const server = new Server();
   server.addService(grpcDefinition(DivisionService), {
     getDivision: unary((request: GetDivisionRequest) => getDivision(table, request)),
     listVillages: unary((request: ListVillagesRequest) => listVillages(table, request)),
