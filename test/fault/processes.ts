@@ -79,9 +79,9 @@ export class Running {
     return this.#child.exitCode;
   }
 
-  /** Resolves once the program has printed the line; rejects when it ends without. */
-  async printed(line: string): Promise<void> {
-    await this.#found(`"${line}"`, (printed) => printed === line);
+  /** Resolves once the program has printed the line, behind the first `skip` ones; rejects when it ends without. */
+  async printed(line: string, skip = 0): Promise<void> {
+    await this.#found(`"${line}"`, (printed) => printed === line, skip);
   }
 
   /** The first entry of its log with this event, behind the first `skip` lines of its output. */
@@ -136,6 +136,8 @@ export class GatewayProcess {
   /** Of the starts to come. */
   environment: Readonly<Record<string, string>> = {};
   #running: Running | undefined;
+  /** Lines that its process had printed when it was armed last. */
+  #armedBehind = 0;
 
   constructor(member: Member, clockFile: string, source?: string) {
     this.member = member;
@@ -172,12 +174,15 @@ export class GatewayProcess {
 
   /** Makes it stop at a point when it comes there the next time, or later. */
   async arm(point: KillPoint, skip: number, step?: SealedStep): Promise<void> {
-    this.#process().send({ point, skip, step });
-    await this.#process().printed(`armed ${point}`);
+    const running = this.#process();
+    this.#armedBehind = running.lineCount;
+    running.send({ point, skip, step });
+    await running.printed(`armed ${point}`, this.#armedBehind);
   }
 
+  /** Resolves when it stands at the point that it was armed for. */
   async isAt(point: KillPoint): Promise<void> {
-    await this.#process().printed(`at ${point}`);
+    await this.#process().printed(`at ${point}`, this.#armedBehind);
   }
 
   /** Resident memory (Linux). */

@@ -6,7 +6,7 @@ import { FinalLedger } from "./final-ledger.ts";
 import { Load } from "./load.ts";
 import { type FaultNetwork, type GatewayProcess, startManyCities } from "./processes.ts";
 import { assertReplays } from "./replayed.ts";
-import { Moments, rounds, seed } from "./rounds.ts";
+import { Moments, findingsOfRounds, rounds, seed } from "./rounds.ts";
 import { assertHandedOver, assertOnLedger, settled } from "./settled.ts";
 
 const kills = rounds(20);
@@ -75,7 +75,7 @@ describe(`SIGKILL of any of four gateways at random moments under load, seed ${s
     for (const answer of load.answers) assertHandedOver(answer, attempts);
     const acknowledged = attempts.filter(({ consumer }) => consumer === "match").length;
     assert.ok(acknowledged >= load.answered, "an answer was handed over without acknowledgement");
-    await assertReplays(network);
+    await assertReplays(network, { but: findingsOfRounds });
   });
 
   it("leaves the same ledger at every gateway", async () => {

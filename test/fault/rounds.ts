@@ -1,7 +1,14 @@
 /** How often a test of faults does what it does, and the seed of its random moments; both by the environment. */
 import { randomInt } from "node:crypto";
+import type { FindingCode } from "../../src/audit/findings.ts";
 
 const factor = Number(process.env["CAUSEWAY_FAULT_ROUNDS"] ?? 1);
+
+/**
+ * What many rounds one after the other show of honest gateways: a sequencer that is killed again before it serves
+ * includes nothing for longer than the bound.
+ */
+export const findingsOfRounds: readonly FindingCode[] = factor > 1 ? ["LATE"] : [];
 
 /** CAUSEWAY_FAULT_ROUNDS is how many times the usual number of rounds is wanted. */
 export function rounds(usual: number): number {
