@@ -269,10 +269,16 @@ export class Attempts {
       return undefined;
     }
     const name = attemptName(said);
-    if (attempt.name === "") {
-      attempt.name = name;
-      this.#bindName(attempt, said, place);
-    } else if (attempt.name !== name) this.#misnamed(attempt, place, place.gateway);
+    const { genuine, provider } = attempt;
+    const isUnnamed = attempt.name === "";
+    if (isUnnamed) attempt.name = name;
+    // A provider that has another statement on record than was signed has misnamed it.
+    else if (attempt.name !== name) {
+      this.#misnamed(attempt, place, genuine ? place.gateway : (provider ?? place.gateway));
+    }
+    // What is disputed is called what another's record calls it.
+    const isOwnName = !("outcome" in said) || said.outcome !== Outcome.DISPUTED;
+    if (isOwnName && (isUnnamed || !genuine)) this.#bindName(attempt, said, place);
     return attempt;
   }
 

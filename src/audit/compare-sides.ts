@@ -41,9 +41,12 @@ function checkWindow(attempt: ClosedAttempt, report: Report): void {
   const { newest } = receipts;
   if (foundation === undefined || newest === undefined) return;
   if (receipts.count - acknowledged.count <= Math.max(1, foundation.window)) return;
-  // A chain that goes on in a new epoch may have lost acknowledgements that the provider was given.
-  const { epoch } = consumerClosing.header;
-  if (epoch !== 0n && acknowledged.newest?.header.epoch !== epoch) return;
+  // A chain that goes on in a new epoch may have lost acknowledgements that the provider was given: then what
+  // closes the attempt is another process than the one that made it.
+  const { header, outcome } = consumerClosing;
+  const isAnswer = outcome === Outcome.DISPUTED || outcome === Outcome.UNKNOWN_AFTER_RESTART;
+  const isOther = header.epoch !== 0n && acknowledged.newest?.header.epoch !== header.epoch;
+  if (isAnswer && isOther) return;
   report(findingAt(newest.place, "WINDOW_EXCEEDED"));
 }
 

@@ -15,7 +15,8 @@ import {
   type Obligations,
   QuotaSchema,
 } from "../../src/gen/causeway/record/v1/parts_pb.ts";
-import { RecordSchema } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { RecordSchema, Side as RecordSide } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import { encodeCallStatement } from "../../src/record/call-tree.ts";
 import { encodeRecord, type LedgerRecord } from "../../src/record/record.ts";
 import { statusRecord } from "../support/ledger.ts";
 import { divisions, sayCity, sayOfAgency } from "../support/statements.ts";
@@ -56,6 +57,13 @@ async function grownOld(audit: AuditLedger): Promise<void> {
 async function read(audit: AuditLedger, call: TestCall): Promise<void> {
   const receipt = await audit.seal(audit.provider, [audit.receipt(call)]);
   await audit.seal(audit.consumer, [audit.acknowledgement(call, receipt)]);
+}
+
+/** The call with a statement that nobody has signed at its place. */
+function misstated(audit: AuditLedger, { statement, call, ...rest }: TestCall): TestCall {
+  const { xid } = audit.call().statement;
+  const other = { ...statement, xid };
+  return { ...rest, statement: other, call: { ...call, statement: encodeCallStatement(other) } };
 }
 
 const closings: readonly Row[] = [
@@ -159,6 +167,55 @@ const tokens: readonly Row[] = [
 ];
 
 const names: readonly Row[] = [
+  [
+    "a statement that nobody has signed in the place of one that its consumer closes then",
+    "provider",
+    ["CALL_STATEMENT_INVALID", "ATTEMPT_MISNAMED"],
+    async (audit) => {
+      const call = audit.call();
+      await audit.seal(audit.provider, [audit.receipt(misstated(audit, call))]);
+      await audit.seal(audit.consumer, [audit.consumerClosed(call, "no-answer")]);
+    },
+  ],
+  [
+    "the same of one that its consumer has closed",
+    "provider",
+    ["CALL_STATEMENT_INVALID", "ATTEMPT_MISNAMED"],
+    async (audit) => {
+      const call = audit.call();
+      await audit.seal(audit.consumer, [audit.consumerClosed(call, "no-answer")]);
+      await audit.seal(audit.provider, [audit.receipt(misstated(audit, call))]);
+    },
+  ],
+  [
+    "a refusal in which no call may stand, of one that nobody has made under the name of one that was",
+    "provider",
+    ["RECORD_IMPLAUSIBLE"],
+    async (audit) => {
+      const { call } = await audit.read();
+      const { xid } = call.statement;
+      const invented = audit.call({
+        xid,
+        purpose: "statistics",
+        tokenSigner: audit.provider.token,
+      });
+      const refusal = altered(audit.refusal(invented), ({ body }) => {
+        if (body.case === "refusal") body.value.side = RecordSide.CONSUMER;
+      });
+      await audit.seal(audit.provider, [refusal]);
+      await audit.seal(audit.consumer, [audit.consumerClosed(invented, "disputed")]);
+    },
+  ],
+  [
+    "a second attempt under the name of one that was answered, where no statement stood first",
+    "consumer",
+    ["ATTEMPT_REPEATED"],
+    async (audit) => {
+      const { call } = await audit.read();
+      const again = audit.call({ xid: call.statement.xid });
+      await audit.seal(audit.consumer, [audit.consumerClosed(again, "no-answer")]);
+    },
+  ],
   [
     "two tokens over one attempt of an exchange",
     "consumer",
@@ -387,6 +444,18 @@ const segments: readonly Row[] = [
       const stream = new TestStream(audit);
       for (let i = 1; i <= 6; i++) await stream.answer();
       await stream.acknowledge();
+      await stream.close();
+      await stream.end();
+    },
+  ],
+  [
+    "more segments than the window, whose consumer has begun a new epoch long before",
+    "provider",
+    ["WINDOW_EXCEEDED"],
+    async (audit) => {
+      await newEpoch(audit);
+      const stream = new TestStream(audit);
+      for (let i = 1; i <= 6; i++) await stream.answer();
       await stream.close();
       await stream.end();
     },
