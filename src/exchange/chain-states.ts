@@ -20,7 +20,7 @@ import { leafHash } from "../merkle/hash.ts";
 import { openCallStatement } from "../record/call-tree.ts";
 import { openRecord, recordHash } from "../record/record.ts";
 import { erasedState } from "./erased-openings.ts";
-import { closedState } from "./known-attempts.ts";
+import { closedState, recordedState, recordedStateKey } from "./known-attempts.ts";
 import { missingStateKey } from "./missing-receipts.ts";
 import { formatOpenAttempt, type OpenAttempt, openStateKey } from "./open-attempts.ts";
 import { attemptKey } from "./used-attempts.ts";
@@ -33,6 +33,8 @@ interface Open extends Omit<OpenAttempt, "prevRecord"> {
 export class ChainStates {
   /** Open attempts, by the record hash of their newest record. */
   readonly #open = new Map<string, Open>();
+  /** Attempts of the consumer that are acknowledged and not closed. */
+  readonly #acknowledged = new Set<string>();
   #erasures = 0;
 
   /**
@@ -51,10 +53,12 @@ export class ChainStates {
       case "receipt":
         return this.#receipt(body.value, bytes);
       case "acknowledgement":
-        return isClosing(body.value) ? [closedAttempt(body.value, sealedAtMs)] : [];
+        return isClosing(body.value)
+          ? this.#closed(body.value, sealedAtMs)
+          : [this.#recorded(body.value, bytes)];
       case "closed":
         return body.value.side === Side.CONSUMER
-          ? [closedAttempt(body.value, sealedAtMs)]
+          ? this.#closed(body.value, sealedAtMs)
           : this.#ended(body.value.prevRecord);
       case "receiptMissing": {
         const { leaf, position } = body.value;
@@ -83,6 +87,21 @@ export class ChainStates {
     return this.#opened(open, bytes);
   }
 
+  #recorded({ xid, attempt, index, tokenDigest }: Acknowledgement, bytes: Uint8Array): StateChange {
+    const key = attemptKey(tokenDigest, index);
+    this.#acknowledged.add(key);
+    return recordedState(key, { xid, attempt, index, tokenDigest }, recordHash(bytes));
+  }
+
+  #closed(
+    { tokenDigest, index }: Acknowledgement | Closed,
+    closedAtMs: number,
+  ): readonly StateChange[] {
+    const key = attemptKey(tokenDigest, index);
+    const closed = closedState(key, closedAtMs);
+    return this.#acknowledged.delete(key) ? [closed, { key: recordedStateKey(key) }] : [closed];
+  }
+
   #ended(prevRecord: Uint8Array): readonly StateChange[] {
     const open = this.#open.get(toHex(prevRecord));
     this.#open.delete(toHex(prevRecord));
@@ -100,11 +119,4 @@ function openOf(begin: Begin | undefined): Open | undefined {
 /** Of what is not a match nothing was handed over, and nothing follows it. */
 function isClosing({ final, check }: Acknowledgement): boolean {
   return final || check !== Check.MATCH;
-}
-
-function closedAttempt(
-  { tokenDigest, index }: Acknowledgement | Closed,
-  closedAtMs: number,
-): StateChange {
-  return closedState(attemptKey(tokenDigest, index), closedAtMs);
 }

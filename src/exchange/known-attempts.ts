@@ -49,8 +49,17 @@ export function recordableMs({
   return (token_life_s + skew_s + inclusion_bound_s) * 1000 + isHeardOfMs;
 }
 
+/** The journal's state that says which record of an attempt, by its hash, is its newest acknowledgement. */
+export function recordedState(
+  attempt: string,
+  name: AttemptName,
+  record: Uint8Array,
+): StateChange & { readonly value: Uint8Array } {
+  return { key: recordedStateKey(attempt), value: formatRecorded(name, record) };
+}
+
 /** Key of the journal's state that says that an attempt has an acknowledgement and is not closed. */
-function recordedStateKey(attempt: string): string {
+export function recordedStateKey(attempt: string): string {
   return openPrefix + attempt;
 }
 
@@ -168,7 +177,7 @@ export class KnownAttempts {
   /** State changes that go with an acknowledgement that does not close its attempt. */
   recorded(attempt: string, name: AttemptName, record: Uint8Array): StateChange[] {
     this.#recorded.set(attempt, { newest: record, before: this.#recorded.get(attempt)?.newest });
-    return [{ key: recordedStateKey(attempt), value: formatRecorded(name, record) }];
+    return [recordedState(attempt, name, record)];
   }
 
   /**

@@ -17,9 +17,15 @@ import {
   RecordSchema,
   Side,
 } from "../../src/gen/causeway/record/v1/record_pb.ts";
+import type { StateChange } from "../../src/ledger/ports.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import { openCallStatement } from "../../src/record/call-tree.ts";
-import { encodeRecord, type LedgerRecord, recordHash } from "../../src/record/record.ts";
+import {
+  encodeRecord,
+  type LedgerRecord,
+  openRecord,
+  recordHash,
+} from "../../src/record/record.ts";
 import { recordOfKind } from "../support/records.ts";
 
 const sealedAtMs = 1_700_000_000_000;
@@ -49,6 +55,32 @@ function opened(): { record: Uint8Array; key: string; xid: string } {
     xid = toHex(openCallStatement(call.statement).xid);
   });
   return { record, key, xid };
+}
+
+/** Some acknowledgement of the one attempt, by its key. */
+function acknowledged(
+  final: boolean,
+  check: Check,
+  segment = 1,
+): { readonly record: Uint8Array; readonly key: string } {
+  let key = "";
+  const record = recordOf("acknowledgement", (value) => {
+    Object.assign(value, { final, check });
+    assert.ok(value.progress !== undefined);
+    value.progress.segment = segment;
+    key = attemptKey(value.tokenDigest, value.index);
+  });
+  return { record, key };
+}
+
+/** What a journal holds after these changes. */
+function stored(changes: readonly StateChange[]): { key: string; value: Uint8Array }[] {
+  const states = new Map<string, Uint8Array>();
+  for (const { key, value } of changes) {
+    if (value === undefined) states.delete(key);
+    else states.set(key, value);
+  }
+  return [...states].map(([key, value]) => ({ key, value }));
 }
 
 describe("the states of a chain", () => {
@@ -94,18 +126,40 @@ describe("the states of a chain", () => {
   });
 
   it("know an attempt of the consumer from the acknowledgement that closes it", () => {
-    let key = "";
-    const acknowledged = (final: boolean, check: Check): Uint8Array =>
-      recordOf("acknowledgement", (value) => {
-        value.final = final;
-        value.check = check;
-        key = `consumer/closed/${attemptKey(value.tokenDigest, value.index)}`;
-      });
     const keys = (record: Uint8Array): readonly string[] =>
       new ChainStates().changesOf([record], sealedAtMs).map((change) => change.key);
-    assert.deepEqual(keys(acknowledged(true, Check.MATCH)), [key]);
-    assert.deepEqual(keys(acknowledged(false, Check.PROOF_INVALID)), [key]);
-    assert.deepEqual(keys(acknowledged(false, Check.MATCH)), []);
+    const [final, failed] = [acknowledged(true, Check.MATCH), acknowledged(false, Check.SEEN_FORK)];
+    assert.deepEqual(keys(final.record), [`consumer/closed/${final.key}`]);
+    assert.deepEqual(keys(failed.record), [`consumer/closed/${failed.key}`]);
+  });
+
+  it("have an attempt of the consumer left open behind its newest acknowledgement", () => {
+    const first = acknowledged(false, Check.MATCH, 1);
+    const second = acknowledged(false, Check.MATCH, 2);
+    const known = new KnownAttempts();
+    const changes = new ChainStates().changesOf([first.record, second.record], sealedAtMs);
+    known.load(stored(changes));
+    assert.deepEqual(
+      known.takeLeftOpen().map(({ outcome, prevRecord }) => [outcome, prevRecord]),
+      [["unknown-after-restart", recordHash(second.record)]],
+    );
+    assert.equal(known.has(first.key), true);
+  });
+
+  it("have nothing left open of an attempt that an acknowledgement or a closing ends", () => {
+    const open = acknowledged(false, Check.MATCH);
+    const closed = recordOf("closed", (value) => {
+      const { body } = openRecord(open.record);
+      assert.ok(body.case === "acknowledgement");
+      const { tokenDigest, index } = body.value;
+      Object.assign(value, { side: Side.CONSUMER, tokenDigest, index });
+    });
+    for (const end of [acknowledged(true, Check.MATCH).record, closed]) {
+      const known = new KnownAttempts();
+      known.load(stored(new ChainStates().changesOf([open.record, end], sealedAtMs)));
+      assert.deepEqual(known.takeLeftOpen(), []);
+      assert.equal(known.has(open.key), true);
+    }
   });
 
   it("say when an attempt of the consumer was closed: a start forgets it as if its journal was never lost", () => {
