@@ -9,8 +9,8 @@ const slotsAtFirst = 64;
 
 /**
  * Numbers by (SHA-256 digest, index), 40 bytes a slot in flat memory: for more entries than a Map may have.
- * Where a name is looked for first, and how far its next place is, are two words of the digest: whoever would
- * crowd many names together has to find digests that agree in both.
+ * Where a name is looked for first, and how far its next place is, are two words of the digest, each mixed with the
+ * index: whoever would crowd many names together has to find digests, or indexes under one, that agree in both.
  */
 export class DigestTable {
   readonly #name = new Uint32Array(digestWords + 1);
@@ -59,9 +59,10 @@ export class DigestTable {
   #find(name: Uint32Array): number {
     const words = this.#words;
     const mask = words.length / slotWords - 1;
+    const index = name[indexWord] as number;
     // Odd: it comes by every slot of a power of two.
-    const step = (name[1] as number) | 1;
-    let slot = ((name[0] as number) ^ Math.imul(name[indexWord] as number, 0x9e3779b1)) & mask;
+    const step = ((name[1] as number) ^ scattered(index, 0x9e3779b1)) | 1;
+    let slot = ((name[0] as number) ^ scattered(index, 0x85ebca6b)) & mask;
     for (;;) {
       const at = slot * slotWords;
       if (words[at + numberWord] === 0 || isAt(name, words, at)) return at;
@@ -78,6 +79,12 @@ export class DigestTable {
       this.#words.set(old.subarray(at, at + slotWords), this.#find(old.subarray(at)));
     }
   }
+}
+
+/** Every bit of the index in the low bits, which tell the slot; another `odd` scatters it otherwise. */
+function scattered(index: number, odd: number): number {
+  const folded = Math.imul(index ^ (index >>> 15), odd);
+  return Math.imul(folded ^ (folded >>> 13), 0xc2b2ae35) ^ (folded >>> 16);
 }
 
 function isAt(name: Uint32Array, words: Uint32Array, at: number): boolean {

@@ -39,6 +39,18 @@ describe("a table of digests", () => {
     );
   });
 
+  test("is not slow where indexes were chosen that end alike", () => {
+    const digest = sha256(u32be(7));
+    const count = 45_000;
+    const before = process.cpuUsage().user;
+    const table = new DigestTable();
+    for (let n = 0; n < count; n++) table.set(digest, n * 0x10000, n);
+    const tookMs = (process.cpuUsage().user - before) / 1000;
+    assert.equal(table.get(digest, 0x10000), 1);
+    assert.equal(table.count, count);
+    assert.ok(tookMs < 500, `${tookMs} ms`);
+  });
+
   test("takes nothing but digests", () => {
     assert.throws(() => new DigestTable().set(new Uint8Array(31), 0, 0));
     assert.throws(() => new DigestTable().get(new Uint8Array(33), 0));
