@@ -3,6 +3,7 @@
  * consumer's records say of one (token digest, index) is put together and compared once both have closed it.
  */
 import { equalBytes, mapKey } from "../base/bytes.ts";
+import { DigestTable } from "../base/digest-table.ts";
 import { assertInvariant } from "../base/errors.ts";
 import type { Progress } from "../gen/causeway/record/v1/parts_pb.ts";
 import {
@@ -47,8 +48,8 @@ export class Attempts {
   readonly #settled = new SettledAttempts();
   /** Those by (issuer, xid, attempt). */
   readonly #names = new Map<string, Attempt>();
-  /** Handles of refusals that name no attempt: of calls that did not verify. */
-  readonly #namelessRefusals = new Set<string>();
+  /** Refusals that name no attempt, by handle: of calls that did not verify. */
+  readonly #namelessRefusals = new DigestTable();
   /** Records of providers that follow no open attempt, or begin one a second time, by handle. */
   readonly #strays = new Map<string, AttemptRecord>();
   /** Attempts that a record names in which no call may stand. */
@@ -61,7 +62,7 @@ export class Attempts {
   constructor(report: Report) {
     this.#report = report;
     const isNameless: Naming["isNameless"] = ({ leafHash, position }) =>
-      this.#namelessRefusals.has(formatHandle(leafHash, position));
+      this.#namelessRefusals.get(leafHash, position) !== undefined;
     const strayAt = ({ leafHash, position, recordHash }: NamedRecord): string | undefined => {
       const stray = this.#strays.get(formatHandle(leafHash, position));
       if (stray === undefined) return undefined;
@@ -151,7 +152,7 @@ export class Attempts {
 
   /** A provider's refusal of a call that it could not verify. */
   refuseNameless({ leafHash, place }: AttemptRecord): void {
-    this.#namelessRefusals.add(formatHandle(leafHash, place.position));
+    this.#namelessRefusals.set(leafHash, place.position, 0);
   }
 
   /** A provider's refusal of an attempt that it has no record of. */

@@ -5,22 +5,29 @@
  * can say that fewer than m stood before them.
  */
 import { agencyOf } from "../base/ids.ts";
+import { batchRecordsMax } from "../base/limits.ts";
+import { NumberList } from "../base/number-list.ts";
 import type { Decision } from "../gen/causeway/record/v1/parts_pb.ts";
 import { ReceiptedAttempts } from "../policy/receipted-attempts.ts";
 import type { LedgerRecord } from "../record/record.ts";
 import type { RegistryState } from "../registry/state.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
 
-/** Receipted attempts of one gateway under one grant in one period. */
+/**
+ * Receipted attempts of one gateway under one grant in one period, in numbers: there may be as many as the quota
+ * allows, and of one that failed beside others all the later ones are ahead.
+ */
 interface Uses {
   readonly agency: string;
   readonly gateway: string;
-  /** After each batch that has some: its index, and how many there are up to it. */
-  readonly counts: { readonly index: bigint; total: bigint }[];
+  /** Of each its batch, in the order of the ledger. */
+  readonly indexes: NumberList;
   /** So many attempts say 0, 1, 2 and so on, one each: no further one may say less. */
-  settled: bigint;
-  /** The other ones, by what they say. */
-  readonly ahead: Map<bigint, { count: bigint; place: Place }>;
+  settled: number;
+  /** The other ones by what they say: where the newest of them stands. */
+  readonly ahead: Map<number, number>;
+  /** How many say the same, where it is more than one. */
+  readonly alike: Map<number, number>;
 }
 
 export class Quotas {
@@ -61,9 +68,9 @@ export class Quotas {
   #checkLedger({ grantJti, decidedSize, quota }: Decision, place: Place): void {
     if (quota === undefined) return;
     let counted = 0n;
-    for (const { agency, gateway, counts } of this.#uses.get(keyOf(grantJti, quota)) ?? []) {
+    for (const { agency, gateway, indexes } of this.#uses.get(keyOf(grantJti, quota)) ?? []) {
       if (gateway === place.gateway || agency !== agencyOf(place.gateway)) continue;
-      counted += counts.findLast(({ index }) => index < decidedSize)?.total ?? 0n;
+      counted += BigInt(indexes.countUpTo(Number(decidedSize) - 1));
     }
     if (quota.usedOnLedger < counted) this.#miscounted(place, quota.usedOnLedger, counted);
   }
@@ -71,34 +78,35 @@ export class Quotas {
   #use({ grantJti, quota }: Decision, place: Place): void {
     if (quota === undefined) return;
     const uses = this.#usesOf(keyOf(grantJti, quota), place.gateway);
-    const newest = uses.counts.at(-1);
-    if (newest?.index === place.index) newest.total += 1n;
-    else uses.counts.push({ index: place.index, total: (newest?.total ?? 0n) + 1n });
-    const before = quota.usedInChain + quota.reserved;
+    uses.indexes.push(Number(place.index));
+    const before = Number(quota.usedInChain + quota.reserved);
     if (before < uses.settled) {
-      this.#miscounted(place, before, uses.settled);
+      this.#miscounted(place, BigInt(before), BigInt(uses.settled));
       return;
     }
     if (before > uses.settled) {
-      const { count } = uses.ahead.get(before) ?? { count: 0n };
-      uses.ahead.set(before, { count: count + 1n, place });
+      if (uses.ahead.has(before)) uses.alike.set(before, countOf(before, uses) + 1);
+      uses.ahead.set(before, Number(place.index) * batchRecordsMax + place.position);
       return;
     }
-    uses.settled += 1n;
-    for (let next = uses.ahead.get(uses.settled); next?.count === 1n; ) {
+    uses.settled += 1;
+    while (countOf(uses.settled, uses) === 1) {
       uses.ahead.delete(uses.settled);
-      uses.settled += 1n;
-      next = uses.ahead.get(uses.settled);
+      uses.settled += 1;
     }
   }
 
   /** Judges the attempts that left room for others before them, which have all been seen by now. */
   finish(): void {
-    for (const { settled, ahead } of [...this.#uses.values()].flat()) {
-      let total = settled;
-      for (const [before, { count, place }] of [...ahead].sort(([a], [b]) => (a < b ? -1 : 1))) {
-        total += count;
-        if (total > before + 1n) this.#miscounted(place, before, total - 1n);
+    for (const uses of [...this.#uses.values()].flat()) {
+      let total = uses.settled;
+      for (const [before, at] of [...uses.ahead].sort(([a], [b]) => a - b)) {
+        total += countOf(before, uses);
+        if (total <= before + 1) continue;
+        const { gateway } = uses;
+        const index = BigInt(Math.floor(at / batchRecordsMax));
+        const place = { index, position: at % batchRecordsMax, gateway };
+        this.#miscounted(place, BigInt(before), BigInt(total - 1));
       }
     }
   }
@@ -109,7 +117,14 @@ export class Quotas {
     const known = all.find((one) => one.gateway === gateway);
     if (known !== undefined) return known;
     const agency = agencyOf(gateway);
-    const uses: Uses = { agency, gateway, counts: [], settled: 0n, ahead: new Map() };
+    const uses: Uses = {
+      agency,
+      gateway,
+      indexes: new NumberList(),
+      settled: 0,
+      ahead: new Map(),
+      alike: new Map(),
+    };
     all.push(uses);
     return uses;
   }
@@ -118,6 +133,11 @@ export class Quotas {
     const fields = { recorded: String(recorded), counted: String(counted) };
     this.#report(findingAt(place, "QUOTA_MISCOUNTED", fields));
   }
+}
+
+/** How many of those that are ahead say so. */
+function countOf(before: number, { ahead, alike }: Uses): number {
+  return ahead.has(before) ? (alike.get(before) ?? 1) : 0;
 }
 
 function keyOf(grantJti: string, { periodStart }: { readonly periodStart: bigint }): string {
