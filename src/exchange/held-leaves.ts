@@ -25,6 +25,8 @@ export interface HeldLeaf {
   readonly leaf: Uint8Array;
   readonly place: LeafPlace;
   readonly sealedAtMs: number;
+  /** `overdue` was told of it. */
+  readonly isOverdue: boolean;
 }
 
 /** What is told of a leaf. `overdue` comes once and before the others, after which it is not held any more. */
@@ -50,7 +52,7 @@ interface Held extends HeldLeaf {
   index: bigint | undefined;
   /** Unix milliseconds of the first final checkpoint with something that another sealed later. */
   overtakenMs: number | undefined;
-  told: boolean;
+  isOverdue: boolean;
 }
 
 interface Included {
@@ -102,7 +104,7 @@ export class HeldLeaves {
       listeners: new Set([listener]),
       index: undefined,
       overtakenMs: undefined,
-      told: false,
+      isOverdue: false,
     };
     const [oldest] = this.#byHash.values();
     if (oldest !== undefined && this.#byHash.size >= this.#max) {
@@ -162,13 +164,13 @@ export class HeldLeaves {
     const boundMs = this.#ports.inclusionBoundMs();
     const [first, second] = [...this.#finalSeals].toSorted(([, a], [, b]) => b - a);
     for (const held of this.#byHash.values()) {
-      if (held.told) continue;
+      if (held.isOverdue) continue;
       const newest = first?.[0] === held.place.gateway ? second : first;
       if (newest !== undefined && newest[1] > held.sealedAtMs) held.overtakenMs ??= timeMs;
       if (held.overtakenMs === undefined) continue;
       const sinceMs = Math.max(held.overtakenMs, held.sealedAtMs) + boundMs;
       if (timeMs <= sinceMs) continue;
-      held.told = true;
+      held.isOverdue = true;
       for (const listener of held.listeners) listener.overdue(held, sinceMs);
     }
   }

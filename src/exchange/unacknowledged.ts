@@ -136,7 +136,8 @@ export class UnacknowledgedReceipts {
   /**
    * Checks the proof of an acknowledgement as a consumer checks a receipt's, and marks the receipt that it
    * names as answered. `false` when it is not valid, or is not of what this peer was sent. One that comes
-   * again, or whose receipt is not remembered any more, changes nothing. One whose key is not known here yet is
+   * again, or whose receipt is not remembered any more, changes nothing, and what was overdue on the ledger is answered
+   * there alone. One whose key is not known here yet is
    * looked at again with each newer final checkpoint.
    */
   acknowledged(
@@ -155,11 +156,8 @@ export class UnacknowledgedReceipts {
       return this.#waits(named, checked, { proof, peer, context });
     }
     const leaf = this.#ports.leaves.hold(proof.leaf, checked.proof.leafHash, this.#listener);
-    const answered = this.#answered.get(leaf.key);
-    if (answered === undefined) this.#answered.set(leaf.key, [named]);
-    else answered.push(named);
-    this.#places.hold(named.from);
-    this.#answer(named, true);
+    if (leaf.isOverdue || named.isOwed === true) this.#goesOn(named);
+    else this.#answerBy(leaf, named);
     return true;
   }
 
@@ -298,10 +296,28 @@ export class UnacknowledgedReceipts {
     if (isAcknowledged) released.onAcknowledged?.();
   }
 
+  /** Answered in-band, until the ledger says what became of the leaf. */
+  #answerBy({ key }: HeldLeaf, named: Released): void {
+    const answered = this.#answered.get(key);
+    if (answered === undefined) this.#answered.set(key, [named]);
+    else answered.push(named);
+    this.#places.hold(named.from);
+    this.#answer(named, true);
+  }
+
+  /** Acknowledged, but only the ledger can answer it by now: the attempt itself has what it waits for. */
+  #goesOn(named: Released): void {
+    if (named.onAcknowledged === undefined) return;
+    const heard = { ...named, onAcknowledged: undefined };
+    this.#byHandle.set(named.handle, heard);
+    this.#unansweredOf(agencyOf(named.peer)).put(heard);
+    named.onAcknowledged();
+  }
+
   /** The acknowledgements of this leaf are nothing that the ledger bears out. */
   #unanswer(held: HeldLeaf): void {
     for (const released of this.#takeAnswered(held)) {
-      this.#wait({ ...released, onAcknowledged: undefined });
+      this.#wait({ ...released, onAcknowledged: undefined, isOwed: true });
     }
   }
 

@@ -34,6 +34,8 @@ export interface Released {
   /** Batches of the own journal before the first record of the attempt, at the most. */
   readonly from: number;
   readonly onAcknowledged: (() => void) | undefined;
+  /** An acknowledgement of it came in-band and was overdue on the ledger, or another stood in its place: what is told counts no more. */
+  readonly isOwed?: boolean;
 }
 
 /** A batch of an agency's gateway in which an answer may stand. */
@@ -77,6 +79,12 @@ export class Unanswered {
       this.fresh.delete(released.handle);
       this.overdue.set(released.handle, released);
     }
+  }
+
+  /** In the place of what is known under its handle, in the same order. */
+  put(released: Released): void {
+    const known = this.overdue.has(released.handle) ? this.overdue : this.fresh;
+    known.set(released.handle, released);
   }
 
   take(handle: string): void {

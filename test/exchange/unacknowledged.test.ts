@@ -351,6 +351,47 @@ describe("receipts that wait for an answer", () => {
     assert.equal(waiting.count, 1);
   });
 
+  it("are answered by the ledger alone once an acknowledgement was overdue there, whatever is told again", async () => {
+    const sealed = receipt(1);
+    release(sealed);
+    const answer = acknowledgement(sealed);
+    const proof = proofOf(answer);
+    acknowledge(proof);
+    const { header } = openLeaf(ledger.seal(provider.gateway, [statusRecord()]).leaf);
+    leaves.onIncluded({ index: 0n, header: { ...header, sealedAt: header.sealedAt + 1000n } });
+    leaves.onFinal({ size: 1n, timeMs: nowMs + 2_000 });
+    nowMs += 70_000;
+    leaves.onFinal({ size: 1n, timeMs: nowMs });
+    assert.equal(acknowledge(proof), true);
+    assert.equal(acknowledge(proofOf(acknowledgement(sealed, undefined, "other"))), true);
+    assert.equal(waiting.count, 1);
+    include(answer);
+    waiting.onFinal();
+    await setImmediate();
+    assert.equal(waiting.count, 0);
+  });
+
+  it("are not answered by a leaf that is overdue already, but their streams go on", () => {
+    const [first, second] = [receipt(1), receipt(2)];
+    let heard = 0;
+    release(first);
+    const records = [acknowledgement(first), acknowledgement(second)];
+    const both = ledger.seal(consumer.gateway, records, { kind: "evidence" });
+    const [earlier, later] = records.map((record, position) => {
+      const { path, leaf } = proveRecord(both, position);
+      return create(ProofSchema, { record, position, path: [...path], leaf });
+    });
+    assert.ok(earlier !== undefined && later !== undefined);
+    acknowledge(earlier);
+    const { header } = openLeaf(ledger.seal(provider.gateway, [statusRecord()]).leaf);
+    leaves.onIncluded({ index: 0n, header: { ...header, sealedAt: header.sealedAt + 1000n } });
+    leaves.onFinal({ size: 1n, timeMs: nowMs + 2_000 });
+    leaves.onFinal({ size: 1n, timeMs: nowMs + 70_000 });
+    release(second, key, () => heard++);
+    for (let times = 0; times < 2; times++) assert.equal(acknowledge(later), true);
+    assert.deepEqual([waiting.count, heard], [2, 1]);
+  });
+
   it("are done with when the acknowledgement is final", () => {
     const sealed = receipt(1);
     release(sealed);
@@ -426,7 +467,7 @@ describe("receipts that wait for an answer", () => {
       assert.equal(waiting.lookBackFrom(9), 9);
     });
 
-    it("again when the leaf of their acknowledgement is overdue, and no longer when there is no room for it", () => {
+    it("again when the leaf of their acknowledgement is overdue", async () => {
       for (const number of [1, 2]) {
         const attempt = begin(number);
         attempt.released(receipt(number), key);
@@ -438,7 +479,18 @@ describe("receipts that wait for an answer", () => {
       leaves.onFinal({ size: 1n, timeMs: nowMs + 2_000 });
       leaves.onFinal({ size: 1n, timeMs: nowMs + 70_000 });
       assert.deepEqual([waiting.count, waiting.lookBackFrom(9)], [2, 1]);
-      for (const number of [1, 2]) acknowledge(proofOf(acknowledgement(receipt(number))));
+      for (const number of [1, 2]) include(acknowledgement(receipt(number)));
+      nowMs += 70_000;
+      waiting.onFinal();
+      await setImmediate();
+      assert.deepEqual([waiting.count, waiting.lookBackFrom(9)], [0, 9]);
+    });
+
+    it("no longer when there is no room for the leaf of their acknowledgement", () => {
+      const attempt = begin(1);
+      attempt.released(receipt(1), key);
+      attempt.over();
+      acknowledge(proofOf(acknowledgement(receipt(1))));
       assert.deepEqual([waiting.count, waiting.lookBackFrom(9)], [0, 1]);
       for (let n = 0; n < leavesMax; n++) {
         const { leaf } = proofOf(statusRecord(n));
