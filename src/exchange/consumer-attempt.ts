@@ -9,6 +9,7 @@ import { encodeCallStatement } from "../record/call-tree.ts";
 import type { CallMetadata } from "./call-metadata.ts";
 import type { AnswerMask } from "./answer-mask.ts";
 import type { AttemptName } from "./consumer-records.ts";
+import { callFrame } from "./frames.ts";
 import type { KnownAttempts } from "./known-attempts.ts";
 import type { LeafCache } from "./leaf-cache.ts";
 import type { LinkExchanges } from "./link-exchanges.ts";
@@ -19,6 +20,7 @@ import type {
   Carriage,
   CarriageListener,
   ExchangePorts,
+  FrameBody,
   LinkEnd,
   OpeningItem,
 } from "./ports.ts";
@@ -128,6 +130,23 @@ export function commitToCall(
     }),
   );
   return { statement, seed, requestSalt, requestCommitment, openings };
+}
+
+/** What makes the call at the provider. */
+export function frameOfCall(
+  { issued, openings }: Attempt,
+  { headers, incoming, message }: Pick<ExchangeOptions, "headers" | "incoming" | "message">,
+  { elapsedMs, trace }: { readonly elapsedMs: number; readonly trace: string },
+): FrameBody {
+  const { timeoutMs } = incoming;
+  return callFrame({
+    call: issued.call,
+    headers,
+    message: message ?? new Uint8Array(),
+    timeoutMs: timeoutMs === undefined ? 0 : Math.max(1, timeoutMs - Math.round(elapsedMs)),
+    openings,
+    trace,
+  });
 }
 
 /** What the consumer keeps of an attempt to open its commitments; of a request that is still to come nothing but the salt. */

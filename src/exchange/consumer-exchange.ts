@@ -16,6 +16,7 @@ import {
   type Attempt,
   commitToCall,
   type ExchangeOptions,
+  frameOfCall,
   openingsOfCall,
 } from "./consumer-attempt.ts";
 import {
@@ -23,21 +24,20 @@ import {
   type ConsumerEvent,
   type ConsumerState,
   initialConsumerState,
-  reasonOfCheck,
   stepConsumer,
 } from "./consumer-machine.ts";
 import { ConsumerRequest } from "./consumer-request.ts";
 import { ConsumerSealing } from "./consumer-sealing.ts";
 import { ExchangeTrace } from "./exchange-trace.ts";
-import { callFrame, cancelFrame } from "./frames.ts";
+import { cancelFrame } from "./frames.ts";
 import { handOver } from "./hand-over.ts";
 import type { CarriageListener, FrameBody, LinkEnd } from "./ports.ts";
 import type { CheckedProof } from "./proof-check.ts";
 import { gatewaysOf } from "./provider-gateways.ts";
-import { awaitProof, type ProofContext, readRefusal, statusOfRefusal } from "./received-proof.ts";
+import { awaitProof, awaitRefusal, type ProofContext, statusOfRefusal } from "./received-proof.ts";
 import { ReceivedAnswer } from "./received-answer.ts";
 import { ReplicaWait } from "./replica-wait.ts";
-import { checkSegment } from "./segment-check.ts";
+import { checkSegment, reasonOfCheck } from "./segment-check.ts";
 import { statusOf } from "./status.ts";
 import { attemptKey } from "./used-attempts.ts";
 
@@ -55,6 +55,7 @@ export class ConsumerExchange implements CarriageListener {
   #arrivals = new Arrivals(0);
   #cancelDeadline: (() => void) | undefined;
   #answer: AnswerFrame | undefined;
+  #refusal: RefusedFrame | undefined;
   #receipt: CheckedProof | undefined;
   /** Why the call is denied. */
   #refused: ReasonCode | undefined;
@@ -62,7 +63,11 @@ export class ConsumerExchange implements CarriageListener {
   constructor(options: ExchangeOptions) {
     const { clock, random } = options.ports;
     this.#o = options;
-    this.#wait = new ReplicaWait(options.ports);
+    this.#wait = new ReplicaWait({
+      ports: options.ports,
+      isOn: () => this.#state.phase === "checking",
+      late: (neededSize) => this.#behind(neededSize),
+    });
     this.#state = initialConsumerState(options.resolved.method.writes);
     this.#sealing = new ConsumerSealing({
       exchange: options,
@@ -136,7 +141,11 @@ export class ConsumerExchange implements CarriageListener {
         return this.#call();
       case "check-answer":
         return void this.#checkAnswer().catch((error: unknown) => this.#internalError(error));
+      case "check-refusal":
+        return void this.#checkRefusal().catch((error: unknown) => this.#internalError(error));
       case "send-cancel":
+        // Nothing of the request follows, however long it takes to close the attempt.
+        this.#request?.hold();
         return this.#attempt?.carriage.send(cancelFrame());
       case "seal-acknowledgement":
         return this.#acknowledge(effect);
@@ -196,7 +205,8 @@ export class ConsumerExchange implements CarriageListener {
         this.#request?.answered();
         return this.#step({ kind: "answer" });
       case "refused":
-        return this.#onRefused(body.value);
+        this.#refusal = body.value;
+        return this.#step({ kind: "refusal" });
       case "nonceStale":
         this.#attempt?.link.renewBoot(body.value.boot);
         this.#request?.hold();
@@ -266,18 +276,12 @@ export class ConsumerExchange implements CarriageListener {
   }
 
   #call(): void {
-    const { headers, message, incoming, known, ports } = this.#o;
+    const { headers, message, known, ports } = this.#o;
     const attempt = this.#attempt as Attempt;
     known.opened(attempt.key);
-    const elapsedMs = Math.round(this.#trace.elapsedMs);
-    const timeoutMs =
-      incoming.timeoutMs === undefined ? 0 : Math.max(1, incoming.timeoutMs - elapsedMs);
-    const { call } = attempt.issued;
-    const sent = message ?? new Uint8Array();
-    const { openings, name } = attempt;
-    const trace = this.#trace.attempt(name.attempt, attempt.link.peer);
-    const frame = callFrame({ call, headers, message: sent, timeoutMs, openings, trace });
-    attempt.carriage.send(frame);
+    const { elapsedMs } = this.#trace;
+    const trace = this.#trace.attempt(attempt.name.attempt, attempt.link.peer);
+    attempt.carriage.send(frameOfCall(attempt, this.#o, { elapsedMs, trace }));
     this.#request?.sendOn(attempt.carriage);
     ports.openings.put(openingsOfCall(attempt, headers, message));
   }
@@ -288,35 +292,22 @@ export class ConsumerExchange implements CarriageListener {
     const attempt = this.#attempt as Attempt;
     const answer = this.#answer as AnswerFrame;
     const context = this.#context(attempt);
-    let needed = 0n;
-    const cancelBound = this.#wait.bound(() => this.#behind(needed));
-    const checked = await awaitProof(answer.proof, context, async (size) => {
-      needed = size;
-      await this.#wait.next();
-      return this.#state.phase === "checking";
-    });
-    cancelBound();
+    const checked = await this.#wait.during((nextFinal) =>
+      awaitProof(answer.proof, context, nextFinal),
+    );
     if (checked.kind === "interrupted" || this.#state.phase !== "checking") return;
     if (checked.kind === "invalid" || checked.proof.record.body.case !== "receipt") {
       return this.#step({ kind: "proof-invalid" });
     }
     const receipt = checked.proof.record.body.value;
     this.#receipt = checked.proof;
-    const { result, shown } = checkSegment({
-      attempt,
-      request: this.#request,
-      answer,
-      receipt,
-      checked,
-      context,
-      options: this.#o,
-    });
+    const own = { attempt, request: this.#request, context, options: this.#o };
+    const { result, shown } = checkSegment({ ...own, answer, receipt, checked });
     this.#o.ports.held.add(...shown);
     this.#step({ kind: "checked", result, final: receipt.final });
   }
 
   #behind(needed: bigint): void {
-    if (this.#state.phase !== "checking") return;
     this.#sealing.failure = statusOf("LEDGER_BEHIND", { size: String(needed) });
     this.#step({ kind: "ledger-behind" });
   }
@@ -326,12 +317,15 @@ export class ConsumerExchange implements CarriageListener {
   }
 
   /** A refusal or closing of the provider: its record says the reason, not the frame. */
-  #onRefused(frame: RefusedFrame): void {
+  async #checkRefusal(): Promise<void> {
     const attempt = this.#attempt as Attempt;
-    const { call } = attempt.issued;
+    const frame = this.#refusal as RefusedFrame;
     const { gateway } = this.#o.ports.self;
-    const { previous } = attempt.received;
-    const refusal = readRefusal(frame, this.#context(attempt), { call, gateway, previous });
+    const own = { call: attempt.issued.call, gateway, previous: attempt.received.previous };
+    const refusal = await this.#wait.during((nextFinal) =>
+      awaitRefusal(frame, this.#context(attempt), own, nextFinal),
+    );
+    if (this.#state.phase !== "checking") return;
     if (refusal === undefined) return this.#step({ kind: "proof-invalid" });
     this.#receipt = refusal.proof;
     this.#o.ports.held.add(...refusal.shown);

@@ -75,6 +75,9 @@ export type ConsumerEvent =
   | { readonly kind: "connected" }
   | { readonly kind: "not-connected"; readonly reason: ReasonCode }
   | { readonly kind: "answer" }
+  /** A refusal or closing of the provider, which is to be checked. */
+  | { readonly kind: "refusal" }
+  /** It is one, of this very attempt. */
   | { readonly kind: "refused" }
   /** `replayable` when the whole of the request so far can be sent again. */
   | { readonly kind: "nonce-stale"; readonly replayable: boolean }
@@ -108,6 +111,7 @@ export type ConsumerEffect =
   /** Sign the statement and send the call. */
   | { readonly kind: "call" }
   | { readonly kind: "check-answer" }
+  | { readonly kind: "check-refusal" }
   | { readonly kind: "send-cancel" }
   | {
       readonly kind: "seal-acknowledgement";
@@ -151,22 +155,7 @@ interface Step {
 /** At most one attempt beyond the first, for each of its two causes together. */
 const attemptsMax = 2;
 
-const checkReasons: Readonly<Record<Exclude<CheckResult, "match">, ReasonCode>> = {
-  "commitment-mismatch": "COMMITMENT_MISMATCH",
-  "key-unknown": "RECEIPT_KEY_UNKNOWN",
-  "seen-fork": "SEEN_FORK",
-  "time-implausible": "TIME_IMPLAUSIBLE",
-  "stale-seal": "STALE_SEAL",
-  "grant-taken": "GRANT_TAKEN",
-  "mask-violation": "MASK_VIOLATION",
-};
-
 const reasonOfInterruption = { cancelled: "CANCELLED", deadline: "DEADLINE" } as const;
-
-/** The reason that a failed check gives to the caller. */
-export function reasonOfCheck(result: Exclude<CheckResult, "match">): ReasonCode {
-  return checkReasons[result];
-}
 
 function stay(state: ConsumerState): Step {
   return { state, effects: [] };
@@ -303,8 +292,8 @@ function called(state: ConsumerState, event: ConsumerEvent): Step {
   switch (event.kind) {
     case "answer":
       return { state: { ...state, phase: "checking" }, effects: [{ kind: "check-answer" }] };
-    case "refused":
-      return sealClosed(state, "refused", undefined, "fail");
+    case "refusal":
+      return { state: { ...state, phase: "checking" }, effects: [{ kind: "check-refusal" }] };
     case "nonce-stale":
       // The provider recorded nothing and did nothing, so that a method that writes is safe too.
       return sealClosed(
@@ -326,6 +315,21 @@ function called(state: ConsumerState, event: ConsumerEvent): Step {
         "NO_ANSWER",
         mayRetry(state, event.replayable && !state.writes) ? "retry" : "fail",
       );
+    default:
+      return stay(state);
+  }
+}
+
+function checking(state: ConsumerState, event: ConsumerEvent): Step {
+  switch (event.kind) {
+    case "checked":
+      return checked(state, event.result, event.final);
+    case "refused":
+      return sealClosed(state, "refused", undefined, "fail");
+    case "proof-invalid":
+      return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
+    case "ledger-behind":
+      return sealError(state, "gateway", "LEDGER_BEHIND");
     default:
       return stay(state);
   }
@@ -376,10 +380,7 @@ export function stepConsumer(state: ConsumerState, event: ConsumerEvent): Step {
     case "called":
       return called(state, event);
     case "checking":
-      if (event.kind === "proof-invalid")
-        return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
-      if (event.kind === "ledger-behind") return sealError(state, "gateway", "LEDGER_BEHIND");
-      return event.kind === "checked" ? checked(state, event.result, event.final) : stay(state);
+      return checking(state, event);
     case "sealing":
       if (event.kind === "sealed") return sealed(state);
       return event.kind === "seal-failed" ? sealFailed(state, event.reason) : stay(state);

@@ -9,6 +9,7 @@ import { type StatusFrame, StatusFrameSchema } from "../gen/causeway/exchange/v1
 import { type Record as LedgerRecord, Side } from "../gen/causeway/record/v1/record_pb.ts";
 import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../gen/google/rpc/status_pb.ts";
+import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import type { Replica } from "../ledger/ports.ts";
 import { formatHandle } from "../record/handle.ts";
 import type { LeafCache } from "./leaf-cache.ts";
@@ -16,6 +17,7 @@ import type { LinkEnd } from "./ports.ts";
 import { type CheckedProof, checkProof, checkSeen, type ProofCheck } from "./proof-check.ts";
 import type { VerifiedCall } from "./provider-records.ts";
 import { isSameCall, type ReceivedOpened } from "./receipt-check.ts";
+import type { NextFinal } from "./replica-wait.ts";
 import { errorDomain, statusOf } from "./status.ts";
 
 /** What a proof is checked against. */
@@ -25,14 +27,11 @@ export interface ProofContext {
   readonly leaves: LeafCache;
 }
 
-/**
- * Checks a proof, waiting for what only a newer replica can tell: `nextFinal` is given the size that the replica
- * has to reach, and resolves after each newer final checkpoint, with `false` when the exchange has ended meanwhile.
- */
+/** Checks a proof, waiting for what only a newer replica can tell. */
 export async function awaitProof(
   proof: Proof | undefined,
   context: ProofContext,
-  nextFinal: (size: bigint) => Promise<boolean>,
+  nextFinal: NextFinal,
 ): Promise<ProofCheck | { readonly kind: "interrupted" }> {
   const { link, replica, leaves } = context;
   for (;;) {
@@ -41,11 +40,33 @@ export async function awaitProof(
     const { header } = checked.proof;
     const waits =
       checked.kind === "key-unknown"
-        ? (replica.final()?.size ?? 0n) < header.seenSize
+        ? isAhead(header, replica)
         : checkSeen(header, replica, link) === "ahead";
     if (!waits) return checked;
     if (!(await nextFinal(header.seenSize))) return { kind: "interrupted" };
   }
+}
+
+/**
+ * Waits until the key that a record was sealed under is known here, or what its gateway had seen is: a member's next
+ * key is final for itself first. `false` when nobody waits any more.
+ */
+async function awaitKey(
+  proof: Proof | undefined,
+  { link, replica, leaves }: ProofContext,
+  nextFinal: NextFinal,
+): Promise<boolean> {
+  for (;;) {
+    const checked = checkProof(proof, link.peer, replica, leaves);
+    if (checked.kind !== "key-unknown") return true;
+    const { header } = checked.proof;
+    if (!isAhead(header, replica)) return true;
+    if (!(await nextFinal(header.seenSize))) return false;
+  }
+}
+
+function isAhead({ seenSize }: Header, replica: Replica): boolean {
+  return (replica.final()?.size ?? 0n) < seenSize;
 }
 
 /** The Opened that came beside an answer or closing; `undefined` when none did or its proof is not valid. */
@@ -131,6 +152,17 @@ export function readRefusal(
   const told = body.case === "refusal" || body.case === "closed";
   const upstreamCalled = told && body.value.upstreamCalled;
   return { proof, reason, upstreamCalled, shown: [frame.proof, opened && frame.opened] };
+}
+
+/** The same, read when its key is known here or cannot be: `undefined` also when nobody waits any more. */
+export async function awaitRefusal(
+  frame: RefusedFrame,
+  context: ProofContext,
+  own: Parameters<typeof readRefusal>[2],
+  nextFinal: NextFinal,
+): Promise<ReadRefusal | undefined> {
+  const isRead = await awaitKey(frame.proof, context, nextFinal);
+  return isRead ? readRefusal(frame, context, own) : undefined;
 }
 
 /** What its caller is told: nothing of a refusal but its reason, for no receipt covers what else it may hold, and its record. */

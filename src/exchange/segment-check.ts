@@ -1,4 +1,5 @@
 /** What the consumer makes of one segment whose proof is there: every check up to the result that it records. */
+import type { ReasonCode } from "../base/reasons.ts";
 import type { AnswerFrame, Proof } from "../gen/causeway/exchange/v1/link_pb.ts";
 import type { Receipt } from "../gen/causeway/record/v1/record_pb.ts";
 import { isWithinMask } from "./answer-mask.ts";
@@ -8,6 +9,21 @@ import type { ConsumerRequest } from "./consumer-request.ts";
 import { type ProofCheck, checkSeen } from "./proof-check.ts";
 import { checkReceipt, responseSalt } from "./receipt-check.ts";
 import { type ProofContext, readOpened } from "./received-proof.ts";
+
+const checkReasons: Readonly<Record<Exclude<CheckResult, "match">, ReasonCode>> = {
+  "commitment-mismatch": "COMMITMENT_MISMATCH",
+  "key-unknown": "RECEIPT_KEY_UNKNOWN",
+  "seen-fork": "SEEN_FORK",
+  "time-implausible": "TIME_IMPLAUSIBLE",
+  "stale-seal": "STALE_SEAL",
+  "grant-taken": "GRANT_TAKEN",
+  "mask-violation": "MASK_VIOLATION",
+};
+
+/** The reason that a failed check gives to the caller. */
+export function reasonOfCheck(result: Exclude<CheckResult, "match">): ReasonCode {
+  return checkReasons[result];
+}
 
 export interface CheckedSegment {
   readonly result: CheckResult;

@@ -1,9 +1,10 @@
 /** A consumer's side on the gateways of the simulation, where the ledger of one stands still and that of another goes on. */
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it, mock } from "node:test";
 import { CausewayError } from "../../src/base/errors.ts";
 import { reason, type ReasonCode } from "../../src/base/reasons.ts";
 import { statedReason } from "../../src/exchange/received-proof.ts";
+import type { FrameBody } from "../../src/exchange/ports.ts";
 import type { IncomingCall } from "../../src/exchange/transport/ports.ts";
 import type { StatusFrame } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
 import { StatusFrameSchema } from "../../src/gen/causeway/exchange/v1/frames_pb.ts";
@@ -29,6 +30,8 @@ class SilentCaller implements IncomingCall {
   messages = 0;
   readonly #gateways: Gateways;
   #asked = false;
+  /** Says one more thing. */
+  say: () => void = () => undefined;
 
   constructor(gateways: Gateways, readAhead?: IncomingCall["readAhead"]) {
     this.#gateways = gateways;
@@ -39,9 +42,14 @@ class SilentCaller implements IncomingCall {
   }
 
   read(): Promise<Uint8Array | undefined> {
-    if (this.#asked) return new Promise(() => undefined);
+    const message = new Uint8Array([10, 1, 65]);
+    if (this.#asked) {
+      return new Promise((resolve) => {
+        this.say = () => resolve(message);
+      });
+    }
     this.#asked = true;
-    return Promise.resolve(new Uint8Array([10, 1, 65]));
+    return Promise.resolve(message);
   }
 
   sendHeaders(): void {}
@@ -171,6 +179,65 @@ describe("the consumer's side", () => {
     const told = gateways.recordsOf(provider).at(-1);
     assert.ok(told?.case === "closed");
     assert.equal(told.value.outcome, Outcome.CANCELLED);
+  });
+
+  it("sends nothing more of a request that it has cancelled, however long its closing takes to be durable", async () => {
+    const gateways = await Gateways.start();
+    const { consumer } = gateways;
+    const caller = new SilentCaller(gateways);
+    await gateways.call(caller);
+    await gateways.pass(3000);
+    consumer.isSlow = true;
+    const sent: (string | undefined)[] = [];
+    const process = processOf(consumer);
+    const { mock: said } = mock.method(process, "says", (body: FrameBody) => {
+      sent.push(body.case);
+      if (body.case === "cancel") caller.say();
+      return [body];
+    });
+    gateways.revoke();
+    await gateways.pass(6000);
+    said.restore();
+    assert.equal(caller.reason, "GRANT_REVOKED");
+    assert.deepEqual(sent, ["cancel"]);
+  });
+
+  it("waits for the key of a refusal as it does for that of a receipt", async () => {
+    const gateways = await Gateways.start();
+    const { consumer, provider, sim } = gateways;
+    const { replica } = processOf(consumer);
+    const view = replica.view.bind(replica);
+    let isKnown = true;
+    // The provider seals under a key that is final for it, and not yet here.
+    mock.method(replica, "view", () => {
+      const now = view();
+      if (isKnown) return now;
+      return Object.assign(Object.create(now), { batchKey: () => undefined });
+    });
+    const caller = new SilentCaller(gateways);
+    await gateways.call(caller);
+    await gateways.pass(3000);
+    consumer.isDeaf = true;
+    isKnown = false;
+    // Something is final for the provider alone, which it has seen when it closes.
+    await gateways.call(
+      new SilentCaller(gateways, async () => {
+        throw new CausewayError("MALFORMED", "the request is no message of the method");
+      }),
+    );
+    await gateways.pass(1500);
+    processOf(provider).provider.interruptAll();
+    await gateways.pass(6000);
+    assert.equal(processOf(provider).provider.openAttempts, 0);
+    assert.equal(caller.status, undefined);
+    isKnown = true;
+    consumer.isDeaf = false;
+    sim.ledger.cosign(gateways.universe.startMs + sim.world.nowMs, 0);
+    await gateways.pass(1500);
+    assert.equal(caller.reason, "SHUTTING_DOWN");
+    const closed = gateways.recordsOf(consumer).findLast(({ case: kind }) => kind === "closed");
+    assert.ok(closed?.case === "closed");
+    assert.equal(closed.value.outcome, Outcome.REFUSED);
   });
 
   it("denies a call whose grant is taken while it is being read, with a refusal and no statement", async () => {

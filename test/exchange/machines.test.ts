@@ -337,6 +337,7 @@ const consumerEvents: fc.Arbitrary<ConsumerEvent> = fc.oneof(
     kind: fc.constantFrom(
       "connected" as const,
       "answer" as const,
+      "refusal" as const,
       "refused" as const,
       "proof-invalid" as const,
       "sealed" as const,
