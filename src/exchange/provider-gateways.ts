@@ -2,7 +2,6 @@
  * The gateways at which a provider can be called. What one seals on a chain that is frozen never stands on
  * the ledger: nothing is exchanged with it until its agency opens a new epoch.
  */
-import { agencyOf } from "../base/ids.ts";
 import type { Replica } from "../ledger/ports.ts";
 import { isWithdrawn } from "../registry/standing.ts";
 import type { RegistryState } from "../registry/state.ts";
@@ -30,9 +29,11 @@ export function areFrozen(agency: string, replica: Ledger): boolean {
 
 function inForce(agency: string, replica: Ledger): readonly string[] {
   const [view, { gateways }] = [replica.view(), replica.state()];
-  const isCallable = (id: string): boolean => {
-    const fact = agencyOf(id) === agency ? view.gateway(id) : undefined;
-    return fact !== undefined && !isWithdrawn(gateways.get(id) ?? [], fact);
-  };
-  return [...gateways.keys()].filter(isCallable).toSorted();
+  const own: string[] = [];
+  // Of a large network each call would go through thousands otherwise.
+  for (const [id, facts] of gateways.withPrefix(`${agency}/`)) {
+    const fact = view.gateway(id);
+    if (fact !== undefined && !isWithdrawn(facts, fact)) own.push(id);
+  }
+  return own;
 }

@@ -58,17 +58,14 @@ const rank: readonly ReasonCode[] = [
   "MEMBER_NOT_ACTIVE",
 ];
 
-function findServices(
-  view: RegistryView,
-  path: string,
-  service: string | undefined,
-): ServiceFact[] {
-  return view
-    .services()
-    .filter(
-      ({ id, body }) =>
-        (service === undefined || id === service) && body.methods.some((m) => m.path === path),
-    );
+function hasMethod({ body }: ServiceFact, path: string): boolean {
+  return body.methods.some((method) => method.path === path);
+}
+
+/** What was ever granted to the agency, each once. */
+function grantedServices({ view, agency }: Pick<Asked, "view" | "agency">): readonly ServiceFact[] {
+  const ids = new Set(view.grantsOf(agency).map(({ detail }) => detail.service));
+  return [...ids].flatMap((id) => view.service(id) ?? []);
 }
 
 interface Asked {
@@ -134,17 +131,19 @@ export function resolveCall(options: {
   /** Unix seconds. */
   readonly evaluatedAt: number;
 }): ResolvedCall | Unresolved {
-  const { view, agency, system, path } = options;
+  const { view, system, path } = options;
   const named = options.service ?? system.defaults?.service;
-  const services = isMethodPath(path) ? findServices(view, path, named) : [];
-  if (services.length === 0) {
+  const isMeant = (service: ServiceFact): boolean =>
+    (named === undefined || service.id === named) && hasMethod(service, path);
+  const granted = isMethodPath(path) ? grantedServices(options).filter(isMeant) : [];
+  if (granted.length === 0) {
+    // The whole catalogue is looked through for what is refused alone.
+    if (isMethodPath(path) && view.services().some(isMeant)) {
+      return no("grant", "GRANT_MISSING", true);
+    }
     const unknown = named !== undefined && view.service(named) === undefined;
     return no("local", unknown ? "SERVICE_UNKNOWN" : "METHOD_UNKNOWN", false);
   }
-  const granted = services.filter(({ id }) =>
-    view.grantsOf(agency).some(({ detail }) => detail.service === id),
-  );
-  if (granted.length === 0) return no("grant", "GRANT_MISSING", true);
   const usable = granted.filter(({ id }) => system.services?.includes(id) ?? true);
   // What was granted once and is no more does not make a path ambiguous.
   const meant = usable.length > 1 ? usable.filter((each) => isGrantedNow(options, each)) : usable;

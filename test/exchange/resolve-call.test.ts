@@ -96,3 +96,25 @@ describe("a call that names no service, of a method that two services have", () 
     });
   }
 });
+
+describe("the reason of a call that resolves to nothing", () => {
+  it("is what is missing: the service, the method or the grant", () => {
+    const none = viewWith({});
+    assert.equal(meant(none), "GRANT_MISSING");
+    assert.equal(meant(none, { service: newer }), "GRANT_MISSING");
+    assert.equal(meant(none, { service: `${provider}/nothing` }), "SERVICE_UNKNOWN");
+    const other = { ...viewWith({ [older]: {} }), services: () => [] };
+    const bare = { ...serviceBody(), methods: [] };
+    const service = (id: string): ServiceFact => ({ id, body: bare, standing: standing(4n) });
+    assert.equal(meant({ ...other, service }), "METHOD_UNKNOWN");
+    assert.equal(meant({ ...other, service }, { service: older }), "METHOD_UNKNOWN");
+    // What is granted of another service says nothing of this one.
+    assert.equal(meant(viewWith({ [older]: {} }), { service: newer }), "GRANT_MISSING");
+  });
+
+  it("is all that the catalogue is gone through for", () => {
+    const view = viewWith({ [older]: {} });
+    const services = (): never => assert.fail("a call that is granted needs no catalogue");
+    assert.equal(meant({ ...view, services }), older);
+  });
+});
