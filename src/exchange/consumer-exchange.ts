@@ -379,7 +379,8 @@ export class ConsumerExchange implements CarriageListener {
 
   #internalError(error: unknown): void {
     this.#report(error);
-    this.#step({ kind: "proof-invalid" });
+    // What the provider sent may be no message at all; any other error is none of its doing.
+    this.#step({ kind: error instanceof CausewayError ? "proof-invalid" : "broken" });
   }
 
   #notHanded(error: unknown): void {

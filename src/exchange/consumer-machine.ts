@@ -90,6 +90,8 @@ export type ConsumerEvent =
   | { readonly kind: "proof-invalid" }
   /** The replica has not reached in time what the check needs. */
   | { readonly kind: "ledger-behind" }
+  /** An error of this gateway, which says nothing of the provider. */
+  | { readonly kind: "broken" }
   | { readonly kind: "sealed" }
   | { readonly kind: "seal-failed"; readonly reason: ReasonCode }
   /** The caller has taken the segment. */
@@ -302,12 +304,12 @@ function called(state: ConsumerState, event: ConsumerEvent): Step {
         "NONCE_STALE",
         mayRetry(state, event.replayable) ? "retry" : "fail",
       );
-    case "proof-invalid":
-      return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
     case "failed":
       return sealError(state, "peer", event.reason);
     case "unopened":
       return sealError(state, "gateway", event.reason);
+    case "broken":
+      return sealError(state, "gateway", "INTERNAL");
     case "link-lost":
       return sealClosed(
         state,
@@ -330,6 +332,8 @@ function checking(state: ConsumerState, event: ConsumerEvent): Step {
       return sealClosed(state, "proof-invalid", "RECEIPT_PROOF_INVALID", "fail");
     case "ledger-behind":
       return sealError(state, "gateway", "LEDGER_BEHIND");
+    case "broken":
+      return sealError(state, "gateway", "INTERNAL");
     default:
       return stay(state);
   }

@@ -32,6 +32,8 @@ class SilentCaller implements IncomingCall {
   #asked = false;
   /** Says one more thing. */
   say: () => void = () => undefined;
+  /** Breaks off by what no caller can be at fault for. */
+  fail: (error: unknown) => void = () => undefined;
 
   constructor(gateways: Gateways, readAhead?: IncomingCall["readAhead"]) {
     this.#gateways = gateways;
@@ -44,8 +46,9 @@ class SilentCaller implements IncomingCall {
   read(): Promise<Uint8Array | undefined> {
     const message = new Uint8Array([10, 1, 65]);
     if (this.#asked) {
-      return new Promise((resolve) => {
+      return new Promise((resolve, reject) => {
         this.say = () => resolve(message);
+        this.fail = reject;
       });
     }
     this.#asked = true;
@@ -238,6 +241,23 @@ describe("the consumer's side", () => {
     const closed = gateways.recordsOf(consumer).findLast(({ case: kind }) => kind === "closed");
     assert.ok(closed?.case === "closed");
     assert.equal(closed.value.outcome, Outcome.REFUSED);
+  });
+
+  it("lays an error of its own at nobody else's door", async () => {
+    const gateways = await Gateways.start();
+    const { consumer, sim } = gateways;
+    const errors = mock.method(sim.checker, "internalError", () => undefined);
+    const caller = new SilentCaller(gateways);
+    await gateways.call(caller);
+    await gateways.pass(3000);
+    caller.fail(new TypeError("cannot read the request"));
+    await gateways.pass(1500);
+    assert.equal(errors.mock.callCount(), 1);
+    assert.equal(caller.reason, "INTERNAL");
+    const closed = gateways.recordsOf(consumer).at(-1);
+    assert.ok(closed?.case === "closed");
+    const { outcome, status } = closed.value;
+    assert.deepEqual([outcome, status?.source], [Outcome.GATEWAY_ERROR, StatusSource.GATEWAY]);
   });
 
   it("denies a call whose grant is taken while it is being read, with a refusal and no statement", async () => {

@@ -343,6 +343,7 @@ const consumerEvents: fc.Arbitrary<ConsumerEvent> = fc.oneof(
       "sealed" as const,
       "handed-over" as const,
       "ledger-behind" as const,
+      "broken" as const,
     ),
   }),
   fc.record({
