@@ -25,7 +25,7 @@ import {
 } from "../gen/causeway/record/v1/record_pb.ts";
 import { verifyRecordProof } from "../record/proof.ts";
 import { buildRecord, type LedgerRecord } from "../record/record.ts";
-import type { RegistryState, RegistryView } from "../registry/state.ts";
+import type { RegistryView } from "../registry/state.ts";
 import { isPlausibleAggregate } from "./aggregates.ts";
 import type { Attempt, AttemptRecord } from "./attempt.ts";
 import type { Attempts } from "./attempts.ts";
@@ -36,6 +36,7 @@ import { encodedDecision } from "./encoded-decision.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
 import { foundationOf, grantEnd, maxStalenessOf } from "./foundation.ts";
 import type { Quotas } from "./quotas.ts";
+import { type CallGround, judgedFact, judgingMaxS } from "./judged-keys.ts";
 import { contradicts, isOutcomeOf, refusalFault } from "./record-faults.ts";
 import type { RecordedCall, RecordedCalls } from "./recorded-calls.ts";
 import type { NamedRecheck, Rechecks } from "./rechecks.ts";
@@ -59,22 +60,16 @@ export interface EvidenceParts {
 }
 
 /** One batch of evidence with the registry behind it. */
-export interface EvidenceBatch {
+export interface EvidenceBatch extends CallGround {
   readonly index: bigint;
   readonly header: Header;
   readonly leafHash: Uint8Array;
   /** Checked when the batch was opened. */
   readonly recordBytes: readonly Uint8Array[];
   readonly recordHashes: readonly Uint8Array[];
-  readonly state: RegistryState;
   readonly viewAt: ViewAt;
   readonly isFinal: (size: bigint) => boolean;
-  /** Unix milliseconds of the first final size that holds an index. */
-  readonly finalMs: (index: bigint) => number | undefined;
 }
-
-/** Seconds that a provider may take to judge a call that waits for its replica. */
-const judgingMaxS = 5;
 
 export class EvidenceChecks {
   readonly #parts: EvidenceParts;
@@ -175,10 +170,10 @@ export class EvidenceChecks {
     const { place } = record;
     if (call === undefined || decision === undefined) return undefined;
     const view = this.#decidedView(decision, place, batch);
-    const recorded = calls.check(call, place, batch.header, view);
+    const recorded = calls.check(call, place, batch, view);
     if (decision.verdict !== Verdict.PERMIT) report(findingAt(place, "RELEASED_WITHOUT_PERMIT"));
     if (recorded === undefined) return undefined;
-    this.#checkPeerKey(begin.peerTlsKey, recorded.issuer, place, view);
+    this.#checkPeerKey(begin.peerTlsKey, recorded, place, batch, view);
     this.#decide(decision, obligations, recorded, place, batch, view);
     this.#checkShape(recorded.statement, place, isOpened, view);
     const foundation = foundationOf(recorded, { decision, obligations }, batch.state, view);
@@ -216,7 +211,7 @@ export class EvidenceChecks {
       return;
     }
     const view = this.#decidedView(decision, place, batch);
-    const recorded = call === undefined ? undefined : calls.check(call, place, batch.header, view);
+    const recorded = call === undefined ? undefined : calls.check(call, place, batch, view);
     if (recorded === undefined) {
       attempts.refuseNameless(record);
       return;
@@ -335,9 +330,17 @@ export class EvidenceChecks {
     decisions?.judge(obligations === undefined ? decided : { ...decided, obligations }, view);
   }
 
-  #checkPeerKey(key: Uint8Array, issuer: string, place: Place, view: RegistryView): void {
-    if (view.gateway(issuer)?.body.tls.includes(toHex(key)) === true) return;
-    this.#parts.report(findingAt(place, "PEER_KEY_UNKNOWN", { issuer }));
+  #checkPeerKey(
+    key: Uint8Array,
+    call: RecordedCall,
+    place: Place,
+    batch: EvidenceBatch,
+    view: RegistryView,
+  ): void {
+    const digest = toHex(key);
+    if (judgedFact(call, ({ body }) => body.tls.includes(digest), view, batch) !== undefined)
+      return;
+    this.#parts.report(findingAt(place, "PEER_KEY_UNKNOWN", { issuer: call.issuer }));
   }
 
   /** The re-check of a release, made again at the header's seen size. */

@@ -10,8 +10,9 @@ import { thumbprint } from "../crypto/thumbprint.ts";
 import type { Header } from "../gen/causeway/record/v1/header_pb.ts";
 import type { Call, CallStatement } from "../gen/causeway/record/v1/parts_pb.ts";
 import { openCallStatement, verifyCallPath } from "../record/call-tree.ts";
-import type { RegistryView } from "../registry/state.ts";
+import type { GatewayFact, RegistryView } from "../registry/state.ts";
 import { findingAt, type Place, type Report } from "./findings.ts";
+import { type CallGround, judgedFact } from "./judged-keys.ts";
 
 /** A call whose token and statement could be read; `genuine` when both verify. */
 export interface RecordedCall {
@@ -50,10 +51,16 @@ export class RecordedCalls {
   }
 
   /**
-   * Checks a call in a record of `header`'s gateway under the registry that the record rests on.
+   * Checks a call in a record of a batch under the registry that the record rests on.
    * `undefined` when it names no attempt at all.
    */
-  check(call: Call, at: Place, header: Header, view: RegistryView): RecordedCall | undefined {
+  check(
+    call: Call,
+    at: Place,
+    batch: CallGround & { readonly header: Header },
+    view: RegistryView,
+  ): RecordedCall | undefined {
+    const { header } = batch;
     const token = this.#open(call.token);
     if (typeof token === "string") {
       this.#report(findingAt(at, "TOKEN_INVALID", { reason: token }));
@@ -64,7 +71,7 @@ export class RecordedCalls {
     const bound = statement !== undefined && isBound(call, statement, token.opened);
     if (!bound) this.#report(findingAt(at, "CALL_STATEMENT_INVALID"));
     if (statement === undefined) return undefined;
-    const signed = this.#checkSignature(token, at, view);
+    const signed = this.#checkSignature(token, at, view, batch);
     const misuse = this.#misuseOf(token.opened, header);
     if (misuse !== undefined) this.#report(findingAt(at, "TOKEN_MISUSED", { member: misuse }));
     return {
@@ -94,10 +101,12 @@ export class RecordedCalls {
   }
 
   /** A signature is verified once for its key; that the key is in force is looked up each time. */
-  #checkSignature(token: KnownToken, at: Place, view: RegistryView): boolean {
+  #checkSignature(token: KnownToken, at: Place, view: RegistryView, ground: CallGround): boolean {
     const { claims, jws } = token.opened;
-    const key = view.gateway(claims.iss)?.tokenKey;
-    if (key === undefined || this.#thumbprintOf(key) !== jws.kid) {
+    const call = { issuer: claims.iss, issuedAt: claims.iat };
+    const hasKey = ({ tokenKey }: GatewayFact): boolean => this.#thumbprintOf(tokenKey) === jws.kid;
+    const key = judgedFact(call, hasKey, view, ground)?.tokenKey;
+    if (key === undefined) {
       this.#report(findingAt(at, "TOKEN_INVALID", { reason: "TOKEN_KEY_UNKNOWN" }));
       return false;
     }

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { sha256 } from "../../src/base/sha256.ts";
-import { utf8 } from "../../src/base/bytes.ts";
+import { toHex, utf8 } from "../../src/base/bytes.ts";
 import type { Finding, FindingCode } from "../../src/audit/findings.ts";
 import {
   type Decision,
@@ -18,7 +18,9 @@ import {
 import { RecordSchema, Side as RecordSide } from "../../src/gen/causeway/record/v1/record_pb.ts";
 import { encodeCallStatement } from "../../src/record/call-tree.ts";
 import { encodeRecord, type LedgerRecord } from "../../src/record/record.ts";
+import { formatKey } from "../../src/credential/key-text.ts";
 import { statusRecord } from "../support/ledger.ts";
+import { sayGateway } from "../support/network.ts";
 import { divisions, sayCity, sayOfAgency } from "../support/statements.ts";
 import {
   altered,
@@ -627,6 +629,46 @@ test("a receipt that is late and then stands is no lie of whoever has missed it"
   assert.deepEqual(
     findings.map((finding) => [finding.code, ...namedBy(finding)]),
     [["LATE", audit.provider.id]],
+  );
+});
+
+/** The consumer's gateway has other keys from here on. */
+async function renewKeys(audit: AuditLedger): Promise<void> {
+  const { network, consumer } = audit;
+  const token = network.signer(`${consumer.id} other token`);
+  const tls = [toHex(sha256(utf8(`${consumer.id} other tls`)))];
+  const body = { ...consumer.body, token: formatKey(token.publicKey), tls };
+  const said = sayGateway(network, network.consumer, { ...consumer, token, body });
+  const { index } = await audit.govern(consumer, [said]);
+  assert.equal(audit.ledger.state.gateways.get(consumer.id)?.at(-1)?.standing.since, index);
+}
+
+test("a call that was verified before its consumer had other keys, and decided after, is nobody's lie", async () => {
+  const audit = base.fork();
+  const { call, name, statement } = audit.call();
+  const refused = audit.call({ purpose: "statistics" });
+  await renewKeys(audit);
+  const { decision, obligations, outcome } = audit.call();
+  await read(audit, { call, name, statement, decision, obligations, outcome });
+  const refusal = await audit.seal(audit.provider, [audit.refusal(refused)]);
+  await audit.seal(audit.consumer, [audit.consumerClosed(refused, "refused", { refusal })]);
+  assert.deepEqual((await audit.replay()).findings, []);
+});
+
+test("a call under keys that its consumer had given up when it was made is its provider's invention", async () => {
+  const audit = base.fork();
+  await renewKeys(audit);
+  audit.ledger.nowMs += 60_000;
+  const call = audit.call();
+  await audit.seal(audit.provider, [audit.receipt(call)]);
+  await audit.seal(audit.consumer, [audit.consumerClosed(call, "disputed")]);
+  const { findings } = await audit.replay();
+  assert.deepEqual(
+    findings.map((finding) => [finding.code, ...namedBy(finding)]),
+    [
+      ["TOKEN_INVALID", audit.provider.id],
+      ["PEER_KEY_UNKNOWN", audit.provider.id],
+    ],
   );
 });
 
