@@ -2,7 +2,7 @@
 import type { GatewayFact, RegistryState, RegistryView } from "../registry/state.ts";
 
 /** Seconds that a provider may take to judge a call that waits for its replica. */
-export const judgingMaxS = 5;
+export const judgingMaxS: number = 5;
 
 /** What is known where a call is recorded. */
 export interface CallGround {
