@@ -170,11 +170,21 @@ function wrapUpstream(upstream: UpstreamConnector): UpstreamConnector {
       if (isAt("before upstream")) {
         return { write: () => forever(), halfClose: () => undefined, take: () => undefined };
       }
+      // Nothing comes from a stream that stands at the point.
+      let stands = false;
+      const unlessStanding =
+        <T>(hear: (what: T) => void) =>
+        (what: T): void => {
+          if (!stands) hear(what);
+        };
       return upstream.open(call, {
-        onHeaders: (headers) => (isAt("after upstream") ? undefined : listener.onHeaders(headers)),
-        onMessage: (message) => listener.onMessage(message),
-        onEnd: (status) => listener.onEnd(status),
-        onFailed: (error) => listener.onFailed(error),
+        onHeaders: (headers) => {
+          stands = isAt("after upstream");
+          if (!stands) listener.onHeaders(headers);
+        },
+        onMessage: unlessStanding((message) => listener.onMessage(message)),
+        onEnd: unlessStanding((status) => listener.onEnd(status)),
+        onFailed: unlessStanding((error) => listener.onFailed(error)),
       });
     },
     close: () => upstream.close(),
