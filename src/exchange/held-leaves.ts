@@ -25,8 +25,8 @@ export interface HeldLeaf {
   readonly leaf: Uint8Array;
   readonly place: LeafPlace;
   readonly sealedAtMs: number;
-  /** `overdue` was told of it. */
-  readonly isOverdue: boolean;
+  /** Set once `overdue` was told of it: since when, in Unix milliseconds. */
+  readonly overdueSinceMs: number | undefined;
 }
 
 /** What is told of a leaf. `overdue` comes once and before the others, after which it is not held any more. */
@@ -52,7 +52,7 @@ interface Held extends HeldLeaf {
   index: bigint | undefined;
   /** Unix milliseconds of the first final checkpoint with something that another sealed later. */
   overtakenMs: number | undefined;
-  isOverdue: boolean;
+  overdueSinceMs: number | undefined;
 }
 
 interface Included {
@@ -104,7 +104,7 @@ export class HeldLeaves {
       listeners: new Set([listener]),
       index: undefined,
       overtakenMs: undefined,
-      isOverdue: false,
+      overdueSinceMs: undefined,
     };
     const [oldest] = this.#byHash.values();
     if (oldest !== undefined && this.#byHash.size >= this.#max) {
@@ -164,13 +164,13 @@ export class HeldLeaves {
     const boundMs = this.#ports.inclusionBoundMs();
     const [first, second] = [...this.#finalSeals].toSorted(([, a], [, b]) => b - a);
     for (const held of this.#byHash.values()) {
-      if (held.isOverdue) continue;
+      if (held.overdueSinceMs !== undefined) continue;
       const newest = first?.[0] === held.place.gateway ? second : first;
       if (newest !== undefined && newest[1] > held.sealedAtMs) held.overtakenMs ??= timeMs;
       if (held.overtakenMs === undefined) continue;
       const sinceMs = Math.max(held.overtakenMs, held.sealedAtMs) + boundMs;
       if (timeMs <= sinceMs) continue;
-      held.isOverdue = true;
+      held.overdueSinceMs = sinceMs;
       for (const listener of held.listeners) listener.overdue(held, sinceMs);
     }
   }

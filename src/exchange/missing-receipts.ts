@@ -72,8 +72,12 @@ export class MissingReceipts {
       if (proof === undefined) continue;
       const { leaf, record, position, path } = proof;
       const leafHash = hashOfLeaf(leaf);
-      this.#ports.leaves.hold(leaf, leafHash, this.#listener);
+      const held = this.#ports.leaves.hold(leaf, leafHash, this.#listener);
       this.#ports.store.put({ leafHash, leaf, record, position, path });
+      // What its leaf held besides is reported already.
+      if (held.overdueSinceMs !== undefined) {
+        this.#overdue.push({ held, sinceMs: held.overdueSinceMs });
+      }
     }
   }
 

@@ -156,7 +156,8 @@ export class UnacknowledgedReceipts {
       return this.#waits(named, checked, { proof, peer, context });
     }
     const leaf = this.#ports.leaves.hold(proof.leaf, checked.proof.leafHash, this.#listener);
-    if (leaf.isOverdue || named.isOwed === true) this.#goesOn(named);
+    const isOwed = named.isOwed === true || leaf.overdueSinceMs !== undefined;
+    if (isOwed) this.#goesOn(named);
     else this.#answerBy(leaf, named);
     return true;
   }
