@@ -35,19 +35,19 @@ export function compareSides(attempt: ClosedAttempt, naming: Naming): void {
   checkWindow(attempt, report);
 }
 
-/** What a provider let out beyond the window, it did before it had the acknowledgements. */
+/** What a provider let out beyond the window, it did without acknowledgements, or with some that are withheld. */
 function checkWindow(attempt: ClosedAttempt, report: Report): void {
   const { acknowledged, receipts, consumerClosing, foundation } = attempt;
-  const { newest } = receipts;
-  if (foundation === undefined || newest === undefined) return;
+  if (foundation === undefined) return;
   if (receipts.count - acknowledged.count <= Math.max(1, foundation.window)) return;
   // A chain that goes on in a new epoch may have lost acknowledgements that the provider was given: then what
   // closes the attempt is another process than the one that made it.
-  const { header, outcome } = consumerClosing;
+  const { header, outcome, place } = consumerClosing;
   const isAnswer = outcome === Outcome.DISPUTED || outcome === Outcome.UNKNOWN_AFTER_RESTART;
   const isOther = header.epoch !== 0n && acknowledged.newest?.header.epoch !== header.epoch;
   if (isAnswer && isOther) return;
-  report(findingAt(newest.place, "WINDOW_EXCEEDED"));
+  const judge: Judge = () => either(sidesOf(attempt), "ACKNOWLEDGEMENT_SHOWN");
+  report(findingAt(place, "WINDOW_EXCEEDED"), judge);
 }
 
 function compareClosings(attempt: ClosedAttempt, { report, strays, isNameless }: Naming): void {

@@ -165,6 +165,8 @@ const evidence = {
     "the evidence package of the receipt with the opening of `response` and the messages: a provider that cannot open what it committed to made it up, and under a mask they show what it let pass",
   ANSWER_KEPT:
     "what the agency system got: a consumer that handed an answer over had its receipt; of one that did not, nothing tells whether the provider refused without a record or the consumer did not say what it was given",
+  ACKNOWLEDGEMENT_SHOWN:
+    "leaves, records and paths of the acknowledgements that the provider was given in-band: if they verify and are not on the ledger, the consumer signed them and withholds them; if there are none, the provider released beyond the window",
   SEAL_TIMES:
     "the evidence packages of both records: a seal that the times of its final checkpoints do not allow is a TIME_IMPLAUSIBLE of its gateway",
 } as const;
@@ -216,6 +218,7 @@ export const blamedFindings: ReadonlySet<FindingCode> = new Set([
   "ACKNOWLEDGED_BEYOND_RECEIPT",
   "REQUEST_DIFFERS",
   "RESPONSE_DIFFERS",
+  "WINDOW_EXCEEDED",
   "CHECK_FAILED",
 ]);
 

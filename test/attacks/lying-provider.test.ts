@@ -587,7 +587,7 @@ describe("a consumer whose provider lies", () => {
     });
   });
 
-  it("records GRANT_TAKEN for a receipt after the revocation that it has seen", async () => {
+  it("is told GRANT_REVOKED once its gateway knows, whatever its provider goes on to answer", async () => {
     await rogue.linked();
     const { cities, provider, consumer, grant } = running;
     const told = await call(async (victim) => {
@@ -602,10 +602,10 @@ describe("a consumer whose provider lies", () => {
       });
       victim.send({ case: "answer", value: await rogue.answer(victim.frame) });
     });
-    assert.equal(told.answer.code, 15);
-    assert.equal(told.answer.reason, "GRANT_TAKEN");
+    assert.equal(told.answer.code, 7);
+    assert.equal(told.answer.reason, "GRANT_REVOKED");
     assertNothingHandedOver(told);
-    assertAcknowledged(told, Check.GRANT_TAKEN);
+    assertClosed(told, Outcome.CANCELLED);
   });
 
   it("has closed every attempt with exactly one record", async () => {

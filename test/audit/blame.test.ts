@@ -18,6 +18,7 @@ import { encodeRecord } from "../../src/record/record.ts";
 import { statusRecord } from "../support/ledger.ts";
 import { sayRevocation } from "../support/statements.ts";
 import { altered, AuditLedger, type TestCall, type TestRecord } from "./audit-ledger.ts";
+import { newEpoch } from "./new-epoch.ts";
 import { type Change, progressed, TestStream } from "./test-stream.ts";
 
 let base: AuditLedger;
@@ -582,6 +583,31 @@ const contradictions: readonly Row[] = [
   ],
 ];
 
+const windows: readonly Row[] = [
+  [
+    "more segments than the window, of which the consumer answers the first",
+    ["ACKNOWLEDGEMENT_SHOWN", "consumer", "provider"],
+    async (audit) => {
+      const stream = new TestStream(audit);
+      for (let i = 1; i <= 6; i++) await stream.answer();
+      await stream.acknowledge();
+      await stream.close();
+      await stream.end();
+    },
+  ],
+  [
+    "more segments than the window, whose consumer has begun a new epoch long before",
+    ["ACKNOWLEDGEMENT_SHOWN", "consumer", "provider"],
+    async (audit) => {
+      await newEpoch(audit);
+      const stream = new TestStream(audit);
+      for (let i = 1; i <= 6; i++) await stream.answer();
+      await stream.close();
+      await stream.end();
+    },
+  ],
+];
+
 const groups: Readonly<Partial<Record<FindingCode, readonly Row[]>>> = {
   ATTEMPT_REPEATED: repeated,
   ATTEMPT_MISNAMED: misnamings,
@@ -592,6 +618,7 @@ const groups: Readonly<Partial<Record<FindingCode, readonly Row[]>>> = {
   ACKNOWLEDGED_BEYOND_RECEIPT: beyond,
   REQUEST_DIFFERS: requests,
   RESPONSE_DIFFERS: responses,
+  WINDOW_EXCEEDED: windows,
   CHECK_FAILED: checks,
 };
 

@@ -439,30 +439,6 @@ const times: readonly Row[] = [
 
 const segments: readonly Row[] = [
   [
-    "more segments than the window, of which the consumer answers the first",
-    "provider",
-    ["WINDOW_EXCEEDED"],
-    async (audit) => {
-      const stream = new TestStream(audit);
-      for (let i = 1; i <= 6; i++) await stream.answer();
-      await stream.acknowledge();
-      await stream.close();
-      await stream.end();
-    },
-  ],
-  [
-    "more segments than the window, whose consumer has begun a new epoch long before",
-    "provider",
-    ["WINDOW_EXCEEDED"],
-    async (audit) => {
-      await newEpoch(audit);
-      const stream = new TestStream(audit);
-      for (let i = 1; i <= 6; i++) await stream.answer();
-      await stream.close();
-      await stream.end();
-    },
-  ],
-  [
     "a closing for a restart by the process that has begun",
     "provider",
     ["RECORD_IMPLAUSIBLE"],
