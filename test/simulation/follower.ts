@@ -52,6 +52,8 @@ export class SimFollower implements Role {
   #hasDropped = false;
   /** For that the source was asked once more. */
   #isAskedAgain = false;
+  /** The source opened a term: it may know of later ones. */
+  #isOpener = false;
   #wasFaulty = false;
 
   constructor(node: SimNode, replica: SimReplica) {
@@ -195,8 +197,11 @@ export class SimFollower implements Role {
     const sources = gateway === city ? others : [sequencer, ...others];
     this.#isAskedAgain = this.#hasDropped && !this.#isAskedAgain;
     this.#hasDropped = false;
-    // Who has begun the term is asked for it once more, from what is final on; who made leaves go, for its own.
-    const isKept = this.#isAskedAgain || this.#state.isDoubtful;
+    // Who has begun the term is asked for it once more, from what is final on; who made leaves go, for its own. Who
+    // opened one is asked for the next: its sequencer may be gone, and others may have leaves from before it alone.
+    const isOpener = this.#isOpener && sim.rules.followersAskOpener;
+    const isKept = this.#isAskedAgain || this.#state.isDoubtful || isOpener;
+    this.#isOpener = false;
     if (isKept && this.#source !== undefined && sources.includes(this.#source)) return this.#source;
     this.#position = this.#hasNews || !sim.rules.followersRotate ? 0 : this.#position + 1;
     this.#hasNews = false;
@@ -226,7 +231,10 @@ export class SimFollower implements Role {
       isPending: this.#pending !== undefined,
     });
     // Notes that came before it was open come again on another stream.
-    if (this.#hasOpened) this.#take({ kind: "stale", stream: this.#state.stream });
+    if (this.#hasOpened) {
+      this.#isOpener = true;
+      this.#take({ kind: "stale", stream: this.#state.stream });
+    }
     this.#hasOpened = false;
   }
 

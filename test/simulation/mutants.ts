@@ -43,6 +43,8 @@ export interface Rules {
   readonly followerKeepsFinal: boolean;
   readonly followersCompareHeads: boolean;
   readonly followersRotate: boolean;
+  /** Who opened a term is asked for the next one first. */
+  readonly followersAskOpener: boolean;
 }
 
 export const allRules: Rules = {
@@ -72,6 +74,7 @@ export const allRules: Rules = {
   followerKeepsFinal: true,
   followersCompareHeads: true,
   followersRotate: true,
+  followersAskOpener: true,
 };
 
 export function without(rule: keyof Rules): Rules {

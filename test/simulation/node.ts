@@ -128,7 +128,10 @@ export class SimNode {
     const { process } = this;
     if (process === undefined) return;
     const term = sequencedTerm(this, process.replica);
-    if (term === process.role.term) return;
+    if (term === process.role.term) {
+      process.role.lookAgain?.();
+      return;
+    }
     process.role.close();
     process.role = createRole(this, process.replica, process.witness);
     process.role.start();

@@ -15,6 +15,8 @@ export interface Role {
   close(): void;
   /** Only a sequencer answers. */
   submit(batch: SimBatch, answer: (result: Inclusion) => void): void;
+  /** The newest term has another sequencer: a follower asks that one. */
+  lookAgain?(): void;
   /** The newest head that followers are shown. */
   head(): Note | undefined;
 }

@@ -1,7 +1,10 @@
 /** For a rule the schedule that provokes just what it prevents. */
+import type { Vote } from "./history.ts";
 import type { Rules } from "./mutants.ts";
 import type { LedgerContent } from "./replica.ts";
 import { fair } from "./network.ts";
+import type { SimNode } from "./node.ts";
+import { openTerm } from "./open-term.ts";
 import { fourCities, sixCities } from "./schedule.ts";
 import type { Script, Stage } from "./script.ts";
 import type { WitnessContent } from "./witness.ts";
@@ -56,6 +59,70 @@ const votesPassOver: Script = {
     stage.finalise(stage.seal(0, { kind: "revocation", grant: 0 }));
   },
 };
+
+/**
+ * Two cities hold leaves of the first term that its successor dropped, and hear of neither that term nor the next one,
+ * which keeps the leaf that opened it, before the sequencer of the one between is gone for good. The third city alone
+ * has both: it is asked for the next as soon as it has told of the first, and not those who know of none.
+ */
+const followersAskOpener: Script = {
+  breaks: /^not in time: the others hear of both terms$/,
+  play: (stage) => {
+    stage.isolate(1);
+    stage.isolate(3);
+    const open = promised(stage, { city: 1, term: 1 });
+    const dropped = [0, 1, 2].map((grant) => stage.seal(2, { kind: "revocation", grant }));
+    const isHeld = (city: number): boolean => dropped.every((batch) => stage.holds(city, batch));
+    stage.await("two cities hold what is not final", 5000, () => isHeld(0) && isHeld(2));
+    stage.heal();
+    cut(stage, [
+      [0, 3],
+      [1, 2],
+      [2, 3],
+    ]);
+    open();
+    stage.await("a term opens", 3000, () => stage.termAt(1) === 1);
+    stage.await("its city cosigns in it", 5000, () => stage.hasCosignedIn(1, 1));
+    cut(stage, [[0, 1]]);
+    promised(stage, { city: 3, term: 2 })();
+    stage.await("a second term opens", 5000, () => stage.termAt(3) === 2);
+    stage.stop(1);
+    stage.heal();
+    const isHeard = (): boolean => stage.termAt(0) === 2 && stage.termAt(2) === 2;
+    stage.await("the others hear of both terms", 20_000, isHeard);
+    for (const batch of dropped) stage.finalise(batch);
+  },
+};
+
+/** All cities but the first promise the term; what is returned opens it. */
+function promised(
+  stage: Stage,
+  { city, term }: { readonly city: number; readonly term: number },
+): () => void {
+  const { notes, nodes } = stage.sim;
+  const node = stage.node(city);
+  const key = notes.makeKey(term, city);
+  node.logKeys.set(term, key);
+  const votes: Vote[] = [];
+  for (const voter of nodes.slice(1)) {
+    voter.run(() =>
+      voter.process?.witness.promiseTerm(term, (result) => {
+        if (result.kind !== "promised") return;
+        const highest = result.highest && notes.read(result.highest.note);
+        votes.push({ city: voter.city, term, gateway: city, key, highest });
+      }),
+    );
+  }
+  return () => node.run(() => openTerm(node, term, votes));
+}
+
+function cut({ sim }: Stage, pairs: readonly (readonly [number, number])[]): void {
+  for (const pair of pairs) {
+    const [a, b] = pair.map((city) => sim.nodes[city] as SimNode) as [SimNode, SimNode];
+    sim.network.cut(a, b);
+    sim.network.cut(b, a);
+  }
+}
 
 /**
  * The first sequencer opens a term that leaves behind what is final, of which it has told one city alone. Nobody
@@ -197,6 +264,7 @@ export const scripts: Readonly<Partial<Record<keyof Rules, Script>>> = {
   newQuorum,
   resubmitAfterTerm,
   votesPassOver,
+  followersAskOpener,
   earlierStartsChecked: earlierStarts,
   withholdsOmitted: omission,
   withholdsHeartbeats: omission,

@@ -58,6 +58,8 @@ export class Follower {
   #hasDropped = false;
   /** For that the source was asked once more. */
   #isAskedAgain = false;
+  /** The source opened a term: it may know of later ones. */
+  #isOpener = false;
   #cancelWait: () => void = () => undefined;
   #cancelQuiet: () => void = () => undefined;
   #cancelRelay: () => void = () => undefined;
@@ -182,8 +184,10 @@ export class Follower {
     const sources = this.#options.sources();
     this.#isAskedAgain = this.#hasDropped && !this.#isAskedAgain;
     this.#hasDropped = false;
-    // Who has begun the term is asked for it once more, from what is final on; who made leaves go, for its own.
-    const isKept = this.#isAskedAgain || this.#state.isDoubtful;
+    // Who has begun the term is asked for it once more, from what is final on; who made leaves go, for its own. Who
+    // opened one is asked for the next: its sequencer may be gone, and others may have leaves from before it alone.
+    const isKept = this.#isAskedAgain || this.#state.isDoubtful || this.#isOpener;
+    this.#isOpener = false;
     if (isKept && this.#source !== undefined && sources.includes(this.#source)) return this.#source;
     this.#position = this.#hasNews ? 0 : this.#position + 1;
     this.#hasNews = false;
@@ -230,7 +234,10 @@ export class Follower {
       isPending: this.#isPendingOn(stream),
     });
     // Notes that were passed over come again on another stream.
-    if (this.#hasOpened) this.#take({ kind: "stale", stream: this.#state.stream });
+    if (this.#hasOpened) {
+      this.#isOpener = true;
+      this.#take({ kind: "stale", stream: this.#state.stream });
+    }
     this.#hasOpened = false;
   }
 
